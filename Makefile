@@ -1,0 +1,39 @@
+# make          lists the targets
+# PYTHON=…      chooses the Python that .venv is made with (3.10 or newer)
+PYTHON ?= python3
+BIN := .venv/bin
+QUIET := --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint typecheck bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: .venv/.installed ## Make .venv and install ragshap with its tools
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt torch
+	$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## Index the example corpus, ask three questions, write one page each to demo/
+	@$(BIN)/python examples/demo.py
+
+test: install ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: install ## Check types
+	$(BIN)/mypy
+
+bench: install ## Time each stage of a question on the example corpus
+	$(BIN)/python examples/time_stages.py
+
+clean: ## Remove .venv and everything generated
+	rm -rf .venv demo dist build .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

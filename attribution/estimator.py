@@ -1,0 +1,117 @@
+"""What an estimator is, and how one is run to give an Attribution."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from attribution.attribution import Attribution, output_index
+from attribution.games import CachedGame, Game, Progress, Values
+
+SEMIVALUES = ("shapley", "banzhaf")
+
+
+class Estimate(NamedTuple):
+    """Values of all players for all outputs; the arrays are (n_outputs, n_players).
+
+    `errors` are standard errors, zero where exact; `pivots` is None where the estimator gives none; `samples`
+    is the number of orderings or draws behind the estimate, None where nothing was drawn.
+    """
+
+    values: Values
+    errors: Values
+    pivots: Values | None
+    samples: int | None
+
+
+class Estimator(Protocol):
+    """Turns a game and its budget of evaluations into values with standard errors."""
+
+    @property
+    def name(self) -> str:
+        """Name by which users choose it."""
+        ...
+
+    @property
+    def semivalue(self) -> str:
+        """One of SEMIVALUES."""
+        ...
+
+    @property
+    def p(self) -> float | None:
+        """Inclusion probability of the Banzhaf value, else None."""
+        ...
+
+    def minimum_budget(self, n_players: int) -> int:
+        """Fewest evaluations it can work with; raises ValueError if it cannot do so many players."""
+        ...
+
+    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+        """Estimate within the budget of `game`."""
+        ...
+
+
+def check_semivalue(semivalue: str, p: float) -> None:
+    """Raise ValueError for an unknown semivalue, a p that is no probability, or a p that would be ignored."""
+    if semivalue not in SEMIVALUES:
+        raise ValueError(f"unknown semivalue {semivalue!r}; known: {', '.join(SEMIVALUES)}")
+    if not 0.0 < p < 1.0:
+        raise ValueError(f"p must lie between 0 and 1, both excluded, got {p}")
+    if semivalue == "shapley" and p != 0.5:
+        raise ValueError(f"p={p} applies to semivalue='banzhaf' only, but semivalue is 'shapley'")
+
+
+def run(
+    estimator: Estimator,
+    game: Game,
+    n_players: int,
+    *,
+    players: Sequence[str] | None,
+    output: int | str | None,
+    budget: int | None,
+    seed: int | None,
+    batch_size: int,
+    progress: Progress | None,
+) -> Attribution:
+    """Run `estimator` on `game` and gather what it found; see `explain` for the arguments.
+
+    The game is wrapped anew, so that what this run spends is counted from zero, and is the same, whatever a
+    cached game underneath already knows.
+    """
+    cached = CachedGame(game, n_players, batch_size=batch_size, budget=budget, progress=progress)
+    names = tuple(players) if players is not None else tuple(f"player {i}" for i in range(n_players))
+    if isinstance(players, str) or len(names) != n_players or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"`players` must be {n_players} strings, got {len(names)}: {players!r}")
+    minimum = estimator.minimum_budget(n_players)
+    if cached.budget < minimum:
+        raise ValueError(
+            f"estimator {estimator.name!r} needs a budget of at least {minimum} evaluations for {n_players} "
+            f"players, got {budget}"
+        )
+    ends = np.stack([np.ones(n_players, dtype=np.bool_), np.zeros(n_players, dtype=np.bool_)])
+    # First, so that a wrong `output` costs two evaluations and the full answer heads a votes game's outputs.
+    full = cached(ends)[0]
+    if output is not None:
+        index = output_index(output, cached.outputs)
+    else:
+        index = int(full.argmax()) if cached.utility == "votes" else 0
+    estimate = estimator.estimate(cached, np.random.default_rng(seed))
+    full, empty = cached(ends)
+    return Attribution(
+        players=names,
+        outputs=cached.outputs,
+        values=estimate.values,
+        errors=estimate.errors,
+        pivots=estimate.pivots,
+        full=full,
+        empty=empty,
+        output=index,
+        evaluations=cached.evaluations,
+        estimator=estimator.name,
+        semivalue=estimator.semivalue,
+        utility=cached.utility,
+        p=estimator.p,
+        samples=estimate.samples,
+        seed=None if estimate.samples is None else seed,
+        budget=budget,
+    )

@@ -1,0 +1,69 @@
+"""Shapley values by sampling orderings of the players."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attribution.estimator import Estimate
+from attribution.games import CachedGame
+from attribution.moments import Moments
+
+_BLOCK = 4096  # coalitions looked up at a time: large batches for the game, bounded memory
+
+
+@dataclass(frozen=True)
+class PermutationSampling:
+    """Mean marginal contribution over random orderings (Castro, Gómez and Tejada 2009).
+
+    Orderings come in antithetic pairs, each with its reverse (Mitchell et al. 2022), and standard errors are
+    taken over pairs. Sampling ends with the first pair that the budget does not admit. That leaves the
+    estimate unbiased: what pairs cost does not depend on which player bears which name, so neither does where
+    the sampling ends. Orderings whose coalitions are all known are free, so their number is bounded as well.
+
+    Attributes:
+        permutations: number of orderings, if the budget admits them; None means as many as it admits, up to
+            10,000 or the budget, whichever is more.
+        antithetic: whether orderings come in pairs.
+    """
+
+    permutations: int | None = None
+    antithetic: bool = True
+    name = "permutation"
+    semivalue = "shapley"
+    p = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if `permutations` does not make at least two pairs (or two orderings)."""
+        together = 1 + self.antithetic
+        count = self.permutations
+        if count is not None and (count < 2 * together or count % together):
+            rule = "an even number, 4 or more" if self.antithetic else "2 or more"
+            raise ValueError(f"permutations must be {rule}, for a standard error; got {count}")
+
+    def minimum_budget(self, n_players: int) -> int:
+        """Empty and full coalition and all between them on two pairs (or two orderings)."""
+        return int(min(2**n_players, 2 + 2 * (1 + self.antithetic) * max(0, n_players - 1)))
+
+    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+        """Sample orderings within the budget of `game`."""
+        n, together = game.n_players, 1 + self.antithetic
+        left = (self.permutations or max(10_000, game.budget)) // together
+        block = max(1, _BLOCK // (together * (n + 1)))
+        values, pivots = Moments(n), Moments(n)
+        while left:
+            drawn = min(block, left)
+            orderings = rng.permuted(np.tile(np.arange(n), (drawn, 1)), axis=1)[:, None]
+            if self.antithetic:
+                orderings = np.concatenate([orderings, orderings[..., ::-1]], axis=1)
+            places = orderings.argsort(axis=2)
+            # A player is in the first k of an ordering if its place is below k: (drawn, together, n + 1, n).
+            prefixes = places[:, :, None, :] < np.arange(n + 1)[:, None]
+            fit = game.admissible(prefixes.reshape(drawn, together * (n + 1), n))
+            if fit:
+                worth = game(prefixes[:fit].reshape(fit * together * (n + 1), n))
+                steps = np.diff(worth.reshape(fit, together, n + 1, game.n_outputs), axis=2)
+                marginals = np.take_along_axis(steps, places[:fit, ..., None], axis=2).swapaxes(2, 3)
+                values.add(marginals.mean(axis=1))
+                pivots.add(np.maximum(marginals, 0.0).mean(axis=1))
+            left = left - fit if fit == drawn else 0
+        return Estimate(values.mean, values.standard_error(), pivots.mean, samples=values.count * together)

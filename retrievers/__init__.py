@@ -1,0 +1,27 @@
+"""Text and indexes: read corpora, cut them into passages, and find the passages that a question needs."""
+
+from retrievers.base import Retriever
+from retrievers.bm25 import BM25Retriever
+from retrievers.chunking import sentence_spans, split_document, split_text
+from retrievers.corpus import load_corpus
+from retrievers.dense import DenseRetriever
+from retrievers.errors import CorpusError, IndexFormatError
+from retrievers.hybrid import HybridRetriever
+from retrievers.loading import load_index
+from retrievers.passage import Hit, Passage
+
+__all__ = [
+    "BM25Retriever",
+    "CorpusError",
+    "DenseRetriever",
+    "Hit",
+    "HybridRetriever",
+    "IndexFormatError",
+    "Passage",
+    "Retriever",
+    "load_corpus",
+    "load_index",
+    "sentence_spans",
+    "split_document",
+    "split_text",
+]

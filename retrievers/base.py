@@ -1,0 +1,69 @@
+"""What every retriever offers, and the checks and ordering that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.passage import Hit, Passage
+
+Progress = Callable[[int], None]
+"""Called now and then with the number of passages done so far."""
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Finds passages for a question.
+
+    Hits come best first; equal scores keep the order in which their passages were added. A ``k`` above the
+    number of passages returns all that there are.
+    """
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """All passages, in the order in which they were added."""
+
+    def search(self, query: str, k: int = 10) -> list[Hit]:
+        """The ``k`` best passages; ``ValueError`` for a blank query or ``k < 1``."""
+
+    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """As :meth:`search` for each query, in their order, with the same results."""
+
+    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+        """Add passages without rebuilding; ``ValueError`` (and nothing added) if an id is there already."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write an index folder, replacing an index that is there."""
+
+    @classmethod
+    def load(cls, folder: str | Path, *, verify: bool = True) -> Retriever:
+        """Open an index folder; ``IndexFormatError`` if it cannot be used, ``verify`` checks checksums."""
+
+    def __len__(self) -> int:
+        """Number of passages."""
+
+
+def check_query(query: str, k: int) -> None:
+    """Raise ``ValueError`` for a blank query or a ``k`` below 1."""
+    if not query.strip():
+        raise ValueError("the query is empty: give at least one word")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+
+
+def top_positive(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
+    """Positions of the ``k`` highest scores above zero, best first, equal scores in order of position.
+
+    Args:
+        scores: ``(n_passages,)``.
+        k: Upper limit of the number of positions returned.
+    """
+    positions = np.flatnonzero(scores > 0)
+    if len(positions) > k:
+        kth_best = np.partition(scores[positions], -k)[-k]
+        positions = positions[scores[positions] >= kth_best]
+    return positions[np.argsort(-scores[positions], kind="stable")][:k]

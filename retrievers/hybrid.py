@@ -1,0 +1,141 @@
+"""Several retrievers as one: reciprocal rank fusion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from math import fsum
+from pathlib import Path
+
+from retrievers.base import Progress, Retriever, check_query
+from retrievers.errors import IndexFormatError
+from retrievers.loading import load_index
+from retrievers.passage import Hit, Passage
+from retrievers.passage_store import OFFSETS_FILE, PASSAGES_FILE
+from retrievers.storage import new_index, open_index
+
+
+class HybridRetriever:
+    """Adds up 1 / (rrf_k + rank) over the retrievers that find a passage (Cormack, Clarke and Büttcher 2009).
+
+    Of passages with equal sums, the one comes first that the first retriever ranks higher, or else the
+    second, and so on.
+
+    Args:
+        retrievers: At least one, all holding the same passages.
+        rrf_k: Damps the weight of the first ranks; 60 in the paper.
+        depth: How many hits of each retriever are fused, or ``k`` if a search asks for more.
+
+    Raises:
+        ValueError: There is no retriever, they differ in size, or a setting is out of range.
+    """
+
+    kind = "hybrid"
+
+    def __init__(self, retrievers: Sequence[Retriever], *, rrf_k: float = 60, depth: int = 100) -> None:
+        """See the class."""
+        if not retrievers:
+            raise ValueError("a hybrid needs at least one retriever")
+        if len(counts := {len(retriever) for retriever in retrievers}) > 1:
+            raise ValueError(f"the retrievers must hold the same passages, but hold {sorted(counts)} of them")
+        if rrf_k < 0:
+            raise ValueError(f"rrf_k must not be negative, got {rrf_k}")
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.retrievers = tuple(retrievers)
+        self._rrf_k, self._depth = rrf_k, depth
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """All passages, in the order in which they were added."""
+        return self.retrievers[0].passages
+
+    def search(self, query: str, k: int = 10) -> list[Hit]:
+        """The ``k`` passages of the highest fused score, best first.
+
+        Raises:
+            ValueError: The query is blank or ``k`` is below 1.
+        """
+        check_query(query, k)
+        rankings = [retriever.search(query, max(k, self._depth)) for retriever in self.retrievers]
+        return self._fuse(rankings)[:k]
+
+    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """:meth:`search` for each query."""
+        for query in queries:
+            check_query(query, k)
+        by_retriever = [retriever.search_many(queries, max(k, self._depth)) for retriever in self.retrievers]
+        return [self._fuse(rankings)[:k] for rankings in zip(*by_retriever, strict=True)]
+
+    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+        """Add passages to every retriever; ``progress`` follows the last of them.
+
+        Raises:
+            ValueError: An id is there already or occurs twice; nothing is added then.
+        """
+        new = list(passages)
+        *others, last = self.retrievers
+        for retriever in others:
+            retriever.add(new)
+        last.add(new, progress=progress)
+
+    def save(self, folder: str | Path) -> None:
+        """Write an index folder with one index folder per retriever in it.
+
+        Their passage files are one file on disk where the file system can link, copies elsewhere.
+        """
+        members = [f"{number}-{type(retriever).__name__}" for number, retriever in enumerate(self.retrievers)]
+        settings = {"rrf_k": self._rrf_k, "depth": self._depth, "members": members}
+        with new_index(folder, self.kind, settings, len(self)) as building:
+            for member, retriever in zip(members, self.retrievers, strict=True):
+                retriever.save(building / member)
+                for name in (PASSAGES_FILE, OFFSETS_FILE):
+                    _share(building / members[0] / name, building / member / name)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, verify: bool = True) -> HybridRetriever:
+        """Open an index folder.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+            IndexFormatError: The index or one of those in it cannot be used.
+        """
+        manifest = open_index(folder, cls.kind, verify=verify)
+        settings = manifest.settings
+        try:
+            retrievers = [load_index(Path(folder) / member, verify=verify) for member in settings["members"]]
+            return cls(retrievers, rrf_k=settings["rrf_k"], depth=settings["depth"])
+        except (KeyError, TypeError) as error:
+            raise IndexFormatError(
+                f"{folder}: the settings in the manifest cannot be used: {error}"
+            ) from error
+
+    def _fuse(self, rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
+        found: dict[str, Passage] = {}
+        parts: dict[str, list[float]] = {}
+        for ranking in rankings:
+            for rank, hit in enumerate(ranking, start=1):
+                found.setdefault(hit.passage.id, hit.passage)
+                parts.setdefault(hit.passage.id, []).append(1 / (self._rrf_k + rank))
+        hits = [Hit(passage, fsum(parts[passage_id])) for passage_id, passage in found.items()]
+        return sorted(
+            hits, key=lambda hit: -hit.score
+        )  # stable, and ``found`` is in the order of the rankings
+
+    def __len__(self) -> int:
+        """Number of passages."""
+        return len(self.retrievers[0])
+
+
+def _share(original: Path, copy: Path) -> None:
+    """Make ``copy`` a hard link to ``original`` if both are there with equal content."""
+    if original == copy or not (original.is_file() and copy.is_file()):
+        return
+    if original.read_bytes() != copy.read_bytes():
+        return
+    link = copy.with_name(copy.name + ".link")
+    try:
+        os.link(original, link)
+    except OSError:  # not every file system can
+        return
+    os.replace(link, copy)

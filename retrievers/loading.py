@@ -1,0 +1,31 @@
+"""Open a saved index without knowing which retriever wrote it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from retrievers.base import Retriever
+from retrievers.errors import IndexFormatError
+from retrievers.storage import read_manifest
+
+_CLASSES = {
+    "bm25": ("retrievers.bm25", "BM25Retriever"),
+    "dense": ("retrievers.dense", "DenseRetriever"),
+    "hybrid": ("retrievers.hybrid", "HybridRetriever"),
+}
+
+
+def load_index(folder: str | Path, *, verify: bool = True) -> Retriever:
+    """Open an index folder of any kind.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        IndexFormatError: It is not an index that this version can use; the message says why.
+    """
+    kind = read_manifest(folder).kind
+    if kind not in _CLASSES:
+        raise IndexFormatError(f"{folder}: unknown kind of index {kind!r}; known are {', '.join(_CLASSES)}")
+    module, name = _CLASSES[kind]
+    retriever: Retriever = getattr(import_module(module), name).load(folder, verify=verify)
+    return retriever

@@ -1,0 +1,208 @@
+"""Index folders: a manifest that describes every file, written whole or not at all, checked when opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from retrievers.errors import IndexFormatError
+
+MANIFEST_FILE = "manifest.json"
+FORMAT = "ragshap-index"
+VERSION = 1
+_AGAIN = "run `ragshap index` again"
+_LIBRARIES = ("ragshap", "numpy", "bm25s", "rank-bm25", "faiss-cpu", "sentence-transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index folder says of itself.
+
+    Attributes:
+        kind: ``"bm25"``, ``"dense"`` or ``"hybrid"``.
+        settings: What the retriever was made with.
+        passages: Number of passages.
+        files: ``{"bytes": size, "sha256": hex digest}`` by relative path.
+        created_with: Library versions, for the reader of the file; not checked.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    passages: int
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    created_with: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def new_index(target: str | Path, kind: str, settings: Mapping[str, Any], passages: int) -> Iterator[Path]:
+    """Give a temporary folder beside ``target`` to write data files into; it becomes ``target`` at the end.
+
+    An index at ``target`` is replaced. When the body raises, ``target`` stays as it was.
+
+    Raises:
+        FileExistsError: ``target`` is a file, or a folder with anything but an index in it.
+        ValueError: There are no passages.
+    """
+    if not passages:
+        raise ValueError("the index is empty: add passages before saving it")
+    target = Path(target).resolve()
+    if target.exists() and not _replaceable(target):
+        raise FileExistsError(
+            f"{target} is there already and is not an index, or holds more than one; "
+            "choose another place or remove it"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    building = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new")
+    building.mkdir()
+    try:
+        yield building
+        manifest = Manifest(kind, settings, passages, _describe_files(building), _library_versions())
+        content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+        (building / MANIFEST_FILE).write_text(
+            json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8"
+        )
+        _swap(building, target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read and check the manifest alone.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        IndexFormatError: It is no index, was written by a newer version, or its manifest is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such index folder: {folder}")
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise IndexFormatError(f"{folder} is not an index: it has no {MANIFEST_FILE}; {_AGAIN} to make one")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise IndexFormatError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise IndexFormatError(
+            f"{folder} is not an index: its {MANIFEST_FILE} is not of the format {FORMAT!r}"
+        )
+    written_version = content.get("version")
+    if isinstance(written_version, int) and written_version > VERSION:
+        raise IndexFormatError(
+            f"{folder} was written in version {written_version} of the index format, and this installation "
+            f"reads version {VERSION}; upgrade ragshap, or {_AGAIN}"
+        )
+    try:
+        manifest = Manifest(**{name: content[name] for name in Manifest.__slots__})
+        sound = (
+            written_version == VERSION
+            and isinstance(manifest.kind, str)
+            and isinstance(manifest.settings, dict)
+            and isinstance(manifest.passages, int)
+            and all(
+                isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str)
+                for entry in manifest.files.values()
+            )
+        )
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise IndexFormatError(f"{path} is damaged: entries are missing or of the wrong type; {_AGAIN}")
+    return manifest
+
+
+def open_index(folder: str | Path, kind: str, *, verify: bool = True) -> Manifest:
+    """Read the manifest and hold the files against it: presence and size, with ``verify`` also checksums.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        IndexFormatError: Anything does not fit; the message says what.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest.kind != kind:
+        raise IndexFormatError(
+            f"{folder} is an index of the kind {manifest.kind!r}, not {kind!r}; "
+            "retrievers.load_index opens any kind"
+        )
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise IndexFormatError(f"{folder}: the file {name} is missing; {_AGAIN}")
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise IndexFormatError(f"{path} has {size} bytes and should have {entry['bytes']}; {_AGAIN}")
+        if verify and _sha256(path) != entry["sha256"]:
+            raise IndexFormatError(f"{path} is damaged: its checksum differs from the manifest's; {_AGAIN}")
+    return manifest
+
+
+def check_count(folder: str | Path, what: str, found: int, expected: int) -> None:
+    """Raise :class:`IndexFormatError` unless a data file holds as many passages as the manifest says."""
+    if found != expected:
+        raise IndexFormatError(
+            f"{folder}: {what} hold {found} passages, the manifest says {expected}; {_AGAIN}"
+        )
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether the folder is empty, or an index with nothing else in it that would be lost."""
+    if not target.is_dir():
+        return False
+    names = {path.name for path in target.iterdir()}
+    if not names:
+        return True
+    try:
+        manifest = read_manifest(target)
+    except IndexFormatError:
+        return False
+    return names <= {MANIFEST_FILE} | {Path(name).parts[0] for name in manifest.files}
+
+
+def _swap(building: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(building, target)
+        return
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+    os.rename(target, old)
+    try:
+        os.rename(building, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Sizes and checksums of all files; of a nested index only its manifest, which has the rest."""
+    nested = [path.parent for path in folder.rglob(MANIFEST_FILE)]
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and (path.name == MANIFEST_FILE or not any(n in path.parents for n in nested))
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+from attribution import ESTIMATORS, CachedGame, LikelihoodGame, VotesGame, exact, explain
+
+
+def size(coalitions):
+    return np.sqrt(coalitions.sum(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("n", "settings", "chosen"),
+    [
+        (10, {}, "exact"),
+        (11, {}, "permutation"),  # 2,048 coalitions, above the default budget
+        (11, {"budget": 2048}, "exact"),
+        (14, {"budget": 16_384}, "exact"),
+        (15, {"budget": 40_000}, "permutation"),
+        (10, {"permutations": 20}, "permutation"),
+        (10, {"semivalue": "banzhaf"}, "exact"),
+        (11, {"semivalue": "banzhaf"}, "banzhaf"),
+        (3, {"estimator": "permutation"}, "permutation"),
+        (0, {}, "exact"),
+        (1, {}, "exact"),
+    ],
+)
+def test_auto_enumerates_where_the_budget_admits(n, settings, chosen):
+    result = explain(size, n, **settings)
+    assert result.estimator == chosen
+    assert result.budget == settings.get("budget", 2000)
+    assert result.seed == (None if chosen == "exact" else 0)
+
+
+def test_exact_through_explain_is_exact(table):
+    game = table(7, n_outputs=2)
+    np.testing.assert_array_equal(explain(game, 7).values, exact(game, 7).values)
+
+
+@pytest.mark.parametrize("settings", [{}, {"semivalue": "banzhaf", "p": 0.3}])
+def test_same_seed_same_result(reads, settings):
+    def generate(coalitions):
+        return reads(coalitions[:, [0, 3, 7, 11]])
+
+    first = explain(VotesGame(generate), 15, budget=300, seed=1, **settings)
+    again = explain(VotesGame(generate), 15, budget=300, seed=1, **settings)
+    other = explain(VotesGame(generate), 15, budget=300, seed=2, **settings)
+    smaller_batches = explain(VotesGame(generate), 15, budget=300, seed=1, batch_size=7, **settings)
+    assert first == again == smaller_batches
+    assert not np.array_equal(first.values, other.values)
+
+
+def test_a_shared_cache_saves_evaluations_and_changes_nothing(counting):
+    game = counting(size)
+    shared = CachedGame(game, 15)
+    for settings in ({}, {"semivalue": "banzhaf"}, {"budget": 900}, {"seed": 4}):
+        asked = len(game.asked)
+        warm = explain(shared, 15, **{"budget": 500, **settings})
+        assert len(game.asked) > asked
+        assert warm == explain(size, 15, **{"budget": 500, **settings})
+        asked = len(game.asked)
+        assert explain(shared, 15, **{"budget": 500, **settings}) == warm
+        assert len(game.asked) == asked
+    assert len(set(game.asked)) == len(game.asked) == shared.evaluations
+
+
+def test_a_cache_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="cached game has 4 players, not 5"):
+        explain(CachedGame(size, 4), 5)
+
+
+def test_the_explained_output_is_the_answer_of_all_passages(reads):
+    game = VotesGame(reads)
+    game(np.zeros((1, 4), dtype=bool))  # so that another answer is output 0
+    result = explain(game, 4)
+    assert result.outputs[0] == "Paris"
+    assert result.outputs[result.output] == "The Eiffel Tower"
+    assert explain(VotesGame(reads), 4, output="Paris").output == 1
+    assert explain(VotesGame(reads), 4, output=1).output == 1
+
+
+def test_the_first_answer_is_explained_by_default_for_likelihoods():
+    game = LikelihoodGame(lambda c, answers: c[:, :1] * [-3.0, -1.0], ["yes", "no"])
+    result = explain(game, 3)
+    assert (result.output, result.outputs, result.utility) == (0, ("yes", "no"), "likelihood")
+    assert explain(game, 3, output="no").output == 1
+    np.testing.assert_allclose(result.values, [[-3, 0, 0], [-1, 0, 0]], atol=1e-12)
+
+
+def test_a_wrong_output_costs_two_evaluations(counting):
+    game = counting(size)
+    with pytest.raises(ValueError, match="no output 'no'; there are 1: 'output 0'"):
+        explain(game, 20, output="no")
+    assert len(game.asked) == 2
+
+
+def test_a_game_that_fails_later_is_reported():
+    with pytest.raises(ValueError, match="nan as output 0"):
+        explain(lambda c: np.where(c[:, 0] & ~c[:, 1], np.nan, 0.0), 20)
+
+
+def test_progress_ends_at_the_evaluations_made():
+    reports = []
+    result = explain(size, 20, budget=500, batch_size=100, progress=lambda *report: reports.append(report))
+    done = [report[0] for report in reports]
+    assert done == sorted(done)
+    assert done[-1] == result.evaluations
+    assert {report[1] for report in reports} == {500}
+    exact(size, 5, progress=lambda *report: reports.append(report))
+    assert reports[-1] == (32, 32)
+
+
+def test_games_get_batches_no_larger_than_asked(counting):
+    game = counting(size)
+    explain(game, 20, budget=500, batch_size=64)
+    assert max(game.batches) == 64
+
+
+@pytest.mark.parametrize("estimator", [name for name in ESTIMATORS if name != "auto"])
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_every_estimator_takes_the_fewest_players(estimator, n):
+    semivalue = "banzhaf" if estimator == "banzhaf" else "shapley"
+    result = explain(lambda c: 3.0 * c.sum(axis=1) + 1.0, n, estimator=estimator, semivalue=semivalue)
+    assert result.values.shape == (1, n)
+    np.testing.assert_array_less(np.abs(result.values - 3.0), 5 * result.errors + 1e-9)
+    assert (result.full - result.empty).tolist() == [3.0 * n]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"estimator": "kernel"}, "unknown estimator 'kernel'; known: auto, exact, permutation, banzhaf"),
+        ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
+        ({"estimator": "banzhaf"}, "'banzhaf' does not estimate semivalue 'shapley'; use 'permutation'"),
+        ({"estimator": "permutation", "semivalue": "banzhaf"}, "does not estimate semivalue 'banzhaf'"),
+        ({"estimator": "exact"}, "at most 14 players, got 20"),
+        ({"p": 0.4}, "applies to semivalue='banzhaf' only"),
+        ({"semivalue": "banzhaf", "p": 0.0}, "between 0 and 1"),
+        ({"semivalue": "banzhaf", "permutations": 10}, "applies to estimator 'permutation', not 'banzhaf'"),
+        ({"permutations": 7}, "an even number"),
+        ({"budget": 0}, "budget must be 1 evaluation or more, got 0"),
+        ({"budget": 10}, "needs a budget of at least 78 evaluations for 20 players, got 10"),
+        ({"batch_size": 0}, "batch_size must be 1"),
+        ({"players": ["a"]}, "must be 20 strings, got 1"),
+        ({"n_players": -1}, "n_players must be 0 or more"),
+    ],
+)
+def test_wrong_use_is_refused_before_any_evaluation(counting, settings, message):
+    game = counting(size)
+    with pytest.raises(ValueError, match=message):
+        explain(game, **{"n_players": 20, **settings})
+    assert game.asked == []
+
+
+def test_exact_does_not_exceed_the_budget_either():
+    with pytest.raises(ValueError, match=r"'exact' needs a budget of at least 4096 evaluations .*got 2000"):
+        explain(size, 12, estimator="exact")
+
+
+def test_estimates_agree_with_shapiq_on_twelve_players(table):
+    shapiq = pytest.importorskip("shapiq", reason="shapiq is not installed")
+    game = table(12, seed=1)
+    computer = shapiq.ExactComputer(lambda c: game(c.astype(bool))[:, 0], n_players=12)
+    for semivalue, index in (("shapley", "SV"), ("banzhaf", "BV")):
+        truth = computer(index, order=1).get_n_order_values(1)
+        result = explain(game, 12, semivalue=semivalue, budget=3000)
+        assert result.estimator != "exact"
+        assert np.abs((result.values[0] - truth) / result.errors[0]).max() < 4.5
