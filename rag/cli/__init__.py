@@ -1,0 +1,5 @@
+"""The `ragshap` command."""
+
+from rag.cli.app import main
+
+__all__ = ["main"]

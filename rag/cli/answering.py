@@ -1,0 +1,112 @@
+"""`ragshap ask` and `ragshap explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rag.cli.options import (
+    Config,
+    CorpusPath,
+    IndexFolder,
+    Json,
+    Overrides,
+    Question,
+    Quiet,
+    check_question,
+    print_json,
+    progress_bars,
+    stage_progress,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from rag.answer import Answer
+
+Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation as one HTML page.")]
+Passages = Annotated[int | None, typer.Option("-k", min=1, help="Passages to retrieve.")]
+Budget = Annotated[int | None, typer.Option("--budget", help="Coalitions to evaluate.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        epilog='Example: ragshap ask "When did the tunnel to Sandoy open?" --index islands.index --html why.html'
+    )(ask)
+    app.command(epilog='Example: ragshap explain "Who built the Bell Rock lighthouse?" --passages mine.jsonl')(explain)
+
+
+def ask(
+    question: Question,
+    index: IndexFolder = None,
+    corpus: CorpusPath = None,
+    html: Html = None,
+    k: Passages = None,
+    budget: Budget = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer a question and say which passages the answer comes from."""
+    check_question(question)
+    with progress_bars(quiet) as progress:
+        from rag.pipeline import Pipeline
+
+        pipeline = Pipeline.from_config(
+            config, corpus=corpus, index=index, overrides=_settings(overrides, k, budget)
+        )
+        answer = pipeline.ask(question, progress=stage_progress(progress))
+    _show(answer, as_json, html)
+
+
+def explain(
+    question: Question,
+    passages: Annotated[str, typer.Option("--passages", "-p", help="Your passages: JSONL, TSV, a folder, …")],
+    level: Annotated[str, typer.Option(help="What to attribute to: passage.")] = "passage",
+    html: Html = None,
+    budget: Budget = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Attribute an answer over passages that you bring."""
+    check_question(question)
+    if level != "passage":
+        raise typer.BadParameter(f"{level!r} is not available; known: passage", param_hint="--level")
+    with progress_bars(quiet) as progress:
+        from rag.pipeline import Pipeline, set_threads
+        from rag.readers.loading import load_reader
+        from rag.settings import load_settings
+        from retrievers import load_corpus
+
+        settings = load_settings(config, _settings(overrides, None, budget))
+        set_threads(settings.threads)
+        own = list(load_corpus(passages, passage_words=settings.passage_words))
+        pipeline = Pipeline(None, load_reader(settings.reader), settings)
+        answer = pipeline.explain(question, own, progress=stage_progress(progress))
+    _show(answer, as_json, html)
+
+
+def _settings(overrides: list[str] | None, k: int | None, budget: int | None) -> list[str]:
+    """The short options as overrides; they win over `--set`."""
+    short = {"retriever.passages": k, "attribution.budget": budget}
+    return [*(overrides or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+
+
+def _show(answer: Answer, as_json: bool, html: Path | None) -> None:
+    if html is not None:
+        write_text(html, answer.to_html())
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    from rich.console import Console
+
+    from rag.report import print_answer
+
+    print_answer(answer, Console())
+    if html is not None:
+        typer.echo(f"Explanation page: {html}", err=True)

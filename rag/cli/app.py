@@ -1,0 +1,70 @@
+"""The command's frame: subcommands, exit codes, and errors as one clear line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from rag.cli import answering, indexing
+
+app = typer.Typer(
+    name="ragshap",
+    help="Question answering that knows why it answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+indexing.register(app)
+answering.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ragshap {version('ragshap')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Question answering that knows why it answers."""
+
+
+def main() -> None:
+    """Run the command; exits with 0 when done, 1 when it failed, 2 when it was used wrongly."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with arguments; returns the exit code."""
+    from rag.settings import SettingsError
+
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return _fail("stopped", 1)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    except (ValueError, OSError, ImportError) as error:
+        return _fail(str(error) or type(error).__name__, 1)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"ragshap: {message}", err=True)
+    return code

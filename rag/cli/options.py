@@ -1,0 +1,94 @@
+"""Options that several commands share, and what stands behind them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+Question = Annotated[str, typer.Argument(help="The question.", show_default=False)]
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", help="YAML settings: a file, or default, quality or gpu.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Override a setting, such as attribution.budget=500; repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+IndexFolder = Annotated[Path | None, typer.Option("--index", "-i", help="Index folder made by `ragshap index`.")]
+CorpusPath = Annotated[
+    str | None,
+    typer.Option("--corpus", help="Corpus to index in memory instead: a folder of .txt and .md, BEIR, JSONL, …"),
+]
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Progress]:
+    """Progress on standard error; nothing when quiet or when standard error is no terminal."""
+    silence_libraries()
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    ) as progress:
+        yield progress
+
+
+def stage_progress(progress: Progress) -> Any:
+    """A `progress(stage, done, total)` callback that keeps one bar per stage."""
+    tasks: dict[str, Any] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = progress.add_task(stage, total=total)
+        progress.update(tasks[stage], completed=done, total=total)
+
+    return update
+
+
+def silence_libraries() -> None:
+    """No progress bars or reports of `transformers` between the user and the answer."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def check_question(question: str) -> str:
+    """A question with at least one word; anything else is wrong use."""
+    if not question.strip():
+        raise typer.BadParameter("the question is empty; ask something", param_hint="QUESTION")
+    return question
+
+
+def print_json(content: Any) -> None:
+    """Print JSON to standard output, whatever the terminal's encoding."""
+    text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.flush()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,236 @@
+"""The main job: retrieve, read, attribute, rerank, answer again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from attribution import normalize_answer
+from rag.answer import Answer, Evidence, OtherAnswer
+from rag.explaining import Explanation, explain_passages
+from rag.readers import Reader
+from rag.readers.loading import load_reader
+from rag.rerank import attributed_order
+from rag.settings import RetrieverSettings, Settings, SettingsError, load_settings
+from retrievers import (
+    BM25Retriever,
+    DenseRetriever,
+    Hit,
+    HybridRetriever,
+    Passage,
+    Retriever,
+    load_corpus,
+    load_index,
+)
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total)."""
+
+
+class Pipeline:
+    """Answers questions over one corpus and says which passages the answers come from.
+
+    Args:
+        retriever: finds the passages.
+        reader: answers from them.
+        settings: how many passages, how attribution is estimated, what the final answer is read from.
+    """
+
+    def __init__(self, retriever: Retriever | None, reader: Reader, settings: Settings | None = None):
+        self.retriever = retriever
+        self.reader = reader
+        self.settings = settings or Settings()
+
+    @classmethod
+    def from_config(
+        cls,
+        config: str | Path | Settings | None = None,
+        *,
+        corpus: str | Path | None = None,
+        index: str | Path | None = None,
+        overrides: Sequence[str] = (),
+    ) -> Pipeline:
+        """A pipeline from settings and either a corpus, which is indexed in memory, or a saved index.
+
+        Raises:
+            SettingsError: a setting is wrong, or not exactly one of `corpus` and `index` is given.
+            CorpusError, IndexFormatError, FileNotFoundError: the corpus or index cannot be read.
+        """
+        settings = config if isinstance(config, Settings) else load_settings(config, overrides)
+        set_threads(settings.threads)
+        retriever = open_retriever(settings, corpus=corpus, index=index)
+        return cls(retriever, load_reader(settings.reader), settings)
+
+    def search(self, question: str, k: int | None = None) -> list[Hit]:
+        """The retriever's passages, best first."""
+        if self.retriever is None:
+            raise ValueError("this pipeline has no retriever; bring your passages to `explain`")
+        return self.retriever.search(question, k or self.settings.retriever.passages)
+
+    def ask(self, question: str, *, progress: Progress | None = None) -> Answer:
+        """Answer a question from the corpus."""
+        started = time.perf_counter()
+        hits = self.search(question)
+        retrieve = time.perf_counter() - started
+        answer = self.explain(question, hits, progress=progress)
+        warnings = answer.warnings
+        if not hits:
+            warnings = (*warnings, "no passage matches the question; the answer is from the question alone")
+        elif self.retriever is not None and len(self.retriever) < self.settings.retriever.passages:
+            wanted = self.settings.retriever.passages
+            warnings = (*warnings, f"{wanted} passages asked for, the corpus has {len(self.retriever)}")
+        return replace(answer, seconds={"retrieve": retrieve, **answer.seconds}, warnings=warnings)
+
+    def explain(
+        self, question: str, passages: Sequence[Passage | Hit], *, progress: Progress | None = None
+    ) -> Answer:
+        """Answer a question from passages that you bring, in their given order."""
+        hits = [item if isinstance(item, Hit) else Hit(item, 0.0) for item in passages]
+        _check_ids(hit.passage.id for hit in hits)
+        explanation = explain_passages(
+            self.reader,
+            question,
+            [hit.passage for hit in hits],
+            self.settings.attribution,
+            None if progress is None else lambda done, total: progress("attribute", done, total),
+        )
+        started = time.perf_counter()
+        order = attributed_order(explanation.attribution, self.settings.rerank.score)
+        kept, text = distil(self.reader, explanation, order, self.settings.rerank.keep)
+        seconds = {**explanation.seconds, "answer": time.perf_counter() - started}
+        return Answer(
+            question=explanation.encoded.question,
+            text=text,
+            full_text=explanation.text,
+            share=explanation.share(explanation.text),
+            evidence=_evidence(hits, explanation, order, kept),
+            others=_other_answers(explanation),
+            attribution=explanation.attribution,
+            seconds=seconds,
+            warnings=tuple(_warnings(explanation)),
+            settings={
+                **self.settings.model_dump(mode="json"),
+                "reader_name": self.reader.name,
+                "version": version("ragshap"),
+            },
+        )
+
+
+def open_retriever(
+    settings: Settings, *, corpus: str | Path | None = None, index: str | Path | None = None
+) -> Retriever:
+    """A saved index, or a corpus indexed in memory; `SettingsError` unless exactly one is given."""
+    if index is not None and corpus is None:
+        return load_index(index)
+    if corpus is not None and index is None:
+        passages = load_corpus(corpus, passage_words=settings.passage_words)
+        return build_retriever(passages, settings.retriever)
+    raise SettingsError("give either an index (--index) or a corpus (--corpus), one of the two")
+
+
+def build_retriever(
+    passages: Iterable[Passage], settings: RetrieverSettings, progress: Callable[[int], None] | None = None
+) -> Retriever:
+    """An index in memory over passages, as the settings say; raises `ValueError` if there are none."""
+    retriever: Retriever
+    if settings.kind == "bm25":
+        retriever = BM25Retriever(**settings.bm25.model_dump())
+    elif settings.kind == "dense":
+        retriever = DenseRetriever(**settings.dense.model_dump())
+    else:
+        parts = [BM25Retriever(**settings.bm25.model_dump()), DenseRetriever(**settings.dense.model_dump())]
+        retriever = HybridRetriever(parts)
+    retriever.add(passages, progress=progress)
+    return retriever
+
+
+def set_threads(threads: int) -> None:
+    """Use so many CPU threads in torch; 0 leaves torch's own choice."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def distil(
+    reader: Reader, explanation: Explanation, order: Sequence[int], keep: int | str
+) -> tuple[list[int], str]:
+    """The passages to keep and the answer read from them alone.
+
+    Args:
+        reader: the reader that made the explanation.
+        explanation: holds the encoded passages; nothing is encoded again.
+        order: passages, best first.
+        keep: a number of passages, or "smallest": the fewest first ones that give the full answer.
+    """
+    sizes = range(len(order) + 1) if keep == "smallest" else [min(int(keep), len(order))]
+    prefixes = np.zeros((len(sizes), len(order)), dtype=bool)
+    for row, size in enumerate(sizes):
+        prefixes[row, list(order[:size])] = True
+    answers = reader.generate(explanation.encoded, prefixes)
+    if keep != "smallest":
+        return list(order[: sizes[0]]), answers[0]
+    full = normalize_answer(explanation.text)
+    size = next(size for size, answer in zip(sizes, answers, strict=True) if normalize_answer(answer) == full)
+    return list(order[:size]), answers[size]
+
+
+def _evidence(
+    hits: Sequence[Hit], explanation: Explanation, order: Sequence[int], kept: Sequence[int]
+) -> tuple[Evidence, ...]:
+    attribution = explanation.attribution
+    return tuple(
+        Evidence(
+            passage=hits[index].passage,
+            rank=index + 1,
+            score=hits[index].score,
+            value=float(attribution.values[attribution.output, index]),
+            error=float(attribution.errors[attribution.output, index]),
+            kept=index in kept,
+            cut_tokens=explanation.encoded.cut_tokens[index],
+        )
+        for index in order
+    )
+
+
+def _other_answers(explanation: Explanation) -> tuple[OtherAnswer, ...]:
+    """All answers but the full one, with the passages that pull towards each."""
+    attribution = explanation.attribution
+    if attribution.utility != "votes":
+        return ()
+    others = [
+        OtherAnswer(
+            text,
+            explanation.share(text),
+            tuple(item.player for item in attribution.top(3, index) if item.value > 0),
+        )
+        for index, text in enumerate(attribution.outputs)
+        if index != attribution.output
+    ]
+    return tuple(sorted(others, key=lambda other: -other.share))
+
+
+def _check_ids(ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            raise ValueError(f"two passages have the id {name!r}; give each its own")
+        seen.add(name)
+
+
+def _warnings(explanation: Explanation) -> Iterable[str]:
+    encoded = explanation.encoded
+    cut = sum(tokens > 0 for tokens in encoded.cut_tokens)
+    if cut:
+        total = sum(encoded.cut_tokens)
+        yield f"{cut} passages are longer than the reader's limit; {total} tokens at their ends were not read"
+    if encoded.question_cut_tokens:
+        yield f"the question is longer than the limit; {encoded.question_cut_tokens} tokens were not read"
+    texts = [passage.full_text for passage in encoded.passages]
+    if len(set(texts)) < len(texts):
+        yield f"{len(texts) - len(set(texts))} of {len(texts)} passages repeat the text of another"

@@ -1,0 +1,77 @@
+"""What the attribution engine and the pipeline know of a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers import Passage
+
+Coalitions = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class EncodedQuestion:
+    """A question with its passages, encoded once.
+
+    Attributes:
+        question: the question.
+        passages: the passages in the order of the coalitions' columns.
+        cut_tokens: tokens of each passage that were left out because they exceed the encoder's limit.
+        question_cut_tokens: the same for the question.
+        state: whatever the reader that made this needs; no one else looks inside.
+    """
+
+    question: str
+    passages: tuple[Passage, ...]
+    cut_tokens: tuple[int, ...]
+    question_cut_tokens: int
+    state: Any
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads a question with its passages once, then answers for any subsets of them.
+
+    The answer for a coalition is the answer that the reader would give if the passages outside the coalition had
+    never been retrieved; the empty coalition is the question alone.
+    """
+
+    name: str
+
+    def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
+        """Encode a question and its passages (possibly none)."""
+        ...
+
+    def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
+        """Greedy answers, one per row of `coalitions` `(n_coalitions, n_passages)`; "" is "no answer"."""
+        ...
+
+    def score(
+        self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Log-probabilities of given answers, `(n_coalitions, n_answers)`."""
+        ...
+
+
+def check_question(question: str) -> str:
+    """The question without surrounding white space; raises `ValueError` if nothing is left."""
+    stripped = question.strip()
+    if not stripped:
+        raise ValueError("the question is empty; ask something")
+    return stripped
+
+
+def check_coalitions(coalitions: Coalitions, n_passages: int) -> Coalitions:
+    """The coalitions as `bool (n_coalitions, n_passages)`; raises `ValueError` on any other shape."""
+    rows = np.asarray(coalitions, dtype=bool)
+    if rows.ndim != 2 or rows.shape[1] != n_passages:
+        raise ValueError(
+            f"coalitions have shape {rows.shape}, expected (n_coalitions, {n_passages}): "
+            "one column per encoded passage"
+        )
+    return rows

@@ -1,0 +1,67 @@
+"""The embedded reader's folder: weights, configuration, tokenizer and a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+_SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the encoder's word embeddings
+
+
+class WeightsError(ValueError):
+    """A folder holds no usable weights; the message says what is wrong."""
+
+
+def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
+    """Write a model's folder, weights in float16; each file is written aside and renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items() if name != _SHARED}
+    weights = folder / "model.safetensors"
+    save_file(tensors, weights.with_suffix(".tmp"))
+    os.replace(weights.with_suffix(".tmp"), weights)
+    model.config.save(folder / "config.json")
+    if tokenizer.resolve() != (folder / "tokenizer.json").resolve():
+        shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    checksums = {name: _sha256(folder / name) for name in ("model.safetensors", "config.json", "tokenizer.json")}
+    (folder / "checksums.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path) -> CopyReaderModel:
+    """The model of a folder, in float32; raises `WeightsError` when anything is missing or damaged."""
+    try:
+        checksums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no embedded reader: checksums.json is missing") from None
+    except ValueError:
+        raise WeightsError(f"{folder / 'checksums.json'} is damaged; install or train the reader again") from None
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        path = folder / name
+        if not path.exists():
+            raise WeightsError(f"{path} is missing; install or train the reader again")
+        if _sha256(path) != checksums.get(name):
+            raise WeightsError(f"{path} does not match its checksum; install or train the reader again")
+    model = CopyReaderModel(CopyReaderConfig.load(folder / "config.json"))
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except SafetensorError as error:
+        raise WeightsError(f"{folder / 'model.safetensors'} is no safetensors file: {error}") from None
+    missing, unexpected = model.load_state_dict(
+        {name: value.to(torch.float32) for name, value in tensors.items()}, strict=False
+    )
+    if set(missing) != {_SHARED} or unexpected:
+        raise WeightsError(f"{folder} does not fit the model: missing {missing}, unexpected {unexpected}")
+    return model
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

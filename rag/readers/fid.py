@@ -1,0 +1,262 @@
+"""Fusion-in-Decoder (Izacard & Grave 2021) over any `transformers` encoder-decoder checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DynamicCache,
+    EncoderDecoderCache,
+    GenerationConfig,
+    LogitsProcessorList,
+)
+from transformers.generation.logits_process import (
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+)
+from transformers.modeling_outputs import BaseModelOutput
+
+from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
+from rag.readers.decoding import greedy_decode
+from rag.readers.encoding import chunks, encode_blocks, flatten, visible_tokens
+from retrievers import Passage
+
+MAX_QUESTION_TOKENS = 96
+
+
+@dataclass(frozen=True)
+class _State:
+    states: Tensor  # (1, n_tokens, hidden)
+    block: Tensor  # (n_tokens,)
+    cross: DynamicCache  # cross-attention keys and values, one row
+
+
+class FiDReader:
+    """A T5, BART or other encoder-decoder that reads each passage by itself and answers from all of them.
+
+    Args:
+        checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
+        max_block_tokens: limit of question and passage together; what exceeds it is cut and counted.
+        max_answer_tokens: limit of a generated answer.
+        memory_mb: bound on the attention scores that are held at once.
+        device: a torch device, such as "cpu" or "cuda".
+        dtype: "float32", or "bfloat16" where the device is fast at it.
+
+    Raises:
+        ValueError: the checkpoint is no encoder-decoder, or its positions end before `max_block_tokens`.
+        OSError: the checkpoint cannot be found, or has no safetensors weights.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        *,
+        max_block_tokens: int = 256,
+        max_answer_tokens: int = 32,
+        memory_mb: int = 64,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        config = AutoConfig.from_pretrained(str(checkpoint), trust_remote_code=False)
+        if not config.is_encoder_decoder:
+            raise ValueError(
+                f"{checkpoint} is a {config.model_type} model without encoder and decoder; "
+                "use an encoder-decoder checkpoint (T5, Flan-T5, BART, FiD)"
+            )
+        positions = getattr(config, "max_position_embeddings", None)
+        if positions is not None and positions < max_block_tokens:
+            raise ValueError(
+                f"{checkpoint} reads at most {positions} tokens, max_block_tokens is {max_block_tokens}"
+            )
+        self.name = str(checkpoint)
+        self.tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=False)
+        self.model = AutoModelForSeq2SeqLM.from_pretrained(
+            str(checkpoint),
+            attn_implementation=SHARED_ATTENTION,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=getattr(torch, dtype),
+        )
+        self.model.eval().to(device)
+        self.max_block_tokens = max_block_tokens
+        self.max_answer_tokens = max_answer_tokens
+        self.memory_mb = memory_mb
+        self._rules = _decoding_rules(self.model.generation_config, max_answer_tokens)
+        self._prefix, self._suffix = _special_tokens(self.tokenizer)
+
+    @torch.inference_mode()
+    def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
+        """Encode each block "question: … title: … context: …" by itself, and the question alone."""
+        question = check_question(question)
+        head = self._tokens([f"question: {question}"])[0]
+        bodies = self._tokens([f" title: {p.title} context: {p.text}" for p in passages])
+        question_cut = max(0, len(head) - MAX_QUESTION_TOKENS)
+        head = head[:MAX_QUESTION_TOKENS]
+        room = self.max_block_tokens - len(head) - len(self._prefix) - len(self._suffix)
+        blocks = [[*self._prefix, *head, *body[:room], *self._suffix] for body in [*bodies, []]]
+        ids, mask = _pad(blocks, self.tokenizer.pad_token_id, self.model.device)
+        encoder = self.model.get_encoder()
+
+        def encode(group: Tensor, length: int) -> Tensor:
+            return encoder(input_ids=ids[group, :length], attention_mask=mask[group, :length]).last_hidden_state
+
+        states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
+        flat = flatten(mask)
+        states = states[flat.row, flat.column][None]
+        cut = tuple(max(0, len(body) - room) for body in bodies)
+        state = _State(states, flat.row, self._cross_cache(states))
+        return EncodedQuestion(question, tuple(passages), cut, question_cut, state)
+
+    @torch.inference_mode()
+    def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
+        """Greedy answers, one per coalition; the same as the model's own `generate` on the visible blocks."""
+        coalitions = check_coalitions(coalitions, len(encoded.passages))
+        state: _State = encoded.state
+        answers: list[str] = []
+        for part in chunks(len(coalitions), self._bytes_per_step(state), self.memory_mb):
+            visible = visible_tokens(coalitions[part], state.block)
+            tokens = greedy_decode(
+                _FiDStepper(self, state, visible),
+                len(visible),
+                self._rules.start,
+                self._rules.stops,
+                self.max_answer_tokens,
+            )
+            answers += self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [answer.strip() for answer in answers]
+
+    @torch.inference_mode()
+    def score(
+        self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Summed log-probabilities of the answers' tokens, end of sequence included."""
+        coalitions = check_coalitions(coalitions, len(encoded.passages))
+        state: _State = encoded.state
+        scores = np.zeros((len(coalitions), len(answers)))
+        for column, answer in enumerate(answers):
+            labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
+            inputs = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]])
+            for part in chunks(len(coalitions), self._bytes_per_step(state) * len(labels), self.memory_mb):
+                visible = visible_tokens(coalitions[part], state.block)
+                logits = self._decode(inputs.expand(len(visible), -1), state, visible, self._new_cache(state))
+                log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(labels)), labels]
+                scores[part, column] = log_probs.double().sum(1).cpu().numpy()
+        return scores
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    def _decode(self, tokens: Tensor, state: _State, visible: Tensor, cache: EncoderDecoderCache) -> Tensor:
+        """Logits `(n_rows, steps, vocab_size)` of decoder inputs `(n_rows, steps)`."""
+        logits: Tensor = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=state.states),
+            attention_mask=visible[:, None, None, :],
+            decoder_input_ids=tokens,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        return logits
+
+    def _cross_cache(self, states: Tensor) -> DynamicCache:
+        """Keys and values of all blocks, made by one decoder step that sees everything."""
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        start = torch.full((1, 1), self._rules.start, device=self.model.device)
+        everything = torch.ones(1, states.shape[1], dtype=torch.bool, device=self.model.device)
+        self._decode(start, _State(states, start, cache.cross_attention_cache), everything, cache)
+        return cache.cross_attention_cache
+
+    def _new_cache(self, state: _State) -> EncoderDecoderCache:
+        return EncoderDecoderCache(DynamicCache(), state.cross)
+
+    def _bytes_per_step(self, state: _State) -> int:
+        heads = self.model.config.num_attention_heads
+        vocabulary = self.model.config.vocab_size
+        return (2 * heads * len(state.block) + vocabulary) * 4
+
+
+class _FiDStepper:
+    """One decoder step for a batch of coalitions that share the cross-attention cache."""
+
+    def __init__(self, reader: FiDReader, state: _State, visible: Tensor):
+        self.reader = reader
+        self.state = state
+        self.visible = visible
+        self.cache = reader._new_cache(state)
+        self.tokens = torch.zeros(len(visible), 0, dtype=torch.long, device=visible.device)
+
+    def step(self, last: Tensor) -> Tensor:
+        last = last.to(self.visible.device)
+        self.tokens = torch.cat([self.tokens, last[:, None]], 1)
+        logits = self.reader._decode(last[:, None], self.state, self.visible, self.cache)[:, -1]
+        scores = self.reader._rules.processors(self.tokens, logits.float())
+        return scores.argmax(-1).cpu()
+
+    def keep(self, rows: Tensor) -> None:
+        rows = rows.to(self.visible.device)
+        self.visible = self.visible[rows]
+        self.tokens = self.tokens[rows]
+        self.cache.self_attention_cache.batch_select_indices(rows)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    start: int
+    stops: frozenset[int]
+    processors: LogitsProcessorList
+
+
+def _decoding_rules(config: GenerationConfig, max_answer_tokens: int) -> _Rules:
+    """The checkpoint's own rules of generation, as far as they bear on greedy decoding."""
+    start = config.decoder_start_token_id
+    if start is None:
+        start = config.bos_token_id
+    if start is None:
+        raise ValueError("the checkpoint names neither decoder_start_token_id nor bos_token_id")
+    ends = config.eos_token_id
+    stops = frozenset(ends if isinstance(ends, list) else [ends])
+    processors = LogitsProcessorList()
+    if config.no_repeat_ngram_size:
+        processors.append(NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size))
+    if config.forced_bos_token_id is not None:
+        processors.append(ForcedBOSTokenLogitsProcessor(config.forced_bos_token_id))
+    if config.forced_eos_token_id is not None:
+        processors.append(ForcedEOSTokenLogitsProcessor(max_answer_tokens + 1, config.forced_eos_token_id))
+    return _Rules(start, stops, processors)
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer sets before and after a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    runs = [
+        (special, [token for _, token in run])
+        for special, run in groupby(
+            zip(encoded.special_tokens_mask, encoded.input_ids, strict=True), key=lambda pair: pair[0]
+        )
+    ]
+    prefix = runs[0][1] if runs[0][0] else []
+    suffix = runs[-1][1] if runs[-1][0] else []
+    return prefix, suffix
+
+
+def _pad(blocks: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids and mask, `(n_blocks, length)`, padded on the right."""
+    length = max(map(len, blocks))
+    ids = torch.tensor([block + [pad] * (length - len(block)) for block in blocks], device=device)
+    lengths = torch.tensor([len(block) for block in blocks], device=device)
+    return ids, (torch.arange(length, device=device) < lengths[:, None]).long()

@@ -1,0 +1,27 @@
+"""The view of retrieved passages for the terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rag.report.text import one_line
+from retrievers import Hit
+
+
+def print_hits(hits: Sequence[Hit], console: Console) -> None:
+    """Print rank, score, name and beginning of each passage to `console`."""
+    if not hits:
+        console.print("no passage matches", style="dim")
+        return
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    table.show_header = True
+    for name, justify in (("#", "right"), ("score", "right"), ("passage", "left")):
+        table.add_column(name, justify=justify, header_style="dim", no_wrap=name != "passage")
+    for rank, hit in enumerate(hits, 1):
+        text = one_line(hit.passage.text)
+        name = Text(one_line(hit.passage.title) or one_line(hit.passage.id), "bold")
+        extract = Text(text if len(text) <= 160 else f"{text[:159]}…", "dim")
+        table.add_row(str(rank), f"{hit.score:.4g}", Text("\n").join([name, extract]))
+    console.print(table)

@@ -1,0 +1,132 @@
+"""What both views say in words and numbers about an answer; nothing that its data do not support."""
+
+from collections import Counter
+
+from attribution import Attribution
+from rag.answer import Answer, Evidence
+from rag.report.text import one_line
+
+ABOUT_ZERO = 0.005
+"""Values nearer to 0 than this are summarised."""
+
+NO_ANSWER = "no answer"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A value with a true minus sign, and none before zero."""
+    shown = f"{value:.{digits}f}"
+    return shown.removeprefix("-") if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
+
+
+def worth(evidence: Evidence, attribution: Attribution) -> str:
+    """A passage's value, with its standard error if it was estimated by sampling."""
+    value = number(evidence.value)
+    return value if attribution.samples is None else f"{value} ±{number(evidence.error)}"
+
+
+def percent(share: float) -> str:
+    """A share between 0 and 1 as a whole percentage."""
+    return "<1%" if 0 < share < 0.005 else ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def duration(seconds: float) -> str:
+    """A time in milliseconds or seconds, whichever reads better."""
+    return f"{1000 * seconds:.0f} ms" if seconds < 0.1 else f"{seconds:.{seconds < 100:d}f} s"
+
+
+def quoted(text: str) -> str:
+    """An answer in quotation marks, or "no answer"."""
+    return f"“{one_line(text)}”" if text else NO_ANSWER
+
+
+def count(things: int, name: str) -> str:
+    """For instance "1 passage", "2 passages"."""
+    return f"{things:,} {name}" + "s" * (things != 1)
+
+
+def labels(answer: Answer) -> dict[str, str]:
+    """A name to show for each passage id: its title, with the id where titles repeat; the id if it has none."""
+    titles = {e.passage.id: one_line(e.passage.title) for e in answer.evidence}
+    times = Counter(titles.values())
+    return {
+        name: f"{title} ({one_line(name)})" if title and times[title] > 1 else title or one_line(name)
+        for name, title in titles.items()
+    }
+
+
+def is_about_zero(evidence: Evidence) -> bool:
+    """Whether the value is too small to list."""
+    return abs(evidence.value) < ABOUT_ZERO
+
+
+def about_zero(rest: list[Evidence], of_all: int) -> str:
+    """For instance "14 more passages (2 of them kept): values about 0"."""
+    kept = sum(e.kept for e in rest)
+    more = " more" if len(rest) < of_all else ""
+    note = f" ({kept} of them kept)" if kept else ""
+    error = max(e.error for e in rest)
+    errors = f", standard errors up to {number(error)}" if error >= ABOUT_ZERO else ""
+    return f"{len(rest)}{more} passage{'s' * (len(rest) != 1)}{note}: value about 0{errors}"
+
+
+def summary(answer: Answer) -> list[str]:
+    """Sentences on what the answer rests on."""
+    attribution, n = answer.attribution, len(answer.evidence)
+    if not n:
+        return ["There are no passages to attribute the answer to: it comes from the question alone."]
+    votes = attribution.utility == "votes"
+    same = answer.text == answer.full_text
+    subject = "this answer" if same and answer.text else f"the answer {quoted(answer.full_text)}"
+    if not answer.full_text:
+        subject = "the outcome “no answer”"
+    sentences = [_carriers(answer, subject)]
+    away = sum(-e.value >= max(ABOUT_ZERO, 2 * e.error) for e in answer.evidence)
+    if away:
+        sentences.append(f"{count(away, 'passage')} {'pulls' if away == 1 else 'pull'} away from it.")
+    if votes:
+        tried = count(attribution.evaluations, "subset")
+        sentences.append(f"Of the {tried} of the passages that were tried, {percent(answer.share)} gave it.")
+        alone = attribution.outputs[int(attribution.empty.argmax())]
+        again = alone == attribution.outputs[attribution.output]
+        said = "gives no answer" if not alone else f"answers {quoted(alone)}"
+        sentences.append(f"Without any passage the reader {said}{' as well' if again else ''}.")
+    elif attribution.utility == "likelihood":
+        none, all_ = (number(part[attribution.output], 2) for part in (attribution.empty, attribution.full))
+        sentences.append(f"Its log-probability is {none} without any passage and {all_} with all of them.")
+    return sentences
+
+
+def _carriers(answer: Answer, subject: str) -> str:
+    n = len(answer.evidence)
+    values = [e.value for e in answer.evidence if e.value >= max(ABOUT_ZERO, 2 * e.error)]
+    total = number(sum(e.value for e in answer.evidence), 2)
+    if not values:
+        return f"No passage has a value for {subject} that stands out from 0."
+    which = f"{len(values)} of {count(n, 'passage')}" if n > 1 else "The only passage"
+    if len(values) == n > 1:
+        return f"All {n} passages carry {subject}: their values sum to {total}."
+    if n == 1:
+        return f"{which} carries {subject}: its value is {total}."
+    verb, sum_ = ("carries", "its value is") if len(values) == 1 else ("carry", "their values sum to")
+    return f"{which} {verb} {subject}: {sum_} {number(sum(values), 2)}, those of all {n} to {total}."
+
+
+def efficiency(attribution: Attribution) -> str | None:
+    """How far the values are from summing to what the passages add together; None if they do sum to it."""
+    gap = float(attribution.efficiency_gap[attribution.output])
+    if abs(gap) < 1e-6:
+        return None
+    total = number(float(attribution.of(attribution.output).sum()))
+    gain = number(float((attribution.full - attribution.empty)[attribution.output]))
+    why = ", as Banzhaf values may" if attribution.semivalue == "banzhaf" else ""
+    return f"the values sum to {total}, the passages together add {gain}: a gap of {gap:.2g}{why}"
+
+
+def method(attribution: Attribution) -> str:
+    """Semivalue, estimator and cost in one line."""
+    measure = f" (p = {attribution.p:g})" if attribution.p is not None else ""
+    budget = f" of a budget of {attribution.budget:,}" if attribution.budget is not None else ""
+    return (
+        f"{attribution.semivalue.capitalize()} values{measure} of {attribution.utility}, "
+        f"{attribution.estimator}, {count(attribution.evaluations, 'evaluation')}{budget}"
+    )

@@ -1,0 +1,88 @@
+"""Order passages by what they contributed to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution import Attribution
+from rag.explaining import explain_passages
+from rag.readers import Reader
+from rag.settings import AttributionSettings, SettingsError
+from retrievers import Hit
+
+Scores = NDArray[np.float64]
+
+
+def _value(attribution: Attribution) -> Scores:
+    """Value for the full answer. Where that is "no answer", what is taken from it: the values of all others."""
+    values = attribution.values[attribution.output]
+    return -values if attribution.outputs[attribution.output] == "" else values
+
+
+def _positive(attribution: Attribution) -> Scores:
+    """Positive values, summed over all answers but "no answer"."""
+    return np.maximum(attribution.values[_answers(attribution)], 0.0).sum(axis=0)
+
+
+def _pivots(attribution: Attribution) -> Scores:
+    """How often a passage changes the answer to something, "no answer" excepted (TextGenSHAP's released score)."""
+    if attribution.pivots is None:
+        raise SettingsError(
+            f"rerank.score: estimator {attribution.estimator!r} gives no pivots; "
+            "use value or positive, or attribution.semivalue=shapley"
+        )
+    return attribution.pivots[_answers(attribution)].sum(axis=0)
+
+
+def _answers(attribution: Attribution) -> list[int]:
+    return [index for index, output in enumerate(attribution.outputs) if output != ""]
+
+
+SCORES: dict[str, Callable[[Attribution], Scores]] = {
+    "value": _value,
+    "positive": _positive,
+    "pivots": _pivots,
+}
+
+
+def passage_scores(attribution: Attribution, score: str = "value") -> Scores:
+    """The score of each passage, `(n_passages,)`, by one of `SCORES`."""
+    if score not in SCORES:
+        raise SettingsError(f"rerank.score: {score!r} is unknown; known: {', '.join(SCORES)}")
+    return SCORES[score](attribution)
+
+
+def attributed_order(attribution: Attribution, score: str = "value") -> list[int]:
+    """Passages from most to least contributing; equal ones stay in the retriever's order."""
+    # Equal values can differ in the last bits by the order of summation; that must not decide.
+    scores = np.round(passage_scores(attribution, score), 9)
+    return np.argsort(-scores, kind="stable").tolist()
+
+
+class Reranker:
+    """Reranks retrieved passages by attribution.
+
+    Args:
+        reader: the reader whose answer is attributed.
+        attribution: utility, estimator and budget.
+        score: "value", "positive" or "pivots".
+    """
+
+    def __init__(self, reader: Reader, attribution: AttributionSettings | None = None, score: str = "value"):
+        if score not in SCORES:
+            raise SettingsError(f"rerank.score: {score!r} is unknown; known: {', '.join(SCORES)}")
+        self.reader = reader
+        self.attribution = attribution or AttributionSettings()
+        self.score = score
+
+    def rerank(self, question: str, hits: Sequence[Hit]) -> list[Hit]:
+        """The same passages, best first, with their attribution scores."""
+        passages = [hit.passage for hit in hits]
+        attribution = explain_passages(self.reader, question, passages, self.attribution).attribution
+        scores = passage_scores(attribution, self.score)
+        return [
+            Hit(passages[index], float(scores[index])) for index in attributed_order(attribution, self.score)
+        ]

@@ -1,0 +1,178 @@
+"""Typed settings of the whole system, read from YAML; nothing in a file is silently ignored."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, of the wrong type, or cannot be honoured; the message names its key."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BM25Settings(_Section):
+    """Lexical retrieval."""
+
+    engine: Literal["bm25s", "rank-bm25"] = "bm25s"
+    k1: float = Field(default=1.5, ge=0)
+    b: float = Field(default=0.75, ge=0, le=1)
+
+
+class DenseSettings(_Section):
+    """Retrieval by sentence embeddings; `encoder` is "default" or a sentence-transformers name or folder."""
+
+    encoder: str = "default"
+    index: Literal["flat", "hnsw"] = "flat"
+
+
+class RetrieverSettings(_Section):
+    """How passages are found, and how many (`passages`) the reader gets."""
+
+    kind: Literal["bm25", "dense", "hybrid"] = "bm25"
+    passages: int = Field(default=20, ge=1)
+    bm25: BM25Settings = BM25Settings()
+    dense: DenseSettings = DenseSettings()
+
+
+class ReaderSettings(_Section):
+    """The reader: "embedded", or the name or folder of a `transformers` encoder-decoder checkpoint.
+
+    `no_answer_threshold` is the embedded reader's alone; a checkpoint says "no answer" in its own way.
+    """
+
+    checkpoint: str = "embedded"
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_block_tokens: int = Field(default=256, ge=16)
+    max_answer_tokens: int = Field(default=32, ge=1)
+    no_answer_threshold: float | None = Field(default=None, gt=0, le=1)
+    memory_mb: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _honoured(self) -> ReaderSettings:
+        if self.checkpoint == "embedded" and self.dtype != "float32":
+            raise ValueError("dtype must be float32 for the embedded reader")
+        if self.checkpoint != "embedded" and self.no_answer_threshold is not None:
+            raise ValueError("no_answer_threshold is for the embedded reader; leave it out")
+        return self
+
+
+class AttributionSettings(_Section):
+    """How passages are valued; `budget` counts distinct coalitions."""
+
+    utility: Literal["votes", "likelihood"] = "votes"
+    semivalue: Literal["shapley", "banzhaf"] = "shapley"
+    estimator: Literal["auto", "exact", "permutation", "banzhaf"] = "auto"
+    p: float = Field(default=0.5, gt=0, lt=1)
+    budget: int = Field(default=1000, ge=2)
+    permutations: int | None = Field(default=None, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+class RerankSettings(_Section):
+    """The order of the passages, and how many the final answer is read from.
+
+    `keep` is a number, or "smallest": as few of the first passages as still give the full answer.
+    """
+
+    score: Literal["value", "positive", "pivots"] = "value"
+    keep: int | Literal["smallest"] = 5
+
+    @model_validator(mode="after")
+    def _positive(self) -> RerankSettings:
+        if isinstance(self.keep, int) and self.keep < 1:
+            raise ValueError("keep must be at least 1, or 'smallest'")
+        return self
+
+
+class Settings(_Section):
+    """All settings. `passage_words` is the length at which long texts are cut; `threads` 0 leaves torch's choice."""
+
+    passage_words: int = Field(default=100, ge=10)
+    threads: int = Field(default=0, ge=0)
+    retriever: RetrieverSettings = RetrieverSettings()
+    reader: ReaderSettings = ReaderSettings()
+    attribution: AttributionSettings = AttributionSettings()
+    rerank: RerankSettings = RerankSettings()
+
+
+def load_settings(config: str | Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """Settings from a YAML file or the name of a shipped one, changed by "section.key=value" overrides.
+
+    Args:
+        config: a path; or "default", "quality", "gpu"; None is the default.
+        overrides: for instance `["attribution.budget=500", "retriever.kind=hybrid"]`; values are YAML.
+
+    Raises:
+        SettingsError: names the key that is unknown, mistyped or cannot be honoured.
+        FileNotFoundError: there is no such file.
+    """
+    values: dict[str, Any] = {}
+    origin = "settings"
+    if config is not None:
+        path = _find(config)
+        origin = str(path)
+        try:
+            read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid YAML: {error}") from None
+        if read is not None and not isinstance(read, Mapping):
+            raise SettingsError(f"{path} must hold 'key: value' lines, got a {type(read).__name__}")
+        values = dict(read or {})
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{origin}: {_explain(item)}" for item in error.errors())) from None
+
+
+def _find(config: str | Path) -> Path:
+    """A file as given; else a shipped configuration of that name, in the package or beside it in a checkout."""
+    path = Path(config)
+    if path.is_file():
+        return path
+    here = Path(__file__).parent
+    for folder in (here / "configs", here.parent / "configs"):
+        shipped = folder / f"{config}.yaml"
+        if path.name == str(config) and shipped.is_file():
+            return shipped
+    raise FileNotFoundError(f"no configuration file {config}; shipped ones are default, quality and gpu")
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"{override!r} is no override; write section.key=value")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values[section] = dict(values.get(section) or {})
+        values = values[section]
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"{key}: {text!r} is not a valid value") from None
+
+
+def _explain(item: Any) -> str:
+    """One line on one validation error, beginning with the key."""
+    key = ".".join(str(part) for part in item["loc"] if part not in ("int", "literal['smallest']"))
+    if item["type"] == "extra_forbidden":
+        section: Any = Settings
+        for part in item["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        known = list(section.model_fields)
+        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{key}: unknown setting{hint} Known here: {', '.join(known)}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (got {item['input']!r})" if item["type"] != "value_error" else f"{key}: {message}"
