@@ -159,9 +159,7 @@ class Attribution:
             raise ValueError(f"attribution of version {version!r}; this release reads version {VERSION}")
         given, known = set(content) - {"format", "version"}, {field.name for field in fields(cls)}
         if given != known:
-            raise ValueError(
-                f"damaged attribution: missing {sorted(known - given)}, unknown {sorted(given - known)}"
-            )
+            raise ValueError(f"damaged attribution: missing {sorted(known - given)}, unknown {sorted(given - known)}")
         try:
             return cls(**{name: content[name] for name in known})
         except (TypeError, ValueError) as error:

@@ -80,8 +80,7 @@ def _choose(
         estimator = "exact" if enumerable else sampler
     if estimator not in ("exact", sampler):
         raise ValueError(
-            f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; "
-            f"use {sampler!r}, 'exact' or 'auto'"
+            f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {sampler!r}, 'exact' or 'auto'"
         )
     if permutations is not None and estimator != "permutation":
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")

@@ -84,9 +84,7 @@ class LikelihoodGame:
 
     utility = "likelihood"
 
-    def __init__(
-        self, score: Callable[[Coalitions, Sequence[str]], npt.ArrayLike], answers: Sequence[str]
-    ) -> None:
+    def __init__(self, score: Callable[[Coalitions, Sequence[str]], npt.ArrayLike], answers: Sequence[str]) -> None:
         """Keep the answers in the order given; raises ValueError if there are none or one comes twice."""
         if isinstance(answers, str) or not answers or len(set(answers)) < len(answers):
             raise ValueError(f"`answers` must be different strings in a sequence, got {answers!r}")
@@ -98,9 +96,7 @@ class LikelihoodGame:
         values = np.asarray(self._score(coalitions, self.outputs), dtype=np.float64)
         expected = (len(coalitions), len(self.outputs))
         if values.shape != expected:
-            raise ValueError(
-                f"`score` returned shape {values.shape}, expected {expected}: (n_coalitions, n_answers)"
-            )
+            raise ValueError(f"`score` returned shape {values.shape}, expected {expected}: (n_coalitions, n_answers)")
         for row, column in np.argwhere(~np.isfinite(values))[:1]:
             raise ValueError(
                 f"`score` gave {values[row, column]} as log-probability of answer {self.outputs[column]!r} "
@@ -195,8 +191,7 @@ class CachedGame:
         coalitions = np.asarray(coalitions)
         if coalitions.dtype != np.bool_ or coalitions.shape[1:] != (self.n_players,):
             raise ValueError(
-                f"coalitions must be bool (n_coalitions, {self.n_players}), "
-                f"got {coalitions.dtype} {coalitions.shape}"
+                f"coalitions must be bool (n_coalitions, {self.n_players}), got {coalitions.dtype} {coalitions.shape}"
             )
         keys = self._keys(coalitions)
         new: dict[bytes, int] = {}

@@ -104,9 +104,7 @@ class Answer:
                 }
                 for e in self.evidence
             ],
-            "other_answers": [
-                {"answer": o.text, "share": o.share, "passages": list(o.passages)} for o in self.others
-            ],
+            "other_answers": [{"answer": o.text, "share": o.share, "passages": list(o.passages)} for o in self.others],
             "attribution": self.attribution.to_dict(),
             "seconds": dict(self.seconds),
             "warnings": list(self.warnings),

@@ -86,9 +86,7 @@ class Pipeline:
             warnings = (*warnings, f"{wanted} passages asked for, the corpus has {len(self.retriever)}")
         return replace(answer, seconds={"retrieve": retrieve, **answer.seconds}, warnings=warnings)
 
-    def explain(
-        self, question: str, passages: Sequence[Passage | Hit], *, progress: Progress | None = None
-    ) -> Answer:
+    def explain(self, question: str, passages: Sequence[Passage | Hit], *, progress: Progress | None = None) -> Answer:
         """Answer a question from passages that you bring, in their given order."""
         hits = [item if isinstance(item, Hit) else Hit(item, 0.0) for item in passages]
         _check_ids(hit.passage.id for hit in hits)
@@ -143,7 +141,10 @@ def build_retriever(
     elif settings.kind == "dense":
         retriever = DenseRetriever(**settings.dense.model_dump())
     else:
-        parts = [BM25Retriever(**settings.bm25.model_dump()), DenseRetriever(**settings.dense.model_dump())]
+        parts: list[Retriever] = [
+            BM25Retriever(**settings.bm25.model_dump()),
+            DenseRetriever(**settings.dense.model_dump()),
+        ]
         retriever = HybridRetriever(parts)
     retriever.add(passages, progress=progress)
     return retriever
@@ -157,9 +158,7 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def distil(
-    reader: Reader, explanation: Explanation, order: Sequence[int], keep: int | str
-) -> tuple[list[int], str]:
+def distil(reader: Reader, explanation: Explanation, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
     """The passages to keep and the answer read from them alone.
 
     Args:

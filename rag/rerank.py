@@ -83,6 +83,4 @@ class Reranker:
         passages = [hit.passage for hit in hits]
         attribution = explain_passages(self.reader, question, passages, self.attribution).attribution
         scores = passage_scores(attribution, self.score)
-        return [
-            Hit(passages[index], float(scores[index])) for index in attributed_order(attribution, self.score)
-        ]
+        return [Hit(passages[index], float(scores[index])) for index in attributed_order(attribution, self.score)]

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from retrievers.base import Progress, check_query, top_positive
-from retrievers.bm25_engines import ENGINES, Tokens
+from retrievers.bm25_engines import ENGINES
 from retrievers.errors import IndexFormatError
 from retrievers.passage import Hit, Passage
 from retrievers.passage_store import PassageStore
 from retrievers.storage import check_count, new_index, open_index
+from retrievers.tokens import Tokens
 
 
 class BM25Retriever:
@@ -118,9 +119,7 @@ class BM25Retriever:
         try:
             retriever = cls(**manifest.settings)
         except (TypeError, ValueError) as error:
-            raise IndexFormatError(
-                f"{folder}: the settings in the manifest cannot be used: {error}"
-            ) from error
+            raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
         retriever._attach(PassageStore.open(Path(folder), manifest.passages))
         check_count(folder, "the BM25 segments", retriever._engine.load(Path(folder)), manifest.passages)
         return retriever

@@ -98,8 +98,7 @@ class Bm25sEngine:
         mean_length = sum(int(segment.lengths.sum()) for segment in self._segments) / n_passages
         counts = Counter(words)
         idf = {
-            word: _idf(sum(len(segment.postings(word)[0]) for segment in self._segments), n_passages)
-            for word in counts
+            word: _idf(sum(len(segment.postings(word)[0]) for segment in self._segments), n_passages) for word in counts
         }
         parts = []
         for segment in self._segments:
@@ -135,9 +134,7 @@ class Bm25sEngine:
         for number in range(len(list(folder.glob("segment-*")))):
             place = folder / f"segment-{number}"
             index = import_bm25s().BM25.load(place, mmap=True, load_vocab=False, show_progress=False)
-            self._segments.append(
-                _Segment(index, np.load(place / "lengths.npy", mmap_mode="r", allow_pickle=False))
-            )
+            self._segments.append(_Segment(index, np.load(place / "lengths.npy", mmap_mode="r", allow_pickle=False)))
         return sum(len(segment.lengths) for segment in self._segments)
 
 
@@ -154,7 +151,7 @@ class RankBm25Engine:
         except ImportError as error:
             raise ImportError('engine="rank-bm25" needs its package: pip install rank-bm25') from error
 
-        class LuceneOkapi(rank_bm25.BM25Okapi):  # type: ignore[misc]
+        class LuceneOkapi(rank_bm25.BM25Okapi):
             def _calc_idf(self, nd: dict[int, int]) -> None:
                 self.idf = {word: _idf(df, self.corpus_size) for word, df in nd.items()}
 

@@ -105,9 +105,7 @@ def _strip(text: str, start: int, end: int) -> Span:
 def _unit_bounds(words: list[Span], sentences: list[Span], max_words: int) -> list[int]:
     """Word indices at which a cut is allowed, first and last included; at most ``max_words`` apart."""
     starts = [word.start for word in words]
-    sentence_bounds = sorted(
-        {0, len(words)} | {bisect_left(starts, sentence.start) for sentence in sentences}
-    )
+    sentence_bounds = sorted({0, len(words)} | {bisect_left(starts, sentence.start) for sentence in sentences})
     bounds = [0]
     for first, last in pairwise(sentence_bounds):
         n_pieces = -(-(last - first) // max_words)

@@ -38,9 +38,7 @@ _SUFFIXES = {
 }
 
 
-def load_corpus(
-    source: str | Path, *, format: str = "auto", passage_words: int | None = 100
-) -> Iterator[Passage]:
+def load_corpus(source: str | Path, *, format: str = "auto", passage_words: int | None = 100) -> Iterator[Passage]:
     """Stream the passages of a corpus, in its order; the content is checked as it is read.
 
     Passages of BEIR folders and DPR tables are kept as they are. Documents of the other layouts are cut into
@@ -66,9 +64,7 @@ def load_corpus(
         raise ValueError(f"passage_words must be at least 1 or None, got {passage_words}")
     if isinstance(source, str) and source.startswith("hf:"):
         if format not in {"auto", "hf"}:
-            raise ValueError(
-                f"{source!r} names a Hugging Face data set, which format={format!r} does not read"
-            )
+            raise ValueError(f"{source!r} names a Hugging Face data set, which format={format!r} does not read")
         records = formats.read_rows(_hub_dataset(source), source)
         return _passages(records, source, passage_words)
     path = Path(source)
@@ -120,9 +116,7 @@ def _detect(path: Path) -> str:
             return "beir"
         suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
         if suffix not in _SUFFIXES:
-            raise CorpusError(
-                f"{path}: cannot tell the layout from the suffix {suffix!r}; known are {_KNOWN}"
-            )
+            raise CorpusError(f"{path}: cannot tell the layout from the suffix {suffix!r}; known are {_KNOWN}")
         return _SUFFIXES[suffix]
     if _beir_file(path):
         return "beir"
@@ -132,15 +126,11 @@ def _detect(path: Path) -> str:
         return "folder"
     counts = Counter(file.suffix or file.name for file in path.rglob("*") if file.is_file())
     seen = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(8)) or "no files"
-    raise CorpusError(
-        f"{path}: cannot tell the layout of this folder, which holds {seen}; known are {_KNOWN}"
-    )
+    raise CorpusError(f"{path}: cannot tell the layout of this folder, which holds {seen}; known are {_KNOWN}")
 
 
 def _beir_file(path: Path) -> Path | None:
-    return next(
-        (file for name in ("corpus.jsonl", "corpus.jsonl.gz") if (file := path / name).is_file()), None
-    )
+    return next((file for name in ("corpus.jsonl", "corpus.jsonl.gz") if (file := path / name).is_file()), None)
 
 
 def _is_saved_dataset(path: Path) -> bool:

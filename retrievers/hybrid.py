@@ -106,9 +106,7 @@ class HybridRetriever:
             retrievers = [load_index(Path(folder) / member, verify=verify) for member in settings["members"]]
             return cls(retrievers, rrf_k=settings["rrf_k"], depth=settings["depth"])
         except (KeyError, TypeError) as error:
-            raise IndexFormatError(
-                f"{folder}: the settings in the manifest cannot be used: {error}"
-            ) from error
+            raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
 
     def _fuse(self, rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
         found: dict[str, Passage] = {}
@@ -118,9 +116,7 @@ class HybridRetriever:
                 found.setdefault(hit.passage.id, hit.passage)
                 parts.setdefault(hit.passage.id, []).append(1 / (self._rrf_k + rank))
         hits = [Hit(passage, fsum(parts[passage_id])) for passage_id, passage in found.items()]
-        return sorted(
-            hits, key=lambda hit: -hit.score
-        )  # stable, and ``found`` is in the order of the rankings
+        return sorted(hits, key=lambda hit: -hit.score)  # stable, and ``found`` is in the order of the rankings
 
     def __len__(self) -> int:
         """Number of passages."""

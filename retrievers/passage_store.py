@@ -45,9 +45,7 @@ class PassageStore(Sequence[Passage]):
         store._ids = None
         check_count(folder, PASSAGES_FILE, len(store), expected)
         if store._offsets[-1] != len(store._lines):
-            raise IndexFormatError(
-                f"{folder}: {OFFSETS_FILE} does not fit {PASSAGES_FILE}; index the corpus again"
-            )
+            raise IndexFormatError(f"{folder}: {OFFSETS_FILE} does not fit {PASSAGES_FILE}; index the corpus again")
         return store
 
     def check_new(self, passages: Iterable[Passage]) -> list[Passage]:
@@ -70,9 +68,7 @@ class PassageStore(Sequence[Passage]):
             try:
                 json.dumps(dict(passage.metadata))
             except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"metadata of passage {passage.id!r} cannot be written as JSON: {error}"
-                ) from error
+                raise ValueError(f"metadata of passage {passage.id!r} cannot be written as JSON: {error}") from error
         return new
 
     def extend(self, passages: list[Passage]) -> None:

@@ -57,8 +57,7 @@ def new_index(target: str | Path, kind: str, settings: Mapping[str, Any], passag
     target = Path(target).resolve()
     if target.exists() and not _replaceable(target):
         raise FileExistsError(
-            f"{target} is there already and is not an index, or holds more than one; "
-            "choose another place or remove it"
+            f"{target} is there already and is not an index, or holds more than one; choose another place or remove it"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     building = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new")
@@ -67,9 +66,7 @@ def new_index(target: str | Path, kind: str, settings: Mapping[str, Any], passag
         yield building
         manifest = Manifest(kind, settings, passages, _describe_files(building), _library_versions())
         content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-        (building / MANIFEST_FILE).write_text(
-            json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8"
-        )
+        (building / MANIFEST_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
         _swap(building, target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -93,9 +90,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     except ValueError as error:
         raise IndexFormatError(f"{path} is damaged ({error}); {_AGAIN}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise IndexFormatError(
-            f"{folder} is not an index: its {MANIFEST_FILE} is not of the format {FORMAT!r}"
-        )
+        raise IndexFormatError(f"{folder} is not an index: its {MANIFEST_FILE} is not of the format {FORMAT!r}")
     written_version = content.get("version")
     if isinstance(written_version, int) and written_version > VERSION:
         raise IndexFormatError(
@@ -132,8 +127,7 @@ def open_index(folder: str | Path, kind: str, *, verify: bool = True) -> Manifes
     manifest = read_manifest(folder)
     if manifest.kind != kind:
         raise IndexFormatError(
-            f"{folder} is an index of the kind {manifest.kind!r}, not {kind!r}; "
-            "retrievers.load_index opens any kind"
+            f"{folder} is an index of the kind {manifest.kind!r}, not {kind!r}; retrievers.load_index opens any kind"
         )
     for name, entry in manifest.files.items():
         path = folder / name
@@ -142,7 +136,7 @@ def open_index(folder: str | Path, kind: str, *, verify: bool = True) -> Manifes
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise IndexFormatError(f"{path} has {size} bytes and should have {entry['bytes']}; {_AGAIN}")
-        if verify and _sha256(path) != entry["sha256"]:
+        if verify and sha256_of(path) != entry["sha256"]:
             raise IndexFormatError(f"{path} is damaged: its checksum differs from the manifest's; {_AGAIN}")
     return manifest
 
@@ -150,9 +144,7 @@ def open_index(folder: str | Path, kind: str, *, verify: bool = True) -> Manifes
 def check_count(folder: str | Path, what: str, found: int, expected: int) -> None:
     """Raise :class:`IndexFormatError` unless a data file holds as many passages as the manifest says."""
     if found != expected:
-        raise IndexFormatError(
-            f"{folder}: {what} hold {found} passages, the manifest says {expected}; {_AGAIN}"
-        )
+        raise IndexFormatError(f"{folder}: {what} hold {found} passages, the manifest says {expected}; {_AGAIN}")
 
 
 def _replaceable(target: Path) -> bool:
@@ -187,15 +179,19 @@ def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Sizes and checksums of all files; of a nested index only its manifest, which has the rest."""
     nested = [path.parent for path in folder.rglob(MANIFEST_FILE)]
     return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and (path.name == MANIFEST_FILE or not any(n in path.parents for n in nested))
     }
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Checksum of a file, read in pieces."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _library_versions() -> dict[str, str]:

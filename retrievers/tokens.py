@@ -43,9 +43,7 @@ class Tokens:
         return self._tokenize([query], update_vocab=False)[0]
 
     def _tokenize(self, texts: list[str], *, update_vocab: bool) -> list[list[int]]:
-        return self._tokenizer.tokenize(
-            texts, update_vocab=update_vocab, show_progress=False, allow_empty=False
-        )
+        return self._tokenizer.tokenize(texts, update_vocab=update_vocab, show_progress=False, allow_empty=False)
 
     def save(self, folder: Path) -> None:
         """Write the vocabulary as JSON."""
@@ -70,11 +68,7 @@ def _stem_function(language: str) -> Callable[[str], str]:
     try:
         import Stemmer
     except ImportError as error:
-        raise ImportError(
-            f"stemmer={language!r} needs the package PyStemmer: pip install PyStemmer"
-        ) from error
+        raise ImportError(f"stemmer={language!r} needs the package PyStemmer: pip install PyStemmer") from error
     if language not in Stemmer.algorithms():
-        raise ValueError(
-            f"stemmer must be None or one of {', '.join(Stemmer.algorithms())}, got {language!r}"
-        )
+        raise ValueError(f"stemmer must be None or one of {', '.join(Stemmer.algorithms())}, got {language!r}")
     return Stemmer.Stemmer(language).stemWord

@@ -60,9 +60,7 @@ def test_passage_length(passage):
 
 
 def test_no_sentence_stands_in_two_passages():
-    sentences = Counter(
-        sentence.lower() for text in TEXTS.values() for sentence in re.split(r"(?<=[.!?])\s+", text)
-    )
+    sentences = Counter(sentence.lower() for text in TEXTS.values() for sentence in re.split(r"(?<=[.!?])\s+", text))
     assert [sentence for sentence, count in sentences.items() if count > 1] == []
 
 

@@ -55,9 +55,7 @@ def ask(
     with progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
 
-        pipeline = Pipeline.from_config(
-            config, corpus=corpus, index=index, overrides=_settings(overrides, k, budget)
-        )
+        pipeline = Pipeline.from_config(config, corpus=corpus, index=index, overrides=_settings(overrides, k, budget))
         answer = pipeline.ask(question, progress=stage_progress(progress))
     _show(answer, as_json, html)
 

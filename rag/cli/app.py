@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from rag.cli import answering, indexing
@@ -52,17 +51,14 @@ def run(arguments: list[str]) -> int:
     from rag.settings import SettingsError
 
     try:
-        result = app(arguments, standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
-        return _fail("stopped", 1)
-    except click.ClickException as error:
-        error.show()
-        return 2
+        app(arguments)
+    except SystemExit as done:
+        return int(done.code or 0)
     except SettingsError as error:
         return _fail(str(error), 2)
     except (ValueError, OSError, ImportError) as error:
         return _fail(str(error) or type(error).__name__, 1)
+    return 0
 
 
 def _fail(message: str, code: int) -> int:

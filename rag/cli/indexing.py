@@ -29,7 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
-    corpus: Annotated[str, typer.Argument(help="Corpus: a BEIR folder, JSONL, TSV, SQuAD JSON, .txt and .md files, hf:NAME.")],
+    corpus: Annotated[
+        str,
+        typer.Argument(help="Corpus: a BEIR folder, JSONL, TSV, SQuAD JSON, .txt and .md files, hf:NAME."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the index to.")],
     kind: Annotated[str | None, typer.Option(help="bm25, dense or hybrid.")] = None,
     config: Config = None,
@@ -55,7 +58,14 @@ def index(
         retriever.save(out)
     seconds = time.perf_counter() - started
     if as_json:
-        print_json({"index": str(out), "kind": settings.retriever.kind, "passages": len(retriever), "seconds": seconds})
+        print_json(
+            {
+                "index": str(out),
+                "kind": settings.retriever.kind,
+                "passages": len(retriever),
+                "seconds": seconds,
+            }
+        )
     else:
         typer.echo(f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {seconds:.1f} s: {out}")
 
@@ -83,7 +93,13 @@ def search(
         hits = retriever.search(question, k)
     if as_json:
         rows = [
-            {"rank": rank, "id": hit.passage.id, "score": hit.score, "title": hit.passage.title, "text": hit.passage.text}
+            {
+                "rank": rank,
+                "id": hit.passage.id,
+                "score": hit.score,
+                "title": hit.passage.title,
+                "text": hit.passage.text,
+            }
             for rank, hit in enumerate(hits, 1)
         ]
         print_json({"question": question, "passages": rows})

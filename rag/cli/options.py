@@ -11,9 +11,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-Question = Annotated[str, typer.Argument(help="The question.", show_default=False)]
+Question = Annotated[str, typer.Argument(help="The question.", metavar="QUESTION", show_default=False)]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML settings: a file, or default, quality or gpu.")
 ]

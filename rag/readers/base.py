@@ -51,9 +51,7 @@ class Reader(Protocol):
         """Greedy answers, one per row of `coalitions` `(n_coalitions, n_passages)`; "" is "no answer"."""
         ...
 
-    def score(
-        self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]
-    ) -> NDArray[np.float64]:
+    def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Log-probabilities of given answers, `(n_coalitions, n_answers)`."""
         ...
 
@@ -71,7 +69,6 @@ def check_coalitions(coalitions: Coalitions, n_passages: int) -> Coalitions:
     rows = np.asarray(coalitions, dtype=bool)
     if rows.ndim != 2 or rows.shape[1] != n_passages:
         raise ValueError(
-            f"coalitions have shape {rows.shape}, expected (n_coalitions, {n_passages}): "
-            "one column per encoded passage"
+            f"coalitions have shape {rows.shape}, expected (n_coalitions, {n_passages}): one column per encoded passage"
         )
     return rows

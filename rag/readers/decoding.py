@@ -20,9 +20,7 @@ class Stepper(Protocol):
         ...
 
 
-def greedy_decode(
-    stepper: Stepper, n_rows: int, start: int, stops: frozenset[int], max_tokens: int
-) -> list[list[int]]:
+def greedy_decode(stepper: Stepper, n_rows: int, start: int, stops: frozenset[int], max_tokens: int) -> list[list[int]]:
     """Decode every row until a stop token or `max_tokens`; the tokens come without start and stop."""
     answers: list[list[int]] = [[] for _ in range(n_rows)]
     alive = list(range(n_rows))

@@ -78,9 +78,7 @@ class FiDReader:
             )
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and positions < max_block_tokens:
-            raise ValueError(
-                f"{checkpoint} reads at most {positions} tokens, max_block_tokens is {max_block_tokens}"
-            )
+            raise ValueError(f"{checkpoint} reads at most {positions} tokens, max_block_tokens is {max_block_tokens}")
         self.name = str(checkpoint)
         self.tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=False)
         self.model = AutoModelForSeq2SeqLM.from_pretrained(
@@ -139,9 +137,7 @@ class FiDReader:
         return [answer.strip() for answer in answers]
 
     @torch.inference_mode()
-    def score(
-        self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]
-    ) -> NDArray[np.float64]:
+    def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Summed log-probabilities of the answers' tokens, end of sequence included."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: _State = encoded.state
@@ -204,7 +200,7 @@ class _FiDStepper:
         last = last.to(self.visible.device)
         self.tokens = torch.cat([self.tokens, last[:, None]], 1)
         logits = self.reader._decode(last[:, None], self.state, self.visible, self.cache)[:, -1]
-        scores = self.reader._rules.processors(self.tokens, logits.float())
+        scores: Tensor = self.reader._rules.processors(self.tokens, logits.float())  # type: ignore[arg-type]
         return scores.argmax(-1).cpu()
 
     def keep(self, rows: Tensor) -> None:

@@ -17,11 +17,12 @@ def print_hits(hits: Sequence[Hit], console: Console) -> None:
         return
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     table.show_header = True
-    for name, justify in (("#", "right"), ("score", "right"), ("passage", "left")):
-        table.add_column(name, justify=justify, header_style="dim", no_wrap=name != "passage")
+    table.add_column("#", justify="right", header_style="dim", no_wrap=True)
+    table.add_column("score", justify="right", header_style="dim", no_wrap=True)
+    table.add_column("passage", header_style="dim")
     for rank, hit in enumerate(hits, 1):
         text = one_line(hit.passage.text)
-        name = Text(one_line(hit.passage.title) or one_line(hit.passage.id), "bold")
+        title = Text(one_line(hit.passage.title) or one_line(hit.passage.id), "bold")
         extract = Text(text if len(text) <= 160 else f"{text[:159]}…", "dim")
-        table.add_row(str(rank), f"{hit.score:.4g}", Text("\n").join([name, extract]))
+        table.add_row(str(rank), f"{hit.score:.4g}", Text("\n").join([title, extract]))
     console.print(table)

@@ -51,20 +51,24 @@ def render_page(answer: Answer) -> str:
     rows = _rows(answer)
     about_zero = [row for row in rows if wording.is_about_zero(row.evidence)]
     attribution = answer.attribution
-    return _environment().get_template("page.html.j2").render(
-        answer=answer,
-        attribution=attribution,
-        summary=wording.summary(answer),
-        shown=[row for row in rows if not wording.is_about_zero(row.evidence)],
-        about_zero=about_zero,
-        about_zero_text=wording.about_zero([row.evidence for row in about_zero], len(rows)) if about_zero else "",
-        places={row.evidence.passage.id: row.place for row in rows},
-        labels=wording.labels(answer),
-        heat=_heat(answer),
-        others_shown=_OTHERS_SHOWN,
-        efficiency=wording.efficiency(attribution),
-        largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),
-        settings=_flat(answer.settings),
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            answer=answer,
+            attribution=attribution,
+            summary=wording.summary(answer),
+            shown=[row for row in rows if not wording.is_about_zero(row.evidence)],
+            about_zero=about_zero,
+            about_zero_text=wording.about_zero([row.evidence for row in about_zero], len(rows)) if about_zero else "",
+            places={row.evidence.passage.id: row.place for row in rows},
+            labels=wording.labels(answer),
+            heat=_heat(answer),
+            others_shown=_OTHERS_SHOWN,
+            efficiency=wording.efficiency(attribution),
+            largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),
+            settings=_flat(answer.settings),
+        )
     )
 
 

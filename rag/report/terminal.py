@@ -66,7 +66,14 @@ def _evidence_lines(answer: Answer, shown: Sequence[tuple[int, Evidence]], width
     def columns(mark: Text, place: str, name: Text, value: str, bar: Text, rank: str) -> Text:
         name.truncate(name_width, overflow="ellipsis", pad=True)
         bar.pad_right(_BAR - len(bar))
-        cells = (mark, Text(place.rjust(places)), name, Text(value.rjust(value_width)), bar, Text(rank.rjust(9)))
+        cells = (
+            mark,
+            Text(place.rjust(places)),
+            name,
+            Text(value.rjust(value_width)),
+            bar,
+            Text(rank.rjust(9)),
+        )
         return Text(" " * _GAP).join(cells)
 
     lines = [columns(Text(" "), "#", Text("passage"), "value", Text(), "retrieved")]

@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 # Control characters (terminal escapes among them), bidirectional embeddings, overrides and isolates, which
 # reorder the text around them, lone surrogates, which cannot be encoded, and the noncharacters of the BMP.
-_HARMFUL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
-)
+_HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 
 
@@ -68,6 +66,5 @@ def _mentions(text: str, answers: Iterable[str]) -> list[tuple[int, int]]:
 def _inside(text: str, place: int) -> bool:
     """Whether a word goes on across a place; scripts without letter case may write words without spaces."""
     return 0 < place < len(text) and all(
-        character.isdigit() or character.lower() != character.upper()
-        for character in text[place - 1 : place + 1]
+        character.isdigit() or character.lower() != character.upper() for character in text[place - 1 : place + 1]
     )

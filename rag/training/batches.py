@@ -39,8 +39,7 @@ class BatchMaker:
         self.questions = tokenizer.encode([q.text for q in data.questions])
         self.passages = tokenizer.encode([p.full_text for p in data.passages])
         self.spans = [
-            _token_span(self.passages[q.gold], q.answer_start, q.answer_start + len(q.answer))
-            for q in data.questions
+            _token_span(self.passages[q.gold], q.answer_start, q.answer_start + len(q.answer)) for q in data.questions
         ]
 
     def usable(self, questions: Sequence[int]) -> list[int]:

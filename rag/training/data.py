@@ -85,22 +85,16 @@ def _question(
     return None
 
 
-def mine_negatives(
-    passages: Sequence[Passage], questions: Sequence[Question], depth: int = 30
-) -> list[list[int]]:
+def mine_negatives(passages: Sequence[Passage], questions: Sequence[Question], depth: int = 30) -> list[list[int]]:
     """The passages that BM25 ranks highest for each question, without those that hold an accepted answer."""
     retriever = BM25Retriever(passages)
     position = {passage.id: index for index, passage in enumerate(passages)}
     normalized = [f" {normalize_answer(passage.full_text)} " for passage in passages]
     negatives = []
-    for question, hits in zip(
-        questions, retriever.search_many([q.text for q in questions], depth), strict=True
-    ):
+    for question, hits in zip(questions, retriever.search_many([q.text for q in questions], depth), strict=True):
         answers = [f" {normalize_answer(answer)} " for answer in question.answers]
         found = [position[hit.passage.id] for hit in hits]
-        negatives.append(
-            [p for p in found if p != question.gold and not any(a in normalized[p] for a in answers)]
-        )
+        negatives.append([p for p in found if p != question.gold and not any(a in normalized[p] for a in answers)])
     return negatives
 
 
@@ -113,9 +107,10 @@ def load_questions(paths: Iterable[Path], depth: int = 30) -> QuestionSet:
 def split_by_article(data: QuestionSet, every: int = 20) -> tuple[list[int], list[int]]:
     """Question indices for training and for validation: each `every`-th article is held out, whole.
 
-    Articles are ordered by name with digits reversed out, so that the split does not depend on file order.
+    Articles are ordered by name with digits left out, so that the split does not depend on file order.
     """
-    articles = sorted({question.article for question in data.questions}, key=lambda a: (re.sub(r"\d", "", a), a))
+    names = {question.article for question in data.questions}
+    articles = sorted(names, key=lambda name: (re.sub(r"\d", "", name), name))
     held_out = set(articles[every // 2 :: every])
     train = [i for i, q in enumerate(data.questions) if q.article not in held_out]
     return train, [i for i, q in enumerate(data.questions) if q.article in held_out]

@@ -1,4 +1,4 @@
-"""The training loss: the answer under several coalitions, with span and relevance heads learning beside it."""
+"""The training loss: the answer under several coalitions, and the span and relevance heads beside it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def encode(model: CopyReaderModel, batch: Batch) -> Source:
 
 
 def _span_loss(source: Source, batch: Batch) -> Tensor:
-    """Cross-entropy of the gold start and end over all passages together (shared normalisation, Clark & Gardner 2018)."""
+    """Cross-entropy of gold start and end over all passages together (shared-norm, Clark & Gardner 2018)."""
     length = batch.blocks.ids.shape[1]
     known = batch.gold_start >= 0
     total = torch.zeros(())

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rag.readers.embedded.model import CopyReaderModel
@@ -79,7 +80,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         encoder = {id(p) for p in self.model.encoder.parameters()}
-        groups = {True: [], False: []}
+        groups: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
         for parameter in self.model.parameters():
             groups[id(parameter) in encoder].append(parameter)
         self._optimizer = torch.optim.AdamW(
@@ -140,8 +141,8 @@ class Trainer:
         picked = []
         for position in range(first, first + stage.questions):
             epoch, offset = divmod(position, len(self.train_questions))
-            order = np.random.default_rng([self.settings.seed, 1, epoch]).permutation(len(self.train_questions))
-            picked.append(self.train_questions[order[offset]])
+            rng = np.random.default_rng([self.settings.seed, 1, epoch])
+            picked.append(self.train_questions[rng.permutation(len(self.train_questions))[offset]])
         return picked
 
     def _log(self, step: int, row: dict[str, float]) -> None:
@@ -165,8 +166,6 @@ class Trainer:
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return 0
-        from safetensors import safe_open
-
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
         tensors = load_file(path)

@@ -24,14 +24,10 @@ def scifact() -> Path:
 @pytest.fixture
 def animals() -> list[Passage]:
     return [
-        Passage(
-            "whale", "The blue whale is the largest animal that has ever lived.", "Blue whale", {"page": 1}
-        ),
+        Passage("whale", "The blue whale is the largest animal that has ever lived.", "Blue whale", {"page": 1}),
         Passage("bat", "Bats are the only mammals that can truly fly.", "Bat"),
         Passage("ant", "Ants live in colonies and carry loads far above their own weight."),
-        Passage(
-            "cat", "The cat sleeps for most of the day and hunts at night.", "Cat", {"tags": ["pet", "naïve"]}
-        ),
+        Passage("cat", "The cat sleeps for most of the day and hunts at night.", "Cat", {"tags": ["pet", "naïve"]}),
         Passage("owl", "Owls hunt at night and turn their heads very far.", "Owl"),
     ]
 

@@ -56,9 +56,7 @@ def test_both_engines_agree_on_real_text(scifact: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
 @pytest.mark.parametrize("sizes", [[150, 50], [10, 190], [100, 1, 1, 1, 40, 57], [0, 199, 1]])
-def test_adding_scores_as_building_at_once(
-    engine: str, sizes: list[int], random_passages: list[Passage]
-) -> None:
+def test_adding_scores_as_building_at_once(engine: str, sizes: list[int], random_passages: list[Passage]) -> None:
     at_once = BM25Retriever(random_passages, engine=engine)
     grown = BM25Retriever(engine=engine)
     rest = iter(random_passages)
@@ -141,9 +139,7 @@ def test_stemming_joins_word_forms(animals: list[Passage]) -> None:
 
 
 @pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
-def test_a_saved_index_answers_alike_and_grows(
-    engine: str, tmp_path: Path, random_passages: list[Passage]
-) -> None:
+def test_a_saved_index_answers_alike_and_grows(engine: str, tmp_path: Path, random_passages: list[Passage]) -> None:
     retriever = BM25Retriever(random_passages[:150], engine=engine, k1=1.2, b=0.5, stopwords=["word0"])
     retriever.add(random_passages[150:190])
     retriever.save(tmp_path / "index")

@@ -174,9 +174,7 @@ def test_hugging_face_names_are_loaded_streaming(
         ("a.pdf", "x", "cannot tell the layout from the suffix '.pdf'"),
     ],
 )
-def test_broken_files_are_named_with_their_line(
-    name: str, content: str | bytes, message: str, tmp_path: Path
-) -> None:
+def test_broken_files_are_named_with_their_line(name: str, content: str | bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CorpusError, match=message) as caught:

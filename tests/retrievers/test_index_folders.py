@@ -67,9 +67,7 @@ def test_nothing_is_pickled(index: Path) -> None:
         (lambda m: m["settings"].update(colour="red"), "settings in the manifest cannot be used: .*colour"),
     ],
 )
-def test_manifests_that_do_not_fit(
-    change: Callable[[dict[str, Any]], object], message: str, index: Path
-) -> None:
+def test_manifests_that_do_not_fit(change: Callable[[dict[str, Any]], object], message: str, index: Path) -> None:
     edit_manifest(index, change)
     with pytest.raises(IndexFormatError, match=message):
         load_index(index)
@@ -85,9 +83,7 @@ def test_missing_short_and_damaged_files(index: Path) -> None:
     with pytest.raises(IndexFormatError, match="checksum differs"):
         load_index(index)
     data.unlink()
-    with pytest.raises(
-        IndexFormatError, match=r"segment-0/data\.csc\.index\.npy is missing; run `ragshap index`"
-    ):
+    with pytest.raises(IndexFormatError, match=r"segment-0/data\.csc\.index\.npy is missing; run `ragshap index`"):
         load_index(index)
 
 
@@ -112,16 +108,19 @@ def test_an_index_is_replaced_and_nothing_is_left_beside_it(index: Path) -> None
 
 def test_a_failed_write_leaves_the_old_index(index: Path) -> None:
     before = contents(index)
-    with pytest.raises(RuntimeError, match="disk full"), new_index(index, "bm25", {}, 1) as building:
-        (building / "data").write_text("half", encoding="utf-8")
-        raise RuntimeError("disk full")
+
+    def fail_halfway() -> None:
+        with new_index(index, "bm25", {}, 1) as building:
+            (building / "data").write_text("half", encoding="utf-8")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail_halfway()
     assert contents(index) == before
     assert [path.name for path in index.parent.iterdir()] == ["index"]
 
 
-def test_other_peoples_files_are_never_overwritten(
-    index: Path, tmp_path: Path, animals: list[Passage]
-) -> None:
+def test_other_peoples_files_are_never_overwritten(index: Path, tmp_path: Path, animals: list[Passage]) -> None:
     retriever = BM25Retriever(animals)
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "folder").mkdir()

@@ -12,9 +12,7 @@ from retrievers import BM25Retriever, load_corpus
 
 def test_ndcg_is_near_the_published_one(scifact: Path) -> None:
     ir_measures = pytest.importorskip("ir_measures")
-    rows = [
-        line.split() for line in (scifact / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    ]
+    rows = [line.split() for line in (scifact / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     qrels = [ir_measures.Qrel(query, document, int(relevance)) for query, document, relevance in rows]
     judged = {qrel.query_id for qrel in qrels}
     with (scifact / "queries.jsonl").open(encoding="utf-8") as file:

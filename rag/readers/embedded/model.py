@@ -181,9 +181,7 @@ class CopyReaderModel(nn.Module):
         vocabulary = self.vocabulary_logits(hidden[real])
         generate = torch.zeros_like(copy)
         generate[real] = -nn.functional.cross_entropy(vocabulary, targets[real], reduction="none")
-        mixed = torch.logaddexp(
-            nn.functional.logsigmoid(gate) + generate, nn.functional.logsigmoid(-gate) + copy
-        )
+        mixed = torch.logaddexp(nn.functional.logsigmoid(gate) + generate, nn.functional.logsigmoid(-gate) + copy)
         return mixed.masked_fill(~real, 0.0)
 
     def vocabulary_logits(self, hidden: Tensor) -> Tensor:

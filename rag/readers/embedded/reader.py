@@ -126,15 +126,12 @@ class EmbeddedReader:
                 key = tuple(ids)
                 if key not in found:
                     found[key] = self._spellings(encoded, key)
-                answers.append(next((text for block, text in found[key] if coalition[block]), None))
-                if answers[-1] is None:
-                    answers[-1] = self.tokenizer.decode(ids)
+                spelled = next((text for block, text in found[key] if coalition[block]), None)
+                answers.append(self.tokenizer.decode(ids) if spelled is None else spelled)
         return answers
 
     @torch.inference_mode()
-    def score(
-        self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]
-    ) -> NDArray[np.float64]:
+    def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Summed log-probabilities of the answers' word pieces and of stopping after them."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: _State = encoded.state

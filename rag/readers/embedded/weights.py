@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
+from retrievers.storage import sha256_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 _SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the encoder's word embeddings
@@ -32,7 +32,7 @@ def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
     model.config.save(folder / "config.json")
     if tokenizer.resolve() != (folder / "tokenizer.json").resolve():
         shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    checksums = {name: _sha256(folder / name) for name in ("model.safetensors", "config.json", "tokenizer.json")}
+    checksums = {name: sha256_of(folder / name) for name in ("model.safetensors", "config.json", "tokenizer.json")}
     (folder / "checksums.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
 
 
@@ -48,7 +48,7 @@ def load_model(folder: Path) -> CopyReaderModel:
         path = folder / name
         if not path.exists():
             raise WeightsError(f"{path} is missing; install or train the reader again")
-        if _sha256(path) != checksums.get(name):
+        if sha256_of(path) != checksums.get(name):
             raise WeightsError(f"{path} does not match its checksum; install or train the reader again")
     model = CopyReaderModel(CopyReaderConfig.load(folder / "config.json"))
     try:
@@ -61,7 +61,3 @@ def load_model(folder: Path) -> CopyReaderModel:
     if set(missing) != {_SHARED} or unexpected:
         raise WeightsError(f"{folder} does not fit the model: missing {missing}, unexpected {unexpected}")
     return model
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
