@@ -1,5 +1,5 @@
 """The `ragshap` command."""
 
-from rag.cli.app import main
+from rag.cli.app import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

@@ -1,0 +1,52 @@
+"""A scripted reader: its answers follow a rule, so that every value can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from rag.readers.base import EncodedQuestion, check_coalitions, check_question
+from retrievers import Passage
+
+
+class ScriptedReader:
+    """Answers with the longest capitalised word that most visible passages hold; "" when they hold none."""
+
+    name = "scripted"
+
+    def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
+        words = [{w.strip(".,") for w in p.text.split() if w[0].isupper()} for p in passages]
+        return EncodedQuestion(check_question(question), tuple(passages), (0,) * len(passages), 0, words)
+
+    def generate(self, encoded: EncodedQuestion, coalitions: np.ndarray) -> list[str]:
+        rows = check_coalitions(coalitions, len(encoded.passages))
+        return [self._answer([w for w, seen in zip(encoded.state, row, strict=True) if seen]) for row in rows]
+
+    def score(self, encoded: EncodedQuestion, coalitions: np.ndarray, answers: Sequence[str]) -> np.ndarray:
+        said = self.generate(encoded, coalitions)
+        return np.array([[0.0 if given == answer else -5.0 for answer in answers] for given in said])
+
+    @staticmethod
+    def _answer(visible: list[set[str]]) -> str:
+        counts: dict[str, int] = {}
+        for words in visible:
+            for word in words:
+                counts[word] = counts.get(word, 0) + 1
+        return max(counts, key=lambda w: (counts[w], len(w), w), default="")
+
+
+@pytest.fixture
+def reader() -> ScriptedReader:
+    return ScriptedReader()
+
+
+@pytest.fixture
+def passages() -> list[Passage]:
+    return [
+        Passage("rome", "it is said to be Rome.", "first"),
+        Passage("paris", "others say it is Paris.", "second"),
+        Passage("paris again", "the guide names Paris too.", "third"),
+        Passage("nothing", "nothing of note here.", "fourth"),
+    ]

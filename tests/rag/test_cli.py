@@ -1,0 +1,110 @@
+"""The command, run as a user runs it, with the embedded reader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rag.cli import run
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "islands"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "islands.index"
+    assert run(["index", str(EXAMPLES), "--out", str(folder)]) == 0
+    return folder
+
+
+def test_ask_answers_with_evidence_as_json_and_page(index, tmp_path, capfd):
+    page = tmp_path / "why.html"
+    question = "How high is the Old Man of Hoy?"
+    code = run(["ask", question, "-i", str(index), "-k", "6", "--json", "--html", str(page)])
+    out, _ = capfd.readouterr()
+    assert code == 0
+    content = json.loads(out)
+    assert content["answer"] == "137 metres"
+    assert content["evidence"][0]["title"] == "Old Man of Hoy"
+    assert content["evidence"][0]["value"] > 0.5
+    assert sum(e["value"] for e in content["evidence"]) == pytest.approx(1)
+    assert "137 metres" in page.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_ask_of_a_folder_of_text_files(tmp_path, capfd):
+    (tmp_path / "boat.txt").write_text("The ferry Smyril carries cars between Tórshavn and Suduroy.", encoding="utf-8")
+    (tmp_path / "notes.md").write_text("# Sheep\n\nSheep graze on the steep slopes all year.", encoding="utf-8")
+    code = run(["ask", "Which ferry carries cars to Suduroy?", "--corpus", str(tmp_path), "--json"])
+    content = json.loads(capfd.readouterr().out)
+    assert code == 0
+    assert content["answer"] == "Smyril"
+    assert content["evidence"][0]["id"] == "boat.txt"
+
+
+def test_explain_over_passages_of_ones_own(tmp_path, capfd):
+    mine = tmp_path / "mine.jsonl"
+    rows = [{"id": "b", "text": "Oslo is the capital of Norway."}, {"id": "c", "text": "Cats sleep a lot."}]
+    mine.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert run(["explain", "What is the capital of Norway?", "-p", str(mine), "--json"]) == 0
+    content = json.loads(capfd.readouterr().out)
+    assert content["answer"] == "Oslo"
+    assert [e["id"] for e in content["evidence"]] == ["b", "c"]
+    assert content["attribution"]["evaluations"] == 4
+
+
+def test_search_prints_passages(index, capfd):
+    assert run(["search", "tunnel to Sandoy", "-i", str(index), "-k", "2", "--json"]) == 0
+    content = json.loads(capfd.readouterr().out)
+    assert [p["rank"] for p in content["passages"]] == [1, 2]
+    assert content["passages"][0]["title"] == "Sandoy Tunnel"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["ask", "", "-i", "INDEX"], 2, "question is empty"),
+        (["ask", "who?"], 2, "one of the two"),
+        (["ask", "who?", "-i", "INDEX", "--corpus", "x"], 2, "one of the two"),
+        (["ask", "who?", "-i", "nowhere"], 1, "nowhere"),
+        (["ask", "who?", "--corpus", "nowhere.jsonl"], 1, "nowhere.jsonl"),
+        (["ask", "who?", "-i", "INDEX", "-s", "attribution.budgett=3"], 2, "did you mean 'budget'"),
+        (["ask", "who?", "-i", "INDEX", "-s", "reader.device=nosuch"], 2, "reader.device"),
+        (["ask", "who?", "-i", "INDEX", "-s", "reader.checkpoint=./nosuch"], 2, "reader.checkpoint"),
+        (["ask", "who built it?", "-i", "INDEX", "--budget", "5"], 1, "budget of at least 78"),
+        (["ask", "who?", "-i", "INDEX", "-k", "0"], 2, "-k"),
+        (["explain", "who?", "-p", "x", "--level", "letter"], 2, "letter"),
+        (["index", "nowhere", "--out", "y"], 1, "nowhere"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_wrong_use_and_failures_are_one_clear_message(index, tmp_path, monkeypatch, capfd, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    assert run([str(index) if a == "INDEX" else a for a in arguments]) == code
+    out, err = capfd.readouterr()
+    assert message in " ".join(err.split())
+    assert out == ""
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_corpus_leaves_nothing_behind(tmp_path, capfd):
+    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
+    assert run(["index", str(tmp_path / "empty.jsonl"), "--out", str(tmp_path / "out")]) == 1
+    assert "empty" in capfd.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["empty.jsonl"]
+
+
+def test_a_question_of_100000_characters_is_cut_and_reported(index, capfd):
+    question = "How high is the Old Man of Hoy? " + "please " * 14_000
+    assert run(["ask", question, "-i", str(index), "-k", "3", "--json"]) == 0
+    content = json.loads(capfd.readouterr().out)
+    assert any("question is longer than the limit" in warning for warning in content["warnings"])
+
+
+def test_every_command_helps_with_an_example(capfd):
+    for command in ("index", "search", "ask", "explain"):
+        assert run([command, "--help"]) == 0
+        assert "Example: ragshap" in " ".join(capfd.readouterr().out.split())

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rag.settings import Settings, SettingsError, load_settings
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_the_default_file_spells_out_every_default():
+    written = yaml.safe_load((CONFIGS / "default.yaml").read_text(encoding="utf-8"))
+    assert written == Settings().model_dump(mode="json")
+    assert load_settings("default") == load_settings() == Settings()
+
+
+@pytest.mark.parametrize("name", ["default", "quality", "gpu"])
+def test_shipped_files_are_valid_by_name_and_by_path(name):
+    assert load_settings(name) == load_settings(CONFIGS / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("attribution: {budgett: 5}", "attribution.budgett: unknown setting; did you mean 'budget'"),
+        ("retriver: {}", "retriver: unknown setting; did you mean 'retriever'"),
+        ("attribution: {budget: many}", "attribution.budget"),
+        ("attribution: {budget: '500'}", "attribution.budget"),
+        ("attribution: {budget: 1}", "attribution.budget"),
+        ("retriever: {kind: magic}", "retriever.kind"),
+        ("rerank: {keep: 0}", "keep must be at least 1"),
+        ("rerank: {keep: some}", "rerank.keep"),
+        ("reader: {dtype: bfloat16}", "dtype must be float32 for the embedded reader"),
+        ("reader: {checkpoint: t5-small, no_answer_threshold: 0.5}", "no_answer_threshold"),
+        ("- a list", "must hold 'key: value' lines"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_key(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as error:
+        load_settings(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_overrides_win_over_the_file_and_keep_the_rest(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("attribution: {budget: 300, seed: 7}", encoding="utf-8")
+    settings = load_settings(path, ["attribution.budget=400", "rerank.keep=smallest", "retriever.bm25.k1=0.9"])
+    assert settings.attribution.budget == 400
+    assert settings.attribution.seed == 7
+    assert settings.rerank.keep == "smallest"
+    assert settings.retriever.bm25.k1 == 0.9
+
+
+@pytest.mark.parametrize("override", ["attribution.budget", "=5", "attribution.budget=[", "nosuch.key=1"])
+def test_a_wrong_override_is_refused(override):
+    with pytest.raises(SettingsError):
+        load_settings(overrides=[override])
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
+        load_settings("nowhere.yaml")
