@@ -108,7 +108,7 @@ def _carriers(answer: Answer, subject: str) -> str:
     if n == 1:
         return f"{which} carries {subject}: its value is {total}."
     verb, sum_ = ("carries", "its value is") if len(values) == 1 else ("carry", "their values sum to")
-    return f"{which} {verb} {subject}: {sum_} {number(sum(values), 2)}, those of all {n} to {total}."
+    return f"{which} {verb} {subject}: {sum_} {number(sum(values), 2)}; the values of all {n} sum to {total}."
 
 
 def efficiency(attribution: Attribution) -> str | None:

@@ -121,7 +121,8 @@ def test_ask_retrieves_then_explains(reader, passages):
 
 def test_ask_without_a_match_answers_from_the_question_alone(reader, passages):
     answer = Pipeline(BM25Retriever(passages), reader).ask("zzz")
-    assert answer.text == "" and answer.evidence == ()
+    assert answer.text == ""
+    assert answer.evidence == ()
     assert "no passage matches" in answer.warnings[0]
     assert "no answer" in answer.to_html()
 
