@@ -20,11 +20,13 @@ class _Section(BaseModel):
 
 
 class BM25Settings(_Section):
-    """Lexical retrieval."""
+    """Lexical retrieval; `stemmer` is a language of PyStemmer, or null."""
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
     k1: float = Field(default=1.5, ge=0)
     b: float = Field(default=0.75, ge=0, le=1)
+    stopwords: str | None = "en"
+    stemmer: str | None = "english"
 
 
 class DenseSettings(_Section):

@@ -28,7 +28,7 @@ class BM25Retriever:
         k1: Saturation of term frequency, above 0.
         b: Strength of length normalisation, 0 to 1.
         stopwords: Words to leave out: a language that bm25s knows (``"en"``), a list of words, or None.
-        stemmer: A language of PyStemmer (``"english"``), which must then be installed, or None.
+        stemmer: A language of PyStemmer (``"english"``), or None to take words as they are.
 
     Raises:
         ValueError: A setting is out of range, or two passages have one id.
@@ -45,7 +45,7 @@ class BM25Retriever:
         k1: float = 1.5,
         b: float = 0.75,
         stopwords: str | Sequence[str] | None = "en",
-        stemmer: str | None = None,
+        stemmer: str | None = "english",
     ) -> None:
         """See the class."""
         if engine not in ENGINES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from retrievers.passage import Passage
 
 # A run of more than 40 characters counts as several words, so that text without spaces is cut as well.
 _WORD = re.compile(r"\S{1,40}")
-_BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
+_LANGUAGE = "en"  # whose abbreviations do not end a sentence
 
 
 class Span(NamedTuple):
@@ -25,16 +25,15 @@ class Span(NamedTuple):
 def sentence_spans(text: str) -> list[Span]:
     """Sentences of ``text`` in order, without the white space around them.
 
-    Blank lines end a sentence. Found by Punkt (Kiss and Strunk 2006) as implemented in ``nupunkt``.
+    Blank lines end a sentence. Found by the rules of ``sentencex``.
     """
-    import nupunkt
+    import sentencex
 
     spans = []
-    for block in _blocks(text):
-        for start, end in nupunkt.sent_spans(text[block.start : block.end]):
-            span = _strip(text, block.start + start, block.start + end)
-            if span.start < span.end:
-                spans.append(span)
+    for found in sentencex.get_sentence_boundaries(_LANGUAGE, text):
+        span = _strip(text, found["start_index"], found["end_index"])
+        if span.start < span.end:
+            spans.append(span)
     return spans
 
 
@@ -86,15 +85,6 @@ def split_document(
         )
         for number, (start, end) in enumerate(spans)
     ]
-
-
-def _blocks(text: str) -> Iterator[Span]:
-    """Stretches of text between blank lines."""
-    start = 0
-    for gap in _BLANK_LINE.finditer(text):
-        yield Span(start, gap.start())
-        start = gap.end()
-    yield Span(start, len(text))
 
 
 def _strip(text: str, start: int, end: int) -> Span:
