@@ -22,9 +22,8 @@ def print_answer(answer: Answer, console: Console) -> None:
     """Print question, answer, evidence with value bars, other answers, cost and warnings to `console`."""
     width = min(console.width, _MOST_WIDTH)
     console.print(_head(answer), width=width)
-    if answer.evidence:
-        console.print()
-        console.print(_evidence(answer, width), width=width)
+    console.print()
+    console.print(_evidence(answer, width), width=width)
     if answer.others:
         console.print()
         console.print(_others(answer), width=width)
@@ -39,7 +38,7 @@ def _head(answer: Answer) -> Table:
     ]
     if answer.full_text != answer.text:
         all_ = f"from {'all ' * (len(answer.evidence) > 1)}{wording.count(len(answer.evidence), 'passage')}: "
-        rows.append(("", Text(all_, "dim") + _answer_text(answer.full_text)))
+        rows.append(("", Text.assemble((all_, "dim")) + _answer_text(answer.full_text)))
     return _labelled(rows)
 
 
@@ -47,6 +46,8 @@ def _evidence(answer: Answer, width: int) -> Group:
     shown = [(place, e) for place, e in enumerate(answer.evidence, 1) if not wording.is_about_zero(e)]
     rest = [e for e in answer.evidence if wording.is_about_zero(e)]
     lines = _evidence_lines(answer, shown, width) if shown else []
+    if not answer.evidence:
+        lines.append(Text("no passages", "dim"))
     if rest:
         lines.append(Text(wording.about_zero(rest, len(answer.evidence)), "dim"))
     if any(e.kept for _, e in shown):
@@ -83,7 +84,7 @@ def _evidence_lines(answer: Answer, shown: Sequence[tuple[int, Evidence]], width
         name = Text(names[e.passage.id], "bold")
         lines.append(columns(mark, str(place), name, value, _bar(e.value, low, high), str(e.rank)))
         text = one_line(e.passage.text)
-        room = (width - indent) * len(text) // max(1, cell_len(text))  # some scripts take two cells a letter
+        room = max(20, width - indent) * len(text) // max(1, cell_len(text))  # some scripts take two cells a letter
         snippet = Text(" " * indent) + _highlighted(extract(text, answers, room))
         snippet.truncate(width, overflow="ellipsis")
         lines.append(snippet)

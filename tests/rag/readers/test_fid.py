@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, GPT2Config, GPT2LMHeadModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from rag.readers import Reader
+from rag.readers.fid import FiDReader
+from retrievers import Passage
+
+from .conftest import random_coalitions, random_passages, word_tokenizer
+
+QUESTION = "where is the old tower ?"
+FAMILIES = ["t5", "bart", "bart_without_repeats"]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def reader(request) -> FiDReader:
+    return FiDReader(request.getfixturevalue(request.param), max_block_tokens=64, max_answer_tokens=8)
+
+
+def test_it_is_a_reader(reader):
+    assert isinstance(reader, Reader)
+
+
+def test_masking_passages_equals_leaving_them_out(reader):
+    passages = random_passages(7)
+    coalitions = random_coalitions(40, 7)
+    encoded = reader.encode(QUESTION, passages)
+    answers = reader.generate(encoded, coalitions)
+    scores = reader.score(encoded, coalitions, ["old stone tower", "ferry"])
+    assert len(set(answers)) > 3, "the answers do not depend on the coalition, so this shows nothing"
+    for row, answer, score in zip(coalitions, answers, scores, strict=True):
+        alone = reader.encode(QUESTION, [p for p, member in zip(passages, row, strict=True) if member])
+        everything = np.ones((1, int(row.sum())), bool)
+        assert reader.generate(alone, everything) == [answer]
+        assert reader.score(alone, everything, ["old stone tower", "ferry"])[0] == pytest.approx(score, abs=1e-3)
+
+
+def test_answers_are_those_of_plain_generate(reader):
+    """One stock `generate` per coalition, on states encoded block by block without any of our code paths."""
+    passages = random_passages(5, seed=3)
+    coalitions = random_coalitions(25, 5, seed=4)
+    model = AutoModelForSeq2SeqLM.from_pretrained(reader.name, attn_implementation="eager").eval()
+    tokenizer = reader.tokenizer
+
+    def states(text: str) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.get_encoder()(**tokenizer(text, return_tensors="pt")).last_hidden_state
+
+    blocks = [states(f"question: {QUESTION} title: {p.title} context: {p.text}") for p in passages]
+    alone = states(f"question: {QUESTION}")
+    expected = []
+    for row in coalitions:
+        source = torch.cat([b for b, member in zip(blocks, row, strict=True) if member] or [alone], 1)
+        ids = model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=source),
+            attention_mask=torch.ones(source.shape[:2], dtype=torch.long),
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=8,
+        )
+        expected.append(tokenizer.decode(ids[0], skip_special_tokens=True).strip())
+    assert len(set(expected)) > 3
+    assert reader.generate(reader.encode(QUESTION, passages), coalitions) == expected
+
+
+def test_encoding_again_and_other_batches_change_nothing(reader):
+    passages = random_passages(6, seed=5)
+    coalitions = random_coalitions(20, 6, seed=6)
+    encoded = reader.encode(QUESTION, passages)
+    together = reader.generate(encoded, coalitions)
+    assert reader.generate(reader.encode(QUESTION, passages), coalitions) == together
+    assert [reader.generate(encoded, row[None])[0] for row in coalitions] == together
+
+
+def test_the_memory_setting_changes_no_answer(t5):
+    passages, coalitions = random_passages(6, seed=7), random_coalitions(300, 6, seed=8)
+    answers = []
+    for memory_mb in (1, 64):
+        reader = FiDReader(t5, max_block_tokens=64, max_answer_tokens=8, memory_mb=memory_mb)
+        answers.append(reader.generate(reader.encode(QUESTION, passages), coalitions))
+    assert answers[0] == answers[1]
+
+
+def test_scores_are_log_probabilities(reader):
+    """The stock model's own loss on the same source is the mean negative log-probability."""
+    passages = random_passages(3, seed=9)
+    encoded = reader.encode(QUESTION, passages)
+    everything = np.ones((1, 3), bool)
+    labels = reader.tokenizer(text_target="red bridge", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        loss = reader.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.state.states),
+            attention_mask=torch.ones(1, 1, 1, encoded.state.states.shape[1], dtype=torch.bool)
+            & (encoded.state.block < 3),
+            labels=labels,
+        ).loss
+    score = reader.score(encoded, everything, ["red bridge"])[0, 0]
+    assert score == pytest.approx(-float(loss) * labels.shape[1], rel=1e-4)
+
+
+def test_long_passages_and_questions_are_cut_and_counted(t5):
+    reader = FiDReader(t5, max_block_tokens=128)
+    encoded = reader.encode("who " * 50_000, [Passage("a", "sea " * 500), Passage("b", "sea")])
+    assert encoded.question_cut_tokens > 0
+    assert encoded.cut_tokens[0] > 0
+    assert encoded.cut_tokens[1] == 0
+    assert encoded.state.states.shape[1] <= 3 * 128
+    assert len(reader.generate(encoded, np.ones((1, 2), bool))) == 1
+
+
+def test_no_passages_at_all(reader):
+    encoded = reader.encode(QUESTION, [])
+    assert len(reader.generate(encoded, np.ones((1, 0), bool))) == 1
+
+
+def test_wrong_input_is_refused(t5, bart, tmp_path):
+    reader = FiDReader(t5, max_block_tokens=64)
+    encoded = reader.encode(QUESTION, random_passages(3))
+    with pytest.raises(ValueError, match=r"expected \(n_coalitions, 3\)"):
+        reader.generate(encoded, np.ones((2, 4), bool))
+    with pytest.raises(ValueError, match="question is empty"):
+        reader.encode("  ", [])
+    with pytest.raises(ValueError, match="reads at most 128 tokens"):
+        FiDReader(bart, max_block_tokens=256)
+    GPT2LMHeadModel(GPT2Config(vocab_size=80, n_embd=16, n_layer=1, n_head=2)).save_pretrained(tmp_path)
+    word_tokenizer(bart=False).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="without encoder and decoder"):
+        FiDReader(tmp_path)
+    with pytest.raises(OSError, match="nosuchfolder"):
+        FiDReader("./nosuchfolder")
