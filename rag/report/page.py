@@ -12,6 +12,7 @@ from rag.report import wording
 from rag.report.text import Part, extract, harmless, marked
 
 _SNIPPET = 170
+_LABEL = 120
 _HEAT_ANSWERS = 6
 _HEAT_PASSAGES = 10
 _OTHERS_SHOWN = 8
@@ -48,7 +49,8 @@ class HeatCell(NamedTuple):
 
 def render_page(answer: Answer) -> str:
     """One HTML page that needs no network and runs no script: answer, evidence, other answers, method."""
-    rows = _rows(answer)
+    labels = wording.labels(answer, _LABEL)
+    rows = _rows(answer, labels)
     about_zero = [row for row in rows if wording.is_about_zero(row.evidence)]
     attribution = answer.attribution
     return (
@@ -62,7 +64,7 @@ def render_page(answer: Answer) -> str:
             about_zero=about_zero,
             about_zero_text=wording.about_zero([row.evidence for row in about_zero], len(rows)) if about_zero else "",
             places={row.evidence.passage.id: row.place for row in rows},
-            labels=wording.labels(answer),
+            labels=labels,
             heat=_heat(answer),
             others_shown=_OTHERS_SHOWN,
             efficiency=wording.efficiency(attribution),
@@ -91,8 +93,8 @@ def _finalize(value: Any) -> Any:
     return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _rows(answer: Answer) -> list[Row]:
-    labels, answers = wording.labels(answer), (answer.text, answer.full_text)
+def _rows(answer: Answer, labels: Mapping[str, str]) -> list[Row]:
+    answers = answer.text, answer.full_text
     low = min((e.value - e.error for e in answer.evidence), default=0.0)
     high = max((e.value + e.error for e in answer.evidence), default=0.0)
     low, high = min(low, 0.0), max(high, 0.0)

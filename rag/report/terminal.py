@@ -14,6 +14,7 @@ from rag.report.text import Part, extract, one_line
 _BAR = 12
 _GAP = 2
 _MOST_OTHERS = 5
+_OTHER_NAME = 40
 _MOST_WIDTH = 120  # longer lines are hard to follow
 _POSITIVE, _NEGATIVE = "cyan", "red"
 
@@ -57,11 +58,12 @@ def _evidence(answer: Answer, width: int) -> Group:
 
 def _evidence_lines(answer: Answer, shown: Sequence[tuple[int, Evidence]], width: int) -> list[Text]:
     """A header and two lines a passage: the columns, and below them an extract over the whole width."""
-    names, answers = wording.labels(answer), (answer.text, answer.full_text)
+    answers = answer.text, answer.full_text
     values = [wording.worth(e, answer.attribution) for _, e in shown]
     places, value_width = len(str(len(answer.evidence))), max(map(len, (*values, "value")))
     indent = 1 + _GAP + places + _GAP
     name_width = max(20, width - indent - value_width - _BAR - len("retrieved") - 3 * _GAP)
+    names = wording.labels(answer, name_width)
     low, high = min(0.0, *(e.value for _, e in shown)), max(0.0, *(e.value for _, e in shown))
 
     def columns(mark: Text, place: str, name: Text, value: str, bar: Text, rank: str) -> Text:
@@ -107,7 +109,7 @@ def _bar(value: float, low: float, high: float) -> Text:
 
 
 def _others(answer: Answer) -> Group:
-    names = wording.labels(answer)
+    names = wording.labels(answer, _OTHER_NAME)
     table = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
     table.show_header = True
     table.add_column("other answers", ratio=2, overflow="fold", header_style="dim")
@@ -130,7 +132,7 @@ def _foot(answer: Answer) -> Table:
         rows.append(("", Text(gap)))
     if times:
         total = wording.duration(sum(answer.seconds.values()))
-        rows.append(("Time", Text(" · ".join([*times, f"total {total}"]))))
+        rows.append(("Time", Text(f"{total}: {', '.join(times)}")))
     rows += [("Warning", Text(one_line(warning), "yellow")) for warning in answer.warnings]
     return _labelled(rows)
 

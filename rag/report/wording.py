@@ -44,14 +44,20 @@ def count(things: int, name: str) -> str:
     return f"{things:,} {name}" + "s" * (things != 1)
 
 
-def labels(answer: Answer) -> dict[str, str]:
-    """A name to show for each passage id: its title, with the id where titles repeat; the id if it has none."""
+def labels(answer: Answer, width: int) -> dict[str, str]:
+    """A name for each passage id: its title, with the id where titles repeat; the id if it has no title.
+
+    Titles are cut so that a name has at most `width` characters; an id is never cut.
+    """
     titles = {e.passage.id: one_line(e.passage.title) for e in answer.evidence}
     times = Counter(titles.values())
-    return {
-        name: f"{title} ({one_line(name)})" if title and times[title] > 1 else title or one_line(name)
-        for name, title in titles.items()
-    }
+    names = {}
+    for name, title in titles.items():
+        mark = f" ({one_line(name)})" if times[title] > 1 else ""
+        room = max(2, width - len(mark))
+        cut = title if len(title) <= room else f"{title[: room - 1].rstrip()}…"
+        names[name] = cut + mark if title else one_line(name)
+    return names
 
 
 def is_about_zero(evidence: Evidence) -> bool:
@@ -60,10 +66,11 @@ def is_about_zero(evidence: Evidence) -> bool:
 
 
 def about_zero(rest: list[Evidence], of_all: int) -> str:
-    """For instance "14 more passages (2 of them kept): values about 0"."""
+    """For instance "14 more passages (2 of them kept): value about 0"."""
     kept = sum(e.kept for e in rest)
+    which = "all " * (kept > 1) if kept == len(rest) else f"{kept} of them "
     more = " more" if len(rest) < of_all else ""
-    note = f" ({kept} of them kept)" if kept else ""
+    note = f" ({which}kept)" if kept else ""
     error = max(e.error for e in rest)
     errors = f", standard errors up to {number(error)}" if error >= ABOUT_ZERO else ""
     return f"{len(rest)}{more} passage{'s' * (len(rest) != 1)}{note}: value about 0{errors}"
@@ -119,13 +126,13 @@ def efficiency(attribution: Attribution) -> str | None:
     total = number(float(attribution.of(attribution.output).sum()))
     gain = number(float((attribution.full - attribution.empty)[attribution.output]))
     why = ", as Banzhaf values may" if attribution.semivalue == "banzhaf" else ""
-    return f"the values sum to {total}, the passages together add {gain}: a gap of {gap:.2g}{why}"
+    return f"the values sum to {total}, the passages together add {gain}, a gap of {number(gap)}{why}"
 
 
 def method(attribution: Attribution) -> str:
     """Semivalue, estimator and cost in one line."""
     measure = f" (p = {attribution.p:g})" if attribution.p is not None else ""
-    budget = f" of a budget of {attribution.budget:,}" if attribution.budget is not None else ""
+    budget = f" (budget {attribution.budget:,})" if attribution.budget is not None else ""
     return (
         f"{attribution.semivalue.capitalize()} values{measure} of {attribution.utility}, "
         f"{attribution.estimator}, {count(attribution.evaluations, 'evaluation')}{budget}"

@@ -35,13 +35,14 @@ class Stage:
 class TrainSettings:
     """Settings of one run; saved with the checkpoint and compared on resuming."""
 
-    stages: tuple[Stage, ...] = (Stage(700, 32, 0, 1), Stage(1800, 8, 3, 3))
+    stages: tuple[Stage, ...] = (Stage(600, 32, 0, 1), Stage(1500, 8, 3, 3))
     encoder_rate: float = 8e-5
     new_rate: float = 3e-4
     warmup: int = 150
     weight_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
+    max_block_tokens: int = 224
     bfloat16: bool = True
     save_every: int = 100
     log_every: int = 10
@@ -99,6 +100,7 @@ class Trainer:
         started = time.monotonic()
         sums: dict[str, float] = {}
         self.model.train()
+        torch.set_flush_denormal(True)  # sure predictions leave gradients that a CPU is slow at otherwise
         for step in range(first, self.settings.steps):
             row = self._step(step)
             for key, value in row.items():

@@ -105,6 +105,6 @@ def test_a_question_of_100000_characters_is_cut_and_reported(index, capfd):
 
 
 def test_every_command_helps_with_an_example(capfd):
-    for command in ("index", "search", "ask", "explain"):
+    for command in ("index", "search", "ask", "explain", "train"):
         assert run([command, "--help"]) == 0
         assert "Example: ragshap" in " ".join(capfd.readouterr().out.split())

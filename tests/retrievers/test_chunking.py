@@ -19,9 +19,7 @@ def sentences_of(lengths: list[int]) -> str:
 
 
 def test_sentences_end_where_a_reader_would_end_them() -> None:
-    text = (
-        "Dr. Smith moved to Washington, D.C. on Jan. 5. It cost 3.5 dollars, i.e. less!\n\nA heading\n\nReally? Yes."
-    )
+    text = "Dr. Smith moved to Washington, D.C. on Jan. 5. It cost 3.5 dollars, i.e. less!\n\nA heading\n\nReally? Yes."
     assert [text[a:b] for a, b in sentence_spans(text)] == [
         "Dr. Smith moved to Washington, D.C. on Jan. 5.",
         "It cost 3.5 dollars, i.e. less!",
