@@ -8,9 +8,9 @@ HERE = Path(__file__).parent
 OUT = HERE.parent / "demo"
 INDEX = OUT / "islands.index"
 QUESTIONS = {
-    "single": "Which engineer designed the lighthouse on Muckle Flugga?",
-    "double": "In which year did the volcanic eruption that created Surtsey begin?",
-    "current": "How do people travel by road between Streymoy and Sandoy today?",
+    "two-passages-say-so": "In which year did Surtsey emerge from the ocean?",
+    "two-passages-together": "Which whirlpool lies off the island where Orwell wrote Nineteen Eighty-Four?",
+    "old-and-new": "When did drivers stop paying to use the Skye Bridge?",
 }
 
 if __name__ == "__main__":

@@ -227,9 +227,10 @@ def _warnings(explanation: Explanation) -> Iterable[str]:
     cut = sum(tokens > 0 for tokens in encoded.cut_tokens)
     if cut:
         total = sum(encoded.cut_tokens)
-        yield f"{cut} passages are longer than the reader's limit; {total} tokens at their ends were not read"
+        longer = "1 passage is" if cut == 1 else f"{cut} passages are"
+        yield f"{longer} longer than the reader's limit; {total} tokens were not read"
     if encoded.question_cut_tokens:
         yield f"the question is longer than the limit; {encoded.question_cut_tokens} tokens were not read"
     texts = [passage.full_text for passage in encoded.passages]
     if len(set(texts)) < len(texts):
-        yield f"{len(texts) - len(set(texts))} of {len(texts)} passages repeat the text of another"
+        yield f"of {len(texts)} passages only {len(set(texts))} differ in text"

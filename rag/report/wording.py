@@ -61,8 +61,8 @@ def labels(answer: Answer, width: int) -> dict[str, str]:
 
 
 def is_about_zero(evidence: Evidence) -> bool:
-    """Whether the value is too small to list."""
-    return abs(evidence.value) < ABOUT_ZERO
+    """Whether the value is too small to list, or within two standard errors of zero."""
+    return abs(evidence.value) < max(ABOUT_ZERO, 2 * evidence.error)
 
 
 def about_zero(rest: list[Evidence], of_all: int) -> str:

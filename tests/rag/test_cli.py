@@ -21,16 +21,16 @@ def index(tmp_path_factory) -> Path:
 
 def test_ask_answers_with_evidence_as_json_and_page(index, tmp_path, capfd):
     page = tmp_path / "why.html"
-    question = "How high is the Old Man of Hoy?"
+    question = "When did drivers stop paying to use the Skye Bridge?"
     code = run(["ask", question, "-i", str(index), "-k", "6", "--json", "--html", str(page)])
     out, _ = capfd.readouterr()
     assert code == 0
     content = json.loads(out)
-    assert content["answer"] == "137 metres"
-    assert content["evidence"][0]["title"] == "Old Man of Hoy"
+    assert content["answer"] == "21 December 2004"
+    assert content["evidence"][0]["id"] == "skye-bridge-2"
     assert content["evidence"][0]["value"] > 0.5
     assert sum(e["value"] for e in content["evidence"]) == pytest.approx(1)
-    assert "137 metres" in page.read_text(encoding="utf-8")
+    assert "21 December 2004" in page.read_text(encoding="utf-8")
     assert list(tmp_path.iterdir()) == [page]
 
 

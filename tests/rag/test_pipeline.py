@@ -138,7 +138,7 @@ def test_identical_passages_share_the_value_equally(reader):
     answer = Pipeline(None, reader).explain("where?", same)
     assert [e.value for e in answer.evidence] == pytest.approx([0.2] * 5)
     assert [e.rank for e in answer.evidence] == [1, 2, 3, 4, 5]
-    assert any("4 of 5 passages repeat" in warning for warning in answer.warnings)
+    assert any("of 5 passages only 1 differ" in warning for warning in answer.warnings)
 
 
 def test_json_is_complete_and_plain(reader, passages):
