@@ -113,32 +113,8 @@ class Attribution:
         row = self.output if output is None else output_index(output, self.outputs)
         return [
             Contribution(self.players[i], float(self.values[row, i]), float(self.errors[row, i]))
-            for i in _descending(self.values[row])[:k]
+            for i in descending(self.values[row])[:k]
         ]
-
-    def ranking(self, score: str = "value") -> npt.NDArray[np.intp]:
-        """Indices of the players from best to worst, (n_players,), ties in the order of players.
-
-        Args:
-            score: "value", the value for the explained output; "positive", the positive values summed over
-                all outputs; or "pivots", the pivots summed over all outputs, for votes the chance that the
-                player changes the answer.
-
-        Raises:
-            ValueError: for another score, or for pivots where the estimator gives none.
-        """
-        if score == "value":
-            return _descending(self.values[self.output])
-        if score == "positive":
-            return _descending(np.maximum(self.values, 0.0).sum(axis=0))
-        if score == "pivots":
-            if self.pivots is None:
-                raise ValueError(
-                    f"estimator {self.estimator!r} gives no pivots; rank by 'value' or 'positive', or "
-                    "estimate with 'exact' or 'permutation'"
-                )
-            return _descending(self.pivots.sum(axis=0))
-        raise ValueError(f"unknown score {score!r}; known: value, positive, pivots")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers, with the format's name and version."""
@@ -232,7 +208,8 @@ def output_index(output: int | str, outputs: tuple[str, ...]) -> int:
     raise ValueError(f"no output {output!r}; there are {len(outputs)}: {', '.join(map(repr, outputs[:10]))}")
 
 
-def _descending(scores: Values) -> npt.NDArray[np.intp]:
+def descending(scores: Values) -> npt.NDArray[np.intp]:
+    """Indices of scores from highest to lowest, (n_players,); equal ones keep their order."""
     # Equal players get sums that differ by rounding, which must not decide their order.
     scale = np.abs(scores).max(initial=0.0)
     rounded = np.round(scores / scale, 12) if scale > 0 else scores

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution import Attribution
+from attribution.attribution import descending
 from rag.explaining import explain_passages
 from rag.readers import Reader
 from rag.settings import AttributionSettings, SettingsError
@@ -57,9 +58,8 @@ def passage_scores(attribution: Attribution, score: str = "value") -> Scores:
 
 def attributed_order(attribution: Attribution, score: str = "value") -> list[int]:
     """Passages from most to least contributing; equal ones stay in the retriever's order."""
-    # Equal values can differ in the last bits by the order of summation; that must not decide.
-    scores = np.round(passage_scores(attribution, score), 9)
-    return np.argsort(-scores, kind="stable").tolist()
+    order: list[int] = descending(passage_scores(attribution, score)).tolist()
+    return order
 
 
 class Reranker:

@@ -101,8 +101,9 @@ class FiDReader:
         question = check_question(question)
         head = self._tokens([f"question: {question}"])[0]
         bodies = self._tokens([f" title: {p.title} context: {p.text}" for p in passages])
-        question_cut = max(0, len(head) - MAX_QUESTION_TOKENS)
-        head = head[:MAX_QUESTION_TOKENS]
+        limit = min(MAX_QUESTION_TOKENS, self.max_block_tokens // 2)  # the passage keeps at least half of its block
+        question_cut = max(0, len(head) - limit)
+        head = head[:limit]
         room = self.max_block_tokens - len(head) - len(self._prefix) - len(self._suffix)
         blocks = [[*self._prefix, *head, *body[:room], *self._suffix] for body in [*bodies, []]]
         ids, mask = _pad(blocks, self.tokenizer.pad_token_id, self.model.device)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens, assemble
-from rag.training.data import QuestionSet
+from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens, assemble, question_limit
+from rag.training.data import QuestionSet, holds_answer
 
 MAX_ANSWER_TOKENS = 20
 
@@ -62,13 +62,13 @@ class BatchMaker:
             question, ids = self.data.questions[index], self.questions[index].ids
             pool = self.data.negatives[index][: 4 * max(negatives, 1)]
             chosen = list(rng.permutation(pool)[:negatives]) if negatives else []
-            while len(chosen) < negatives:
-                chosen.append(int(rng.integers(len(self.passages))))
+            if len(chosen) < negatives:
+                chosen += self._fillers(rng, index, chosen, negatives - len(chosen))
             slot = int(rng.integers(negatives + 1))
             chosen.insert(slot, question.gold)
             pairs += [(ids, self.passages[int(p)].ids) for p in chosen]
             pairs.append((ids, None))
-            head = min(len(ids), 64) + 2
+            head = min(len(ids), question_limit(self.max_block_tokens)) + 2
             start, end = (head + position for position in self.spans[index])
             inside = end < self.max_block_tokens - 1
             answer = self.passages[question.gold].ids[start - head : end - head + 1]
@@ -89,6 +89,21 @@ class BatchMaker:
             row_question=torch.tensor(row_question),
             coalitions=torch.tensor(coalitions),
             targets=torch.tensor([target + [PAD] * (steps - len(target)) for target in targets]),
+        )
+
+    def _fillers(self, rng: np.random.Generator, index: int, chosen: Sequence[int], n: int) -> list[int]:
+        """Random passages without the answer, for a question with too few hard negatives."""
+        question, fillers = self.data.questions[index], []
+        for passage in rng.permutation(len(self.passages)).tolist():
+            if passage == question.gold or passage in chosen:
+                continue
+            if not holds_answer(self.data.passages[passage].full_text, question.answers):
+                fillers.append(passage)
+            if len(fillers) == n:
+                return fillers
+        raise ValueError(
+            f"question {question.id} has too few passages without its answer: "
+            f"{len(chosen) + len(fillers)} of {len(chosen) + n}; train on more passages"
         )
 
 

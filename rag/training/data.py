@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution import normalize_answer
-from retrievers import BM25Retriever, Passage, split_text
+from retrievers import BM25Retriever, CorpusError, Passage, split_text
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class QuestionSet:
 def read_squad(paths: Iterable[Path]) -> tuple[list[Passage], list[Question]]:
     """Passages and answerable questions of SQuAD JSON files, passages cut as the index cuts them.
 
-    Questions whose answer is cut in two by a passage boundary are left out.
+    Questions whose answer is cut in two by a passage boundary are left out. Raises `CorpusError` for another layout.
     """
     passages: list[Passage] = []
     questions: list[Question] = []
     for path in paths:
-        for article in json.loads(Path(path).read_text(encoding="utf-8"))["data"]:
+        for article in _articles(Path(path)):
             title = article["title"].replace("_", " ")
             for number, paragraph in enumerate(article["paragraphs"]):
                 first = len(passages)
@@ -61,6 +61,15 @@ def read_squad(paths: Iterable[Path]) -> tuple[list[Passage], list[Question]]:
                     if question is not None:
                         questions.append(question)
     return passages, questions
+
+
+def _articles(path: Path) -> list[dict[str, Any]]:
+    try:
+        articles: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["data"]
+        _ = [entry["question"] for article in articles for p in article["paragraphs"] for entry in p["qas"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path} is not SQuAD JSON, which holds data, paragraphs and qas: {error!r}") from None
+    return articles
 
 
 def _question(
@@ -85,16 +94,26 @@ def _question(
     return None
 
 
+def holds_answer(text: str, answers: Iterable[str]) -> bool:
+    """Whether any of the answers stands in the text as whole words, both normalised."""
+    words = _whole_words(text)
+    return any(_whole_words(answer) in words for answer in answers)
+
+
+def _whole_words(text: str) -> str:
+    return f" {normalize_answer(text)} "
+
+
 def mine_negatives(passages: Sequence[Passage], questions: Sequence[Question], depth: int = 30) -> list[list[int]]:
     """The passages that BM25 ranks highest for each question, without those that hold an accepted answer."""
     retriever = BM25Retriever(passages)
     position = {passage.id: index for index, passage in enumerate(passages)}
-    normalized = [f" {normalize_answer(passage.full_text)} " for passage in passages]
+    words = [_whole_words(passage.full_text) for passage in passages]
     negatives = []
     for question, hits in zip(questions, retriever.search_many([q.text for q in questions], depth), strict=True):
-        answers = [f" {normalize_answer(answer)} " for answer in question.answers]
+        answers = [_whole_words(answer) for answer in question.answers]
         found = [position[hit.passage.id] for hit in hits]
-        negatives.append([p for p in found if p != question.gold and not any(a in normalized[p] for a in answers)])
+        negatives.append([p for p in found if p != question.gold and not any(a in words[p] for a in answers)])
     return negatives
 
 

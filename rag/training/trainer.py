@@ -164,12 +164,21 @@ class Trainer:
         os.replace(temporary, target)
 
     def _resume(self) -> int:
-        """Load the checkpoint of the folder, if any; returns the next step."""
+        """Load the checkpoint of the folder, if any; returns the next step.
+
+        Raises `ValueError` if the checkpoint was made with other settings.
+        """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return 0
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
+        before, now = json.loads(metadata["settings"]), json.loads(json.dumps(asdict(self.settings)))
+        changed = [name for name in now if now[name] != before.get(name)]
+        if changed:
+            raise ValueError(
+                f"{path} was made with other settings ({', '.join(changed)}); use the same ones or another folder"
+            )
         tensors = load_file(path)
         self.model.load_state_dict(
             {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}, strict=False

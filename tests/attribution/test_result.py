@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from attribution import Attribution, Contribution, VotesGame, exact, explain
+from attribution.attribution import descending
 
 
 def make(**changes):
@@ -38,28 +39,17 @@ def test_top_orders_by_value_then_by_player():
         make().top(-1)
 
 
-def test_ranking_by_each_score():
-    assert make().ranking().tolist() == [1, 2, 0, 3]
-    assert make().with_output("Zürich").ranking("value").tolist() == [0, 2, 3, 1]
-    assert make().ranking("positive").tolist() == [0, 1, 2, 3]  # 0.75, 0.5, 0.5, 0
-    assert make().ranking("pivots").tolist() == [0, 1, 2, 3]  # 1, 0.5, 0.5, 0.25
-    with pytest.raises(ValueError, match="unknown score 'values'; known: value, positive, pivots"):
-        make().ranking("values")
-    with pytest.raises(ValueError, match="gives no pivots"):
-        make(pivots=None).ranking("pivots")
-
-
 def test_rounding_does_not_order_equal_players():
     values = [[0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2], [0.0] * 4]
-    assert make(values=values).ranking().tolist() == [0, 1, 2, 3]
+    assert [c.player for c in make(values=values).top(4)] == ["a", "b", "c", "d"]
     small = [[1e-15, 2e-15, 3e-15, 4e-15], [0.0] * 4]
-    assert make(values=small).ranking().tolist() == [3, 2, 1, 0]
+    assert [c.player for c in make(values=small).top(4)] == ["d", "c", "b", "a"]
 
 
 def test_equal_players_of_a_large_game_keep_their_order():
     weights = np.array([1.0, 1.0, 3.0, 1.0, 3.0, 1.0, 1.0, 3.0, 1.0])
     result = exact(lambda c: np.sqrt(c @ weights) * 0.1, 9)
-    assert result.ranking().tolist() == [2, 4, 7, 0, 1, 3, 5, 6, 8]
+    assert descending(result.of(0)).tolist() == [2, 4, 7, 0, 1, 3, 5, 6, 8]
 
 
 def test_of_and_with_output_take_index_or_name():

@@ -104,6 +104,14 @@ def test_a_question_of_100000_characters_is_cut_and_reported(index, capfd):
     assert any("question is longer than the limit" in warning for warning in content["warnings"])
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"data": [{"title": "t"}]}', '{"data": 5}'])
+def test_training_on_something_else_names_the_file(tmp_path, capfd, text):
+    (tmp_path / "mine.json").write_text(text, encoding="utf-8")
+    assert run(["train", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out")]) == 1
+    assert "mine.json is not SQuAD JSON" in capfd.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.json"]
+
+
 def test_every_command_helps_with_an_example(capfd):
     for command in ("index", "search", "ask", "explain", "train"):
         assert run([command, "--help"]) == 0

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from attribution import VotesGame, exact
+from attribution.attribution import descending
 from rag import Pipeline, load_settings
 from rag.answer import Answer, Evidence, OtherAnswer
 from rag.report import print_answer, print_hits, render_page
@@ -161,7 +162,7 @@ def by_hand(generate, n, texts=None, semivalue="shapley") -> Answer:
     values = attribution.of(full)
     evidence = tuple(
         Evidence(Passage(f"p{i}", (texts or {}).get(i, "Some text.")), int(i) + 1, 1.0, float(values[i]), 0.0, True)
-        for i in attribution.ranking()
+        for i in descending(values)
     )
     others = tuple(
         OtherAnswer(text, share / 2**n, tuple(c.player for c in attribution.top(3, text) if c.value > 0))

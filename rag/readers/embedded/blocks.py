@@ -38,6 +38,7 @@ class BlockTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True  # "[SEP]" in a passage is text, not the stop token
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise texts; the same text always gives the same pieces."""
@@ -49,14 +50,19 @@ class BlockTokenizer:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
 
+def question_limit(max_tokens: int) -> int:
+    """Most question tokens in a block of `max_tokens`: at least half of it is left for the passage."""
+    return min(MAX_QUESTION_TOKENS, max_tokens // 2)
+
+
 def assemble(pairs: Sequence[tuple[Sequence[int], Sequence[int] | None]], max_tokens: int) -> Blocks:
     """Blocks "[CLS] question [SEP] passage [SEP]" of (question ids, passage ids) pairs.
 
-    A passage of `None` gives the question alone. Passages are cut to fit `max_tokens`.
+    A passage of `None` gives the question alone. Questions and passages are cut to fit `max_tokens`.
     """
     rows, cut = [], []
     for question, passage in pairs:
-        head = [CLS, *question[:MAX_QUESTION_TOKENS], SEP]
+        head = [CLS, *question[: question_limit(max_tokens)], SEP]
         room = max_tokens - len(head) - 1
         kept = list(passage[:room]) if passage is not None else []
         cut.append(len(passage) - len(kept) if passage is not None else 0)

@@ -15,7 +15,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import greedy_decode
-from rag.readers.embedded.blocks import MAX_QUESTION_TOKENS, BlockTokenizer, Tokens, assemble
+from rag.readers.embedded.blocks import BlockTokenizer, Tokens, assemble, question_limit
 from rag.readers.embedded.model import CopyReaderModel, Source, extend_runs
 from rag.readers.embedded.weights import WEIGHTS, load_model
 from rag.readers.encoding import chunks, flatten, visible_tokens
@@ -91,7 +91,8 @@ class EmbeddedReader:
             states[None, :, 0],
         )
         vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
-        head = min(len(asked), MAX_QUESTION_TOKENS) + 2
+        limit = question_limit(self.max_block_tokens)
+        head = min(len(asked), limit) + 2
         lengths = mask.sum(1).cumsum(0).tolist()
         state = _State(
             source,
@@ -102,7 +103,7 @@ class EmbeddedReader:
             tokens,
             [begin + head for begin in [0, *lengths[:-2]]] if passages else [],
         )
-        cut = max(0, len(asked) - MAX_QUESTION_TOKENS)
+        cut = max(0, len(asked) - limit)
         return EncodedQuestion(question, tuple(passages), tuple(blocks.cut[:-1]), cut, state)
 
     @torch.inference_mode()
@@ -153,8 +154,9 @@ class EmbeddedReader:
     def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
         """The encoder's relevance score of each passage, `(n_passages,)`; higher is better."""
         state: _State = encoded.state
-        firsts = torch.tensor(state.first, dtype=torch.long, device=self.device)
-        return state.source.relevance[0, firsts].double().cpu().numpy()
+        # Read at the separator before each passage: an empty passage has no word piece of its own.
+        separators = torch.tensor(state.first, dtype=torch.long, device=self.device) - 1
+        return state.source.relevance[0, separators].double().cpu().numpy()
 
     def _decode(self, tokens: Tensor, state: _State, visible: Tensor, cache: EncoderDecoderCache) -> Tensor:
         """Decoder states `(n_rows, steps, hidden)` of tokens `(n_rows, steps)`."""

@@ -84,7 +84,7 @@ def t5(tmp_path_factory) -> Path:
     return _save(T5ForConditionalGeneration(config), tokenizer, tmp_path_factory.mktemp("t5"))
 
 
-def _bart(folder: Path, **generation) -> Path:
+def _bart(folder: Path, *, end_bias: float = 0.0, **generation) -> Path:
     tokenizer = word_tokenizer(bart=True)
     config = BartConfig(
         vocab_size=len(tokenizer),
@@ -105,6 +105,7 @@ def _bart(folder: Path, **generation) -> Path:
         forced_eos_token_id=None,
     )
     model = BartForConditionalGeneration(config)
+    model.final_logits_bias[0, 1] = end_bias
     for name, value in generation.items():
         setattr(model.generation_config, name, value)
     return _save(model, tokenizer, folder)
@@ -117,4 +118,5 @@ def bart(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def bart_without_repeats(tmp_path_factory) -> Path:
-    return _bart(tmp_path_factory.mktemp("bart3"), forced_bos_token_id=3, no_repeat_ngram_size=2)
+    rules = {"forced_bos_token_id": 3, "forced_eos_token_id": 1, "no_repeat_ngram_size": 3}
+    return _bart(tmp_path_factory.mktemp("bart3"), end_bias=4.0, **rules)

