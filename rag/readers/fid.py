@@ -219,12 +219,25 @@ class _Rules:
 
 
 def _decoding_rules(config: GenerationConfig, max_answer_tokens: int) -> _Rules:
-    """The checkpoint's own rules of generation, as far as they bear on greedy decoding."""
+    """The checkpoint's own rules of greedy generation; raises `ValueError` for one that would be ignored."""
     start = config.decoder_start_token_id
     if start is None:
         start = config.bos_token_id
     if start is None:
         raise ValueError("the checkpoint names neither decoder_start_token_id nor bos_token_id")
+    unsupported = {
+        "repetition_penalty": (None, 1.0),
+        "begin_suppress_tokens": (None, []),
+        "suppress_tokens": (None, []),
+        "min_length": (None, 0),
+        "min_new_tokens": (None, 0),
+    }
+    for name, harmless in unsupported.items():
+        if getattr(config, name, None) not in harmless:
+            raise ValueError(
+                f"the checkpoint's generation settings ask for {name}={getattr(config, name)}, which this reader does "
+                "not apply; remove it from the checkpoint's generation_config.json"
+            )
     ends = config.eos_token_id
     stops = frozenset(ends if isinstance(ends, list) else [ends])
     processors = LogitsProcessorList()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, GPT2Config, GPT2LMHeadModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from rag.readers import Reader
@@ -158,3 +158,13 @@ def test_wrong_input_is_refused(t5, bart, tmp_path):
         FiDReader(tmp_path)
     with pytest.raises(OSError, match="nosuchfolder"):
         FiDReader("./nosuchfolder")
+
+
+def test_a_rule_of_generation_that_would_be_ignored_is_refused(t5, tmp_path):
+    for path in t5.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = GenerationConfig.from_pretrained(t5)
+    config.repetition_penalty = 1.5
+    config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"repetition_penalty=1\.5, which this reader does not apply"):
+        FiDReader(tmp_path, max_block_tokens=64)
