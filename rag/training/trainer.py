@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rag.readers.embedded.model import CopyReaderModel
+from rag.readers.embedded.weights import own_state
 from rag.training.batches import BatchMaker
 from rag.training.objective import losses
 
@@ -153,7 +154,7 @@ class Trainer:
 
     def _save(self, step: int) -> None:
         """Write weights, optimizer state and step; the last rename makes the checkpoint count."""
-        tensors = {f"model.{name}": value for name, value in _unshared(self.model).items()}
+        tensors = {f"model.{name}": value for name, value in own_state(self.model).items()}
         for index, state in self._optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).clone()
@@ -191,12 +192,3 @@ class Trainer:
         current = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
         return int(metadata["step"])
-
-
-def _unshared(model: CopyReaderModel) -> dict[str, torch.Tensor]:
-    """The state of a model without its second name for the shared word embeddings."""
-    return {
-        name: value.contiguous()
-        for name, value in model.state_dict().items()
-        if name != "decoder.embeddings.word_embeddings.weight"
-    }

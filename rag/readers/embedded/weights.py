@@ -25,7 +25,7 @@ class WeightsError(ValueError):
 def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
     """Write a model's folder, weights in float16; each file is written aside and renamed."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.half().contiguous() for name, value in model.state_dict().items() if name != _SHARED}
+    tensors = {name: value.half() for name, value in own_state(model).items()}
     weights = folder / "model.safetensors"
     save_file(tensors, weights.with_suffix(".tmp"))
     os.replace(weights.with_suffix(".tmp"), weights)
@@ -34,6 +34,11 @@ def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
         shutil.copyfile(tokenizer, folder / "tokenizer.json")
     checksums = {name: sha256_of(folder / name) for name in ("model.safetensors", "config.json", "tokenizer.json")}
     (folder / "checksums.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
+
+
+def own_state(model: CopyReaderModel) -> dict[str, torch.Tensor]:
+    """The state of a model without its second name for the shared word embeddings."""
+    return {name: value.contiguous() for name, value in model.state_dict().items() if name != _SHARED}
 
 
 def load_model(folder: Path) -> CopyReaderModel:
