@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,11 +15,16 @@ class SettingsError(ValueError):
     """A setting is unknown, of the wrong type, or cannot be honoured; the message names its key."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Settings that refuse unknown keys and values of the wrong type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class BM25Settings(_Section):
+S = TypeVar("S", bound=Section)
+
+
+class BM25Settings(Section):
     """Lexical retrieval; `stemmer` is a language of PyStemmer, or null."""
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
@@ -29,14 +34,14 @@ class BM25Settings(_Section):
     stemmer: str | None = "english"
 
 
-class DenseSettings(_Section):
+class DenseSettings(Section):
     """Retrieval by sentence embeddings; `encoder` is "default" or a sentence-transformers name or folder."""
 
     encoder: str = "default"
     index: Literal["flat", "hnsw"] = "flat"
 
 
-class RetrieverSettings(_Section):
+class RetrieverSettings(Section):
     """How passages are found, and how many (`passages`) the reader gets."""
 
     kind: Literal["bm25", "dense", "hybrid"] = "bm25"
@@ -45,8 +50,8 @@ class RetrieverSettings(_Section):
     dense: DenseSettings = DenseSettings()
 
 
-class ReaderSettings(_Section):
-    """The reader: "embedded", or the name or folder of a `transformers` encoder-decoder checkpoint.
+class ReaderSettings(Section):
+    """The reader: "embedded", a folder of `ragshap train`, or the name or folder of a `transformers` encoder-decoder.
 
     `no_answer_threshold` is the embedded reader's alone; a checkpoint says "no answer" in its own way.
     """
@@ -59,16 +64,21 @@ class ReaderSettings(_Section):
     no_answer_threshold: float | None = Field(default=None, gt=0, le=1)
     memory_mb: int = Field(default=64, ge=1)
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the checkpoint is of the embedded architecture: the package's, or a folder of `ragshap train`."""
+        return self.checkpoint == "embedded" or (Path(self.checkpoint) / "checksums.json").is_file()
+
     @model_validator(mode="after")
     def _honoured(self) -> ReaderSettings:
-        if self.checkpoint == "embedded" and self.dtype != "float32":
+        if self.is_embedded and self.dtype != "float32":
             raise ValueError("dtype must be float32 for the embedded reader")
-        if self.checkpoint != "embedded" and self.no_answer_threshold is not None:
+        if not self.is_embedded and self.no_answer_threshold is not None:
             raise ValueError("no_answer_threshold is for the embedded reader; leave it out")
         return self
 
 
-class AttributionSettings(_Section):
+class AttributionSettings(Section):
     """How passages are valued; `budget` counts distinct coalitions."""
 
     utility: Literal["votes", "likelihood"] = "votes"
@@ -80,7 +90,7 @@ class AttributionSettings(_Section):
     seed: int = Field(default=0, ge=0)
 
 
-class RerankSettings(_Section):
+class RerankSettings(Section):
     """The order of the passages, and how many the final answer is read from.
 
     `keep` is a number, or "smallest": as few of the first passages as still give the full answer.
@@ -96,7 +106,7 @@ class RerankSettings(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings. `passage_words` is the length at which long texts are cut; `threads` 0 leaves torch's choice."""
 
     passage_words: int = Field(default=100, ge=10)
@@ -118,7 +128,17 @@ def load_settings(config: str | Path | None = None, overrides: Sequence[str] = (
         SettingsError: names the key that is unknown, mistyped or cannot be honoured.
         FileNotFoundError: there is no such file.
     """
-    values: dict[str, Any] = {}
+    return load_section(Settings, config, overrides)
+
+
+def load_section(
+    kind: type[S],
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> S:
+    """As `load_settings`, for any kind of settings; `base` holds values to start from instead of a file's."""
+    values: dict[str, Any] = dict(base or {})
     origin = "settings"
     if config is not None:
         path = _find(config)
@@ -133,9 +153,9 @@ def load_settings(config: str | Path | None = None, overrides: Sequence[str] = (
     for override in overrides:
         _override(values, override)
     try:
-        return Settings.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{origin}: {_explain(item)}" for item in error.errors())) from None
+        raise SettingsError("\n".join(f"{origin}: {_explain(kind, item)}" for item in error.errors())) from None
 
 
 def _find(config: str | Path) -> Path:
@@ -144,11 +164,12 @@ def _find(config: str | Path) -> Path:
     if path.is_file():
         return path
     here = Path(__file__).parent
-    for folder in (here / "configs", here.parent / "configs"):
-        shipped = folder / f"{config}.yaml"
-        if path.name == str(config) and shipped.is_file():
-            return shipped
-    raise FileNotFoundError(f"no configuration file {config}; shipped ones are default, quality and gpu")
+    shipped = {
+        file.stem: file for folder in ("../configs", "configs") for file in sorted((here / folder).glob("*.yaml"))
+    }
+    if str(config) in shipped:
+        return shipped[str(config)]
+    raise FileNotFoundError(f"no configuration file {config}; shipped ones are {', '.join(shipped)}")
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -165,13 +186,13 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SettingsError(f"{key}: {text!r} is not a valid value") from None
 
 
-def _explain(item: Any) -> str:
+def _explain(kind: type[Section], item: Any) -> str:
     """One line on one validation error, beginning with the key."""
     key = ".".join(str(part) for part in item["loc"] if part not in ("int", "literal['smallest']"))
     if item["type"] == "extra_forbidden":
-        section: Any = Settings
+        section: Any = kind
         for part in item["loc"][:-1]:
-            section = section.model_fields[part].annotation
+            section = section.model_fields[part].annotation if isinstance(part, str) else get_args(section)[0]
         known = list(section.model_fields)
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrievers.errors import IndexFormatError
+from retrievers.folders import new_folder, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = "ragshap-index"
@@ -59,17 +56,11 @@ def new_index(target: str | Path, kind: str, settings: Mapping[str, Any], passag
         raise FileExistsError(
             f"{target} is there already and is not an index, or holds more than one; choose another place or remove it"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new")
-    building.mkdir()
-    try:
+    with new_folder(target) as building:
         yield building
         manifest = Manifest(kind, settings, passages, _describe_files(building), _library_versions())
         content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
         (building / MANIFEST_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-        _swap(building, target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -161,20 +152,6 @@ def _replaceable(target: Path) -> bool:
     return names <= {MANIFEST_FILE} | {Path(name).parts[0] for name in manifest.files}
 
 
-def _swap(building: Path, target: Path) -> None:
-    if not target.exists():
-        os.rename(building, target)
-        return
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
-    os.rename(target, old)
-    try:
-        os.rename(building, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Sizes and checksums of all files; of a nested index only its manifest, which has the rest."""
     nested = [path.parent for path in folder.rglob(MANIFEST_FILE)]
@@ -183,15 +160,6 @@ def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and (path.name == MANIFEST_FILE or not any(n in path.parents for n in nested))
     }
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _library_versions() -> dict[str, str]:

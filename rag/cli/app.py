@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli import answering, indexing, training
+from rag.cli import answering, evaluating, indexing, training
 
 app = typer.Typer(
     name="ragshap",
@@ -22,6 +22,7 @@ app = typer.Typer(
 indexing.register(app)
 answering.register(app)
 training.register(app)
+evaluating.register(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,47 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import Quiet, progress_bars
+from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: ragshap train train-v1.1.json --out my-reader")(train)
+    app.command(epilog="Example: ragshap train train-v1.1.json --out my-reader --plot my-reader/log.png")(train)
 
 
 def train(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA…", help="SQuAD JSON files.", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoint, log and the finished reader.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA…",
+            help="SQuAD, DPR/FiD, HotpotQA or MuSiQue JSON. A file given twice is drawn from twice as often.",
+            exists=True,
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for checkpoint, log and the reader (OUT/reader).", file_okay=False),
+    ],
+    start: Annotated[
+        str | None,
+        typer.Option(help="Start from: embedded, minilm, or the name or folder of an encoder-decoder checkpoint."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw loss and held-out answers to this PNG or SVG file.")] = None,
+    config: Annotated[str | None, typer.Option("--config", "-c", help="YAML settings; see configs/train.yaml.")] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the embedded reader; the same command goes on where a killed run stopped."""
+    """Train a reader; the same command goes on where a killed run stopped."""
     with progress_bars(quiet) as progress:
-        from rag.readers.embedded.blocks import BlockTokenizer
-        from rag.readers.embedded.initialize import from_minilm
-        from rag.readers.embedded.weights import save_model
-        from rag.training.batches import BatchMaker
-        from rag.training.data import load_questions, split_by_article
-        from rag.training.trainer import Trainer, TrainSettings
-        from retrievers.encoder import DEFAULT, locate
+        from rag.pipeline import set_threads
+        from rag.settings import load_section
+        from rag.training import plotting
+        from rag.training.run import train as run
+        from rag.training.settings import TrainSettings
 
-        minilm = Path(locate(DEFAULT))
-        settings = TrainSettings(seed=seed)
-        task = progress.add_task("reading and mining negatives", total=None)
-        questions = load_questions(data)
-        tokenizer = minilm / "tokenizer.json"
-        maker = BatchMaker(questions, BlockTokenizer(tokenizer), settings.max_block_tokens, seed)
-        model = from_minilm(minilm)
-        usable = maker.usable(split_by_article(questions)[0])
-        progress.update(task, description="training", total=settings.steps)
+        settings = load_section(TrainSettings, config, [*(overrides or []), *([f"start={start}"] if start else [])])
+        if plot is not None:
+            plotting.check(plot)
+        set_threads(settings.threads)
+        view = _View(progress, settings.steps)
+        questions = run(data, out, settings, progress=view.stage, on_step=view.step)
+        if plot is not None:
+            plotting.plot_log(out / "log.jsonl", plot)
+    if as_json:
+        print_json({"steps": settings.steps, "questions": questions, "reader": str(out / "reader"), **view.held_out})
+        return
+    typer.echo(f"{settings.steps} steps on {questions} questions; the reader is in {out / 'reader'}")
+    for name, value in view.held_out.items():
+        typer.echo(f"{name.replace('_', ' ')}: {value:.1f}")
 
-        def show(step: int, row: dict[str, float]) -> None:
-            progress.update(task, completed=step, description=f"training, loss {row['answer']:.3f}")
 
-        Trainer(model, maker, usable, settings, out, on_step=show).run()
-        save_model(model, tokenizer, out / "reader")
-    typer.echo(f"{settings.steps} steps on {len(usable)} questions; the reader is in {out / 'reader'}")
+class _View:
+    """One bar that says what is being done, and while training the loss and the learning rate."""
+
+    def __init__(self, progress: Progress, steps: int):
+        self.held_out: dict[str, float] = {}
+        self._progress = progress
+        self._steps = steps
+        self._task = progress.add_task("reading", total=None)
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        self._progress.update(self._task, description=name, completed=done, total=total)
+
+    def step(self, step: int, row: dict[str, float]) -> None:
+        if "total" not in row:
+            self.held_out = row
+            return
+        about = f"training, loss {row['total']:.3f}, rate {100 * row['rate']:.0f} %"
+        if "held_out_f1" in self.held_out:
+            about += f", held-out F1 {self.held_out['held_out_f1']:.1f}"
+        self._progress.update(self._task, description=about, completed=step, total=self._steps)

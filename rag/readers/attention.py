@@ -27,31 +27,34 @@ def shared_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of `n` rows over keys and values of one row; anything else goes to torch's own attention.
+    """Attention of `rows` queries over the keys and values of fewer `questions`; else torch's own attention.
 
     Args:
         module: the calling attention module.
-        query: `(n, heads, steps, size)`.
-        key: `(1, heads, tokens, size)` when shared.
+        query: `(rows, heads, steps, size)`; the rows of each question stand one after another, equally many.
+        key: `(questions, heads, tokens, size)`.
         value: like `key`.
-        attention_mask: bool `(n, 1, 1, tokens)`, True where a row may look.
+        attention_mask: bool `(rows, 1, 1, tokens)`, True where a row may look.
         scaling: factor of the scores; 1/sqrt(size) if None.
         **kwargs: what the model passes besides. T5's position bias is zero in cross-attention, so it is not added.
 
     Returns:
-        `(n, steps, heads, size)`, and None for the weights.
+        `(rows, steps, heads, size)`, and None for the weights.
     """
     rows, heads, steps, size = query.shape
-    if key.shape[0] == rows:
+    questions = key.shape[0]
+    if questions == rows:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    folded = query.transpose(0, 1).reshape(heads, rows * steps, size)
-    scores = torch.matmul(folded * (size**-0.5 if scaling is None else scaling), key[0].transpose(1, 2))
+    folded = query.view(questions, -1, heads, steps, size).transpose(1, 2).reshape(questions, heads, -1, size)
+    scores = torch.matmul(folded * (size**-0.5 if scaling is None else scaling), key.transpose(2, 3))
     if attention_mask is not None:
-        scores = scores.view(heads, rows, steps, -1)
-        scores = scores.masked_fill_(~attention_mask[:, 0], torch.finfo(scores.dtype).min)
-        scores = scores.view(heads, rows * steps, -1)
-    output = torch.matmul(scores.softmax(-1), value[0])
-    return output.view(heads, rows, steps, size).permute(1, 2, 0, 3), None
+        mask = attention_mask.view(questions, 1, -1, 1, key.shape[2])
+        scores = scores.view(questions, heads, -1, steps, key.shape[2])
+        scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
+        scores = scores.view(questions, heads, -1, key.shape[2])
+    output = torch.matmul(scores.softmax(-1), value)
+    output = output.view(questions, heads, -1, steps, size).permute(0, 2, 3, 1, 4)
+    return output.reshape(rows, steps, heads, size), None
 
 
 AttentionInterface.register(SHARED_ATTENTION, shared_attention)

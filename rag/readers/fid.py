@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,8 @@ from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import greedy_decode
 from rag.readers.encoding import chunks, encode_blocks, flatten, visible_tokens
+from rag.readers.fid_blocks import FiDTokenizer
 from retrievers import Passage
-
-MAX_QUESTION_TOKENS = 96
 
 
 @dataclass(frozen=True)
@@ -70,43 +68,20 @@ class FiDReader:
         device: str = "cpu",
         dtype: str = "float32",
     ):
-        config = AutoConfig.from_pretrained(str(checkpoint), trust_remote_code=False)
-        if not config.is_encoder_decoder:
-            raise ValueError(
-                f"{checkpoint} is a {config.model_type} model without encoder and decoder; "
-                "use an encoder-decoder checkpoint (T5, Flan-T5, BART, FiD)"
-            )
-        positions = getattr(config, "max_position_embeddings", None)
-        if positions is not None and positions < max_block_tokens:
-            raise ValueError(f"{checkpoint} reads at most {positions} tokens, max_block_tokens is {max_block_tokens}")
         self.name = str(checkpoint)
-        self.tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=False)
-        self.model = AutoModelForSeq2SeqLM.from_pretrained(
-            str(checkpoint),
-            attn_implementation=SHARED_ATTENTION,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=getattr(torch, dtype),
-        )
+        self.model, self.tokenizer = load_checkpoint(checkpoint, max_block_tokens, getattr(torch, dtype))
         self.model.eval().to(device)
-        self.max_block_tokens = max_block_tokens
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
-        self._rules = _decoding_rules(self.model.generation_config, max_answer_tokens)
-        self._prefix, self._suffix = _special_tokens(self.tokenizer)
+        self._rules = decoding_rules(self.model.generation_config, max_answer_tokens)
+        self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
         """Encode each block "question: … title: … context: …" by itself, and the question alone."""
         question = check_question(question)
-        head = self._tokens([f"question: {question}"])[0]
-        bodies = self._tokens([f" title: {p.title} context: {p.text}" for p in passages])
-        limit = min(MAX_QUESTION_TOKENS, self.max_block_tokens // 2)  # the passage keeps at least half of its block
-        question_cut = max(0, len(head) - limit)
-        head = head[:limit]
-        room = self.max_block_tokens - len(head) - len(self._prefix) - len(self._suffix)
-        blocks = [[*self._prefix, *head, *body[:room], *self._suffix] for body in [*bodies, []]]
-        ids, mask = _pad(blocks, self.tokenizer.pad_token_id, self.model.device)
+        blocks = self._blocks.blocks(question, passages)
+        ids, mask = self._blocks.pad(blocks.ids, self.model.device)
         encoder = self.model.get_encoder()
 
         def encode(group: Tensor, length: int) -> Tensor:
@@ -115,9 +90,8 @@ class FiDReader:
         states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
         flat = flatten(mask)
         states = states[flat.row, flat.column][None]
-        cut = tuple(max(0, len(body) - room) for body in bodies)
         state = _State(states, flat.row, self._cross_cache(states))
-        return EncodedQuestion(question, tuple(passages), cut, question_cut, state)
+        return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
 
     @torch.inference_mode()
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
@@ -152,12 +126,6 @@ class FiDReader:
                 log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(labels)), labels]
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
-
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False, verbose=False).input_ids
-        return ids
 
     def _decode(self, tokens: Tensor, state: _State, visible: Tensor, cache: EncoderDecoderCache) -> Tensor:
         """Logits `(n_rows, steps, vocab_size)` of decoder inputs `(n_rows, steps)`."""
@@ -211,14 +179,39 @@ class _FiDStepper:
         self.cache.self_attention_cache.batch_select_indices(rows)
 
 
+def load_checkpoint(
+    checkpoint: str | Path, max_block_tokens: int, dtype: torch.dtype = torch.float32
+) -> tuple[Any, Any]:
+    """An encoder-decoder with shared cross-attention, and its tokenizer; see `FiDReader` for what is raised."""
+    config = AutoConfig.from_pretrained(str(checkpoint), trust_remote_code=False)
+    if not config.is_encoder_decoder:
+        raise ValueError(
+            f"{checkpoint} is a {config.model_type} model without encoder and decoder; "
+            "use an encoder-decoder checkpoint (T5, Flan-T5, BART, FiD)"
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and positions < max_block_tokens:
+        raise ValueError(f"{checkpoint} reads at most {positions} tokens, max_block_tokens is {max_block_tokens}")
+    model = AutoModelForSeq2SeqLM.from_pretrained(
+        str(checkpoint),
+        attn_implementation=SHARED_ATTENTION,
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=dtype,
+    )
+    return model, AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=False)
+
+
 @dataclass(frozen=True)
-class _Rules:
+class Rules:
+    """How a checkpoint generates greedily: first token, last tokens, and what forbids or forces others."""
+
     start: int
     stops: frozenset[int]
     processors: LogitsProcessorList
 
 
-def _decoding_rules(config: GenerationConfig, max_answer_tokens: int) -> _Rules:
+def decoding_rules(config: GenerationConfig, max_answer_tokens: int) -> Rules:
     """The checkpoint's own rules of greedy generation; raises `ValueError` for one that would be ignored."""
     start = config.decoder_start_token_id
     if start is None:
@@ -247,26 +240,4 @@ def _decoding_rules(config: GenerationConfig, max_answer_tokens: int) -> _Rules:
         processors.append(ForcedBOSTokenLogitsProcessor(config.forced_bos_token_id))
     if config.forced_eos_token_id is not None:
         processors.append(ForcedEOSTokenLogitsProcessor(max_answer_tokens + 1, config.forced_eos_token_id))
-    return _Rules(start, stops, processors)
-
-
-def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer sets before and after a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
-    runs = [
-        (special, [token for _, token in run])
-        for special, run in groupby(
-            zip(encoded.special_tokens_mask, encoded.input_ids, strict=True), key=lambda pair: pair[0]
-        )
-    ]
-    prefix = runs[0][1] if runs[0][0] else []
-    suffix = runs[-1][1] if runs[-1][0] else []
-    return prefix, suffix
-
-
-def _pad(blocks: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and mask, `(n_blocks, length)`, padded on the right."""
-    length = max(map(len, blocks))
-    ids = torch.tensor([block + [pad] * (length - len(block)) for block in blocks], device=device)
-    lengths = torch.tensor([len(block) for block in blocks], device=device)
-    return ids, (torch.arange(length, device=device) < lengths[:, None]).long()
+    return Rules(start, stops, processors)

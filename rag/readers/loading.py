@@ -16,12 +16,12 @@ def load_reader(settings: ReaderSettings | None = None) -> Reader:
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"reader.device: {settings.device!r} cannot be used here: {error}") from None
     options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens", "memory_mb", "device"})
-    if settings.checkpoint == "embedded":
+    if settings.is_embedded:
         from rag.readers.embedded import EmbeddedReader
+        from rag.readers.embedded.weights import WEIGHTS
 
-        if settings.no_answer_threshold is not None:
-            options["no_answer_threshold"] = settings.no_answer_threshold
-        return EmbeddedReader(**options)
+        options["no_answer_threshold"] = settings.no_answer_threshold
+        return EmbeddedReader(WEIGHTS if settings.checkpoint == "embedded" else settings.checkpoint, **options)
     from rag.readers.fid import FiDReader
 
     try:

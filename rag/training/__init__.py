@@ -1,1 +1,1 @@
-"""Training the embedded reader."""
+"""Training readers: the embedded one, or any encoder-decoder checkpoint."""

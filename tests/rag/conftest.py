@@ -1,14 +1,17 @@
-"""A scripted reader: its answers follow a rule, so that every value can be worked out by hand."""
+"""A scripted reader, whose answers can be worked out by hand, and tiny random checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rag.readers.base import EncodedQuestion, check_coalitions, check_question
 from retrievers import Passage
+
+from .checkpoints import make_bart, make_t5
 
 
 class ScriptedReader:
@@ -50,3 +53,19 @@ def passages() -> list[Passage]:
         Passage("paris again", "the guide names Paris too.", "third"),
         Passage("nothing", "nothing of note here.", "fourth"),
     ]
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory) -> Path:
+    return make_t5(tmp_path_factory.mktemp("t5"))
+
+
+@pytest.fixture(scope="session")
+def bart(tmp_path_factory) -> Path:
+    return make_bart(tmp_path_factory.mktemp("bart"), forced_bos_token_id=3)
+
+
+@pytest.fixture(scope="session")
+def bart_without_repeats(tmp_path_factory) -> Path:
+    rules = {"forced_bos_token_id": 3, "forced_eos_token_id": 1, "no_repeat_ngram_size": 3}
+    return make_bart(tmp_path_factory.mktemp("bart3"), end_bias=4.0, **rules)

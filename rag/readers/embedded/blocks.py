@@ -30,6 +30,11 @@ class Blocks(NamedTuple):
     copyable: Tensor
     cut: list[int]  # passage tokens left out of each block because they did not fit
 
+    def to(self, device: torch.device) -> Blocks:
+        """The same blocks on a device."""
+        ids, types, mask, copyable = (part.to(device) for part in self[:4])
+        return Blocks(ids, types, mask, copyable, self.cut)
+
 
 class BlockTokenizer:
     """Word pieces without special tokens, from a `tokenizer.json`."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
+from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.encoding import encode_blocks
 
 
@@ -34,6 +35,7 @@ class CopyReaderConfig:
     pad_id: int = 0
     start_id: int = 101
     stop_id: int = 102
+    no_answer_threshold: float = 0.5  # "no answer" is given when its probability reaches this
 
     def bert(self, layers: int, *, decoder: bool) -> BertConfig:
         """The `transformers` configuration of the encoder or the decoder stack."""
@@ -47,7 +49,6 @@ class CopyReaderConfig:
             is_decoder=decoder,
             add_cross_attention=decoder,
             pad_token_id=self.pad_id,
-            # One pass over the data does not overfit, and dropout makes training on a CPU a third slower.
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
@@ -65,14 +66,20 @@ class CopyReaderConfig:
 class Source(NamedTuple):
     """What the decoder and the pointer read: encoded tokens, flat over the blocks of one question."""
 
-    states: Tensor  # (batch, tokens, hidden)
-    ids: Tensor  # (batch, tokens) word-piece ids
-    block: Tensor  # (batch, tokens) block of each token; padding has -1
-    copyable: Tensor  # (batch, tokens) bool: passage text, as against question and separators
-    keys: Tensor  # (batch, tokens, hidden) pointer keys
-    start: Tensor  # (batch, tokens) score of an answer beginning at the token
-    end: Tensor  # (batch, tokens) score of an answer ending at the token
-    relevance: Tensor  # (batch, tokens) relevance score of the token's block
+    states: Tensor  # (questions, tokens, hidden)
+    keys: Tensor  # (questions, tokens, hidden) pointer keys
+    ids: Tensor  # (questions, tokens) word-piece ids
+    block: Tensor  # (questions, tokens) block of each token; padding has -1
+    copyable: Tensor  # (questions, tokens) bool: passage text, as against question and separators
+    start: Tensor  # (questions, tokens) score of an answer beginning at the token
+    end: Tensor  # (questions, tokens) score of an answer ending at the token
+    relevance: Tensor  # (questions, tokens) relevance score of the token's block
+
+    def with_rows(self, rows: int) -> Source:
+        """The small parts repeated for `rows` decoder rows, states and keys left shared by a question's rows."""
+        times = rows // len(self.states)
+        small = (part.repeat_interleave(times, 0) for part in self[2:]) if len(self.states) > 1 else self[2:]
+        return Source(self.states, self.keys, *small)
 
 
 class CopyReaderModel(nn.Module):
@@ -85,6 +92,7 @@ class CopyReaderModel(nn.Module):
         self.encoder = BertModel(config.bert(config.encoder_layers, decoder=False), add_pooling_layer=False)
         self.decoder = BertModel(config.bert(config.decoder_layers, decoder=True), add_pooling_layer=False)
         self.decoder.set_input_embeddings(self.encoder.get_input_embeddings())
+        self.decoder.set_attn_implementation(SHARED_ATTENTION)
         self.copy_query = nn.Linear(hidden, hidden)
         self.copy_key = nn.Linear(hidden, hidden)
         self.span = nn.Linear(hidden, 2)
@@ -97,6 +105,12 @@ class CopyReaderModel(nn.Module):
         # on the last token, continuing the whole answer so far, an end score when stopping.
         self.feature_weights = nn.Parameter(torch.tensor([1.0, 0.5, 2.0, 4.0, 1.0]))
         nn.init.constant_(self.gate.bias, -3.0)
+
+    def set_dropout(self, p: float) -> None:
+        """Drop hidden values with probability `p` in training; attention weights are never dropped."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Dropout) and not name.endswith("self.dropout"):
+                module.p = p
 
     def encode_blocks(self, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
         """Encode blocks by themselves: ids, types, mask `(n_blocks, length)` to states `(n_blocks, length, hidden)`."""
@@ -114,20 +128,20 @@ class CopyReaderModel(nn.Module):
         """Add the pointer's keys and scores to encoded tokens.
 
         Args:
-            states: `(batch, tokens, hidden)`.
-            ids: `(batch, tokens)`.
-            block: `(batch, tokens)`, -1 on padding.
-            copyable: `(batch, tokens)` bool.
-            cls: `(batch, n_blocks, hidden)`, each block's first state.
+            states: `(questions, tokens, hidden)`.
+            ids: `(questions, tokens)`.
+            block: `(questions, tokens)`, -1 on padding.
+            copyable: `(questions, tokens)` bool.
+            cls: `(questions, n_blocks, hidden)`, each block's first state.
         """
         start, end = self.span(states).float().unbind(-1)
         relevance = self.relevance(cls).float().squeeze(-1)
         return Source(
             states,
+            self.copy_key(states),
             ids,
             block,
             copyable,
-            self.copy_key(states),
             start,
             end,
             relevance.gather(1, block.clamp(min=0)),
@@ -137,18 +151,17 @@ class CopyReaderModel(nn.Module):
         """Decoder states for given answer prefixes, all steps at once (training and scoring).
 
         Args:
-            tokens: `(batch, steps)` decoder inputs, beginning with the start token.
-            source: the encoded blocks.
-            visible: `(batch, tokens)` bool, the source tokens that the coalition includes.
+            tokens: `(rows, steps)` decoder inputs, beginning with the start token.
+            source: the encoded blocks of `questions`; each has the same number of rows, one after another.
+            visible: `(rows, tokens)` bool, the source tokens that the coalition includes.
 
         Returns:
-            `(batch, steps, hidden)`.
+            `(rows, steps, hidden)`.
         """
-        mask = visible[:, None, None, :].expand(-1, 1, tokens.shape[1], -1)
         return self.decoder(
             input_ids=tokens,
             encoder_hidden_states=source.states,
-            encoder_attention_mask=mask,
+            encoder_attention_mask=visible[:, None, None, :],
             use_cache=False,
         ).last_hidden_state
 
@@ -156,26 +169,28 @@ class CopyReaderModel(nn.Module):
         """Log-probability of each target token, given all before it.
 
         Args:
-            hidden: `(batch, steps, hidden)` decoder states.
+            hidden: `(rows, steps, hidden)` decoder states.
             source: the encoded blocks.
-            visible: `(batch, tokens)` bool.
-            targets: `(batch, steps)` word-piece ids, closed by the stop token, then padding.
+            visible: `(rows, tokens)` bool.
+            targets: `(rows, steps)` word-piece ids, closed by the stop token, then padding.
 
         Returns:
-            `(batch, steps)` float32; padded steps hold 0.
+            `(rows, steps)` float32; padded steps hold 0.
         """
-        batch, steps = targets.shape
-        runs = torch.zeros(batch, source.ids.shape[1], dtype=torch.int32, device=targets.device)
-        pointer = []
+        rows, steps = targets.shape
+        source = source.with_rows(rows)
+        runs = torch.zeros(rows, source.ids.shape[1], dtype=torch.int32, device=targets.device)
+        is_stop = targets == self.config.stop_id
+        match, stop = self.pointer_match(hidden, source), self.stop(hidden).float().squeeze(-1)
+        copied = []
         for step in range(steps):
             if step:
                 runs = extend_runs(runs, source, targets[:, step - 1, None])
-            pointer.append(self.pointer_scores(hidden[:, step], source, visible, runs, step))
-        log_pointer = torch.stack(pointer, 1).log_softmax(-1)  # (batch, steps, 1 + tokens), stop first
-        is_stop = targets == self.config.stop_id
-        same = (source.ids[:, None, :] == targets[:, :, None]) & ~is_stop[..., None]
-        chosen = torch.cat([is_stop[..., None], same], -1)
-        copy = log_pointer.masked_fill(~chosen, -1e4).logsumexp(-1)
+            scores = self.pointer_scores(match[:, step], stop[:, step], source, visible, runs, step)
+            same = (source.ids == targets[:, step, None]) & ~is_stop[:, step, None]
+            chosen = torch.cat([is_stop[:, step, None], same], -1)
+            copied.append(scores.masked_fill(~chosen, -1e4).logsumexp(-1) - scores.logsumexp(-1))
+        copy = torch.stack(copied, 1)
         gate = self.gate(hidden).float().squeeze(-1)
         real = targets != self.config.pad_id  # the vocabulary is large: score it for real tokens alone
         vocabulary = self.vocabulary_logits(hidden[real])
@@ -189,27 +204,35 @@ class CopyReaderModel(nn.Module):
         weights = self.encoder.get_input_embeddings().weight
         return (self.to_vocabulary(hidden) @ weights.t()).float() + self.vocabulary_bias
 
-    def pointer_scores(self, hidden: Tensor, source: Source, visible: Tensor, runs: Tensor, step: int) -> Tensor:
+    def pointer_match(self, hidden: Tensor, source: Source) -> Tensor:
+        """How well each source token's key fits each step's query, `(rows, steps, tokens)` float32.
+
+        Args:
+            hidden: `(rows, steps, hidden)` decoder states.
+            source: encoded blocks of `questions`, whose rows stand one after another.
+        """
+        rows, steps, size = hidden.shape
+        query = self.copy_query(hidden).reshape(len(source.keys), -1, size)
+        return (query @ source.keys.transpose(1, 2)).float().view(rows, steps, -1) * size**-0.5
+
+    def pointer_scores(
+        self, match: Tensor, stop: Tensor, source: Source, visible: Tensor, runs: Tensor, step: int
+    ) -> Tensor:
         """Unnormalised scores of stopping and of copying each source token at one step.
 
         Args:
-            hidden: `(batch, hidden)` decoder states of the step.
-            source: encoded blocks; its batch is this batch or 1 (shared by all rows).
-            visible: `(batch, tokens)` bool.
-            runs: `(batch, tokens)` int, how many of the last answer tokens end in a copied run at the token.
+            match: `(rows, tokens)`, the step's `pointer_match`.
+            stop: `(rows,)`, the step's score of stopping.
+            source: encoded blocks, with rows or of a single question.
+            visible: `(rows, tokens)` bool.
+            runs: `(rows, tokens)` int, how many of the last answer tokens end in a copied run at the token.
             step: number of answer tokens before this one.
 
         Returns:
-            `(batch, 1 + tokens)` float32; the first column is stopping.
+            `(rows, 1 + tokens)` float32; the first column is stopping.
         """
         w_start, w_relevance, w_follow, w_whole, w_end = self.feature_weights.float()
-        query = self.copy_query(hidden)
-        if source.keys.shape[0] == 1:
-            scores = (query @ source.keys[0].t()).float()
-        else:
-            scores = torch.einsum("bh,bth->bt", query, source.keys).float()
-        scores = scores * self.config.hidden_size**-0.5 + w_relevance * source.relevance
-        stop = self.stop(hidden).float().squeeze(-1)
+        scores = match + w_relevance * source.relevance
         if step == 0:
             scores = scores + w_start * source.start
         else:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import greedy_decode
 from rag.readers.embedded.blocks import BlockTokenizer, Tokens, assemble, question_limit
@@ -40,7 +39,8 @@ class EmbeddedReader:
         folder: weights, configuration and tokenizer, as `ragshap train` writes them.
         max_block_tokens: limit of question and passage together; what exceeds it is cut and counted.
         max_answer_tokens: limit of a generated answer.
-        no_answer_threshold: "no answer" (the empty string) is given when its probability reaches this.
+        no_answer_threshold: "no answer" (the empty string) is given when its probability reaches this; None is the
+            threshold that training tuned.
         memory_mb: bound on the attention scores that are held at once.
         device: a torch device, such as "cpu" or "cuda".
 
@@ -54,13 +54,12 @@ class EmbeddedReader:
         *,
         max_block_tokens: int = 256,
         max_answer_tokens: int = 32,
-        no_answer_threshold: float = 0.5,
+        no_answer_threshold: float | None = None,
         memory_mb: int = 64,
         device: str = "cpu",
     ):
         self.name = "embedded" if Path(folder) == WEIGHTS else str(folder)
         self.model: CopyReaderModel = load_model(Path(folder)).eval().to(device)
-        self.model.decoder.set_attn_implementation(SHARED_ATTENTION)
         if max_block_tokens > self.model.config.max_block_tokens:
             raise ValueError(
                 f"the embedded reader reads at most {self.model.config.max_block_tokens} tokens, "
@@ -69,7 +68,8 @@ class EmbeddedReader:
         self.tokenizer = BlockTokenizer(Path(folder) / "tokenizer.json")
         self.max_block_tokens = max_block_tokens
         self.max_answer_tokens = max_answer_tokens
-        self.no_answer_threshold = no_answer_threshold
+        tuned = self.model.config.no_answer_threshold
+        self.no_answer_threshold = tuned if no_answer_threshold is None else no_answer_threshold
         self.memory_mb = memory_mb
         self.device = torch.device(device)
 
@@ -79,21 +79,21 @@ class EmbeddedReader:
         question = check_question(question)
         asked = self.tokenizer.encode([question])[0].ids
         tokens = self.tokenizer.encode([passage.full_text for passage in passages])
-        blocks = assemble([*((asked, t.ids) for t in tokens), (asked, None)], self.max_block_tokens)
-        ids, types, mask = (part.to(self.device) for part in (blocks.ids, blocks.types, blocks.mask))
-        states = self.model.encode_blocks(ids, types, mask)
-        flat = flatten(mask)
+        pairs = [*((asked, passage.ids) for passage in tokens), (asked, None)]
+        blocks = assemble(pairs, self.max_block_tokens).to(self.device)
+        states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
+        flat = flatten(blocks.mask)
         source = self.model.source(
             states[flat.row, flat.column][None],
-            ids[flat.row, flat.column][None],
+            blocks.ids[flat.row, flat.column][None],
             flat.row[None],
-            blocks.copyable.to(self.device)[flat.row, flat.column][None],
+            blocks.copyable[flat.row, flat.column][None],
             states[None, :, 0],
         )
         vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
         limit = question_limit(self.max_block_tokens)
         head = min(len(asked), limit) + 2
-        lengths = mask.sum(1).cumsum(0).tolist()
+        lengths = blocks.mask.sum(1).cumsum(0).tolist()
         state = _State(
             source,
             self._cross_cache(source),
@@ -220,7 +220,9 @@ class _Stepper:
         if self.steps:
             self.runs = extend_runs(self.runs, source, last[:, None])
         hidden = self.reader._decode(last[:, None], self.state, self.visible, self.cache)[:, 0]
-        scores = model.pointer_scores(hidden, source, self.visible, self.runs, self.steps)
+        match = model.pointer_match(hidden[:, None], source)[:, 0]
+        stop = model.stop(hidden).squeeze(-1)
+        scores = model.pointer_scores(match, stop, source, self.visible, self.runs, self.steps)
         tokens = self._choose(hidden, scores.softmax(-1))
         self.steps += 1
         return tokens.cpu()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
-from retrievers.storage import sha256_of
+from retrievers.folders import new_folder, sha256_of
 
 WEIGHTS = Path(__file__).parent / "weights"
+_FILES = ("model.safetensors", "config.json", "tokenizer.json")
 _SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the encoder's word embeddings
 
 
@@ -23,17 +23,14 @@ class WeightsError(ValueError):
 
 
 def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
-    """Write a model's folder, weights in float16; each file is written aside and renamed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.half() for name, value in own_state(model).items()}
-    weights = folder / "model.safetensors"
-    save_file(tensors, weights.with_suffix(".tmp"))
-    os.replace(weights.with_suffix(".tmp"), weights)
-    model.config.save(folder / "config.json")
-    if tokenizer.resolve() != (folder / "tokenizer.json").resolve():
-        shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    checksums = {name: sha256_of(folder / name) for name in ("model.safetensors", "config.json", "tokenizer.json")}
-    (folder / "checksums.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
+    """Write a model's folder, weights in float16; it appears whole or not at all."""
+    tensors = {name: value.half().cpu() for name, value in own_state(model).items()}
+    with new_folder(folder) as building:
+        save_file(tensors, building / "model.safetensors")
+        model.config.save(building / "config.json")
+        shutil.copyfile(tokenizer, building / "tokenizer.json")
+        checksums = {name: sha256_of(building / name) for name in _FILES}
+        (building / "checksums.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
 
 
 def own_state(model: CopyReaderModel) -> dict[str, torch.Tensor]:
@@ -49,7 +46,7 @@ def load_model(folder: Path) -> CopyReaderModel:
         raise WeightsError(f"{folder} holds no embedded reader: checksums.json is missing") from None
     except ValueError:
         raise WeightsError(f"{folder / 'checksums.json'} is damaged; install or train the reader again") from None
-    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+    for name in _FILES:
         path = folder / name
         if not path.exists():
             raise WeightsError(f"{path} is missing; install or train the reader again")

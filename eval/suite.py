@@ -1,0 +1,84 @@
+"""Several evaluations from one file, each finished one kept, so that a killed suite goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from eval.qa import QARun, evaluate_qa
+from rag.settings import Section, load_section
+
+Progress = Callable[[str, int, int], None]
+
+
+class Suite(Section):
+    """Runs with distinct names; paths in them are relative to the folder of data that the suite is run over."""
+
+    runs: list[QARun] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _named(self) -> Suite:
+        names = [_slug(run.name) for run in self.runs]
+        if "" in names or len(set(names)) < len(names):
+            raise ValueError("each run needs its own name")
+        return self
+
+
+def run_suite(
+    config: str | Path, root: Path, out: Path, *, overrides: Sequence[str] = (), progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """The results of all runs of a suite file, as `QAResult.to_dict` gives them.
+
+    Args:
+        config: a YAML file, or "model-card".
+        root: folder that the runs' paths are relative to.
+        out: one JSON file per run is written here; one that is there with the same settings is not run again.
+        overrides: settings of every run, such as "limit=100" or "reader.checkpoint=my-reader/reader".
+        progress: called as progress(name, done, total), in questions.
+    """
+    suite = load_section(Suite, config)
+    results = []
+    for run in suite.runs:
+        run = load_section(QARun, None, overrides, base=run.model_dump(mode="json"))
+        path = out / f"{_slug(run.name)}.json"
+        stored = _stored(path, run)
+        if stored is None:
+            report = None if progress is None else lambda done, total, name=run.name: progress(name, done, total)
+            result = evaluate_qa(run, root=root, progress=report)
+            result.save(path)
+            stored = result.to_dict()
+        results.append(stored)
+    return results
+
+
+def markdown(results: Sequence[dict[str, Any]]) -> str:
+    """One table of all rows: setting, questions, exact match and F1 with standard errors, "no answer", recall."""
+    lines = [
+        '| setting | passages | questions | exact match | F1 | "no answer" | answer in the passages |',
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        for row in result["rows"]:
+            recall = "–" if row["recall"] is None else f"{row['recall']:.1f} %"
+            lines.append(
+                f"| {result['settings']['name']} | {row['k'] or 'all'} | {row['questions']:,} "
+                f"| {row['exact_match']:.1f} ± {row['exact_match_error'] or 0:.1f} "
+                f"| {row['f1']:.1f} ± {row['f1_error'] or 0:.1f} | {row['no_answer']:.1f} % | {recall} |"
+            )
+    return "\n".join(lines)
+
+
+def _stored(path: Path, run: QARun) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return stored if stored.get("settings") == run.model_dump(mode="json") else None
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

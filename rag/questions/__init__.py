@@ -1,0 +1,18 @@
+"""Questions with known answers: their file layouts, splits, scores and hard negatives."""
+
+from rag.questions.loading import load_questions
+from rag.questions.negatives import holds_answer, mine_negatives
+from rag.questions.question import AnswerPlace, Question, QuestionSet, split_by_article
+from rag.questions.scoring import AnswerScore, score_answer
+
+__all__ = [
+    "AnswerPlace",
+    "AnswerScore",
+    "Question",
+    "QuestionSet",
+    "holds_answer",
+    "load_questions",
+    "mine_negatives",
+    "score_answer",
+    "split_by_article",
+]

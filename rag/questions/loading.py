@@ -1,0 +1,97 @@
+"""Read question files in any of the known layouts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rag.questions.contexts import read_dpr, read_hotpotqa, read_paragraphs
+from rag.questions.question import Question, QuestionSet
+from rag.questions.squad import read_squad
+from retrievers import CorpusError, load_corpus
+
+KNOWN = "SQuAD JSON, DPR/FiD JSON, HotpotQA JSON, MuSiQue JSON, or a BEIR folder with answers in its queries' metadata"
+
+
+def load_questions(paths: Iterable[str | Path]) -> QuestionSet:
+    """The questions of all files together; each layout is told by its content.
+
+    Passages of SQuAD paragraphs are cut as an index cuts them; the other layouts' passages are kept as they are.
+    JSON may be one value or JSON Lines, and may be `.gz`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        CorpusError: a layout is unknown or broken, a file holds no question, or a file is given twice.
+    """
+    found = QuestionSet([], [])
+    seen: set[Path] = set()
+    for path in map(Path, paths):
+        if path.resolve() in seen:
+            raise CorpusError(f"{path} is given twice")
+        seen.add(path.resolve())
+        part = _load(path)
+        if not part.questions:
+            raise CorpusError(f"{path} holds no question")
+        found = found + part
+    return found
+
+
+def _load(path: Path) -> QuestionSet:
+    if path.is_dir():
+        return _read_beir(path)
+    content = _json(path)
+    if isinstance(content, dict) and "data" in content:
+        return read_squad(path, content)
+    entries = content if isinstance(content, list) else [content]
+    fields = set(entries[0]) if entries and isinstance(entries[0], dict) else set()
+    if fields & {"ctxs", "positive_ctxs"}:
+        return read_dpr(path, entries)
+    if "supporting_facts" in fields:
+        return read_hotpotqa(path, entries)
+    if fields & {"paragraphs", "contexts"}:
+        return read_paragraphs(path, entries)
+    raise CorpusError(f"{path}: cannot tell the layout (fields: {sorted(fields)[:8]}); expected {KNOWN}")
+
+
+def _json(path: Path) -> Any:
+    """A file's JSON value; of JSON Lines, the list of values."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        raise CorpusError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise CorpusError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
+    values = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise CorpusError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
+    return values
+
+
+def _read_beir(folder: Path) -> QuestionSet:
+    """A BEIR folder: its corpus, and the queries of `queries.jsonl` with `metadata.answers`."""
+    queries = folder / "queries.jsonl"
+    if not queries.is_file():
+        raise CorpusError(f"{folder} holds no queries.jsonl; expected {KNOWN}")
+    values = _json(queries)
+    found = QuestionSet(list(load_corpus(folder)), [])
+    for number, value in enumerate(values if isinstance(values, list) else [values], start=1):
+        try:
+            metadata = dict(value.get("metadata", {}))
+            answers = tuple(dict.fromkeys(str(a) for a in metadata.pop("answers", [])))
+            found.questions.append(
+                Question(str(value["_id"]), value["text"].strip(), answers, str(value["_id"]), metadata=metadata)
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CorpusError(f"{queries}, line {number}: not a BEIR query: {error!r}") from None
+    return found

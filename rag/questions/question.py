@@ -1,0 +1,77 @@
+"""A question, what is known of its answer, and the passages that came with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from retrievers import Passage
+
+
+class AnswerPlace(NamedTuple):
+    """Where the target answer stands: characters [start, end) of a passage's `full_text`."""
+
+    passage: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a data set.
+
+    Attributes:
+        id: its id in the file, or "FILE/NUMBER" where the file gives none.
+        text: the question.
+        answers: accepted answers; none where the data say that there is no answer.
+        article: what a split keeps on one side: the article's title, or the question's own id.
+        passages: indices of the passages that came with the question, in the file's order.
+        gold: those of `passages` that hold or support the answer.
+        place: where the target answer stands in a gold passage; None if nowhere.
+        metadata: what else the file says of it.
+    """
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    article: str
+    passages: tuple[int, ...] = ()
+    gold: tuple[int, ...] = ()
+    place: AnswerPlace | None = None
+    metadata: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions and the passages that they point into."""
+
+    passages: list[Passage]
+    questions: list[Question]
+
+    def __add__(self, other: QuestionSet) -> QuestionSet:
+        """Both sets' questions over both sets' passages."""
+        shift = len(self.passages)
+        moved = [
+            replace(
+                question,
+                passages=tuple(p + shift for p in question.passages),
+                gold=tuple(p + shift for p in question.gold),
+                place=question.place and question.place._replace(passage=question.place.passage + shift),
+            )
+            for question in other.questions
+        ]
+        return QuestionSet([*self.passages, *other.passages], [*self.questions, *moved])
+
+
+def split_by_article(questions: Sequence[Question], every: int = 20) -> tuple[list[int], list[int]]:
+    """Question indices for training and for validation: each `every`-th article is held out, whole.
+
+    Articles are ordered by name with digits left out, so that the split does not depend on file order.
+    """
+    names = {question.article for question in questions}
+    articles = sorted(names, key=lambda name: (re.sub(r"\d", "", name), name))
+    held_out = set(articles[every // 2 :: every])
+    train = [i for i, q in enumerate(questions) if q.article not in held_out]
+    return train, [i for i, q in enumerate(questions) if q.article in held_out]

@@ -1,0 +1,186 @@
+"""The embedded reader as a learner: the answer under several coalitions, spans and relevance beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rag.questions import QuestionSet
+from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens, assemble, question_limit
+from rag.readers.embedded.model import CopyReaderModel, Source
+from rag.readers.embedded.reader import EmbeddedReader
+from rag.readers.embedded.weights import own_state, save_model
+from rag.training.calibration import tune_threshold
+from rag.training.learner import ParameterGroup
+from rag.training.sampling import Example
+
+MAX_ANSWER_TOKENS = 20
+SPAN_WEIGHT = 0.5
+RELEVANCE_WEIGHT = 0.3
+
+
+class Batch(NamedTuple):
+    """Questions with equally many passages, and the question alone as each one's last block."""
+
+    blocks: Blocks  # (n_questions * per_question, length)
+    per_question: int
+    start: Tensor  # (n_questions,) first answer token within the holder's block, or -1 where it was cut off
+    end: Tensor  # (n_questions,) last answer token within it, or -1
+    holder: Tensor  # (n_questions,) block of the passage with the answer
+    coalitions: Tensor  # (n_rows, per_question) bool: blocks that each decoder row sees
+    targets: Tensor  # (n_rows, steps) answer ids, the stop token, padding
+
+
+class EmbeddedLearner:
+    """Trains a `CopyReaderModel`.
+
+    Args:
+        model: the network.
+        tokenizer: path of its `tokenizer.json`.
+        data: passages and questions.
+        max_block_tokens: limit of question and passage together.
+        dropout: probability of dropping a hidden value.
+    """
+
+    def __init__(
+        self, model: CopyReaderModel, tokenizer: Path, data: QuestionSet, max_block_tokens: int, dropout: float
+    ):
+        self.model = model
+        self.data = data
+        self.max_block_tokens = max_block_tokens
+        self._tokenizer = tokenizer
+        encode = BlockTokenizer(tokenizer).encode
+        self._questions = encode([question.text for question in data.questions])
+        self._passages = encode([passage.full_text for passage in data.passages])
+        self._spans = [
+            None if q.place is None else token_span(self._passages[q.place.passage], q.place.start, q.place.end)
+            for q in data.questions
+        ]
+        # Plain products are faster here than torch's fused attention, whose backward pass is slow for short blocks.
+        model.encoder.set_attn_implementation("eager")
+        model.set_dropout(dropout)
+        # Word embeddings stay as pretrained: a third of the parameters, and so few questions cannot improve them.
+        model.encoder.get_input_embeddings().weight.requires_grad_(False)
+
+    def groups(self) -> list[ParameterGroup]:
+        """The encoder, and all that stands on it."""
+        encoder = {id(parameter) for parameter in self.model.encoder.parameters()}
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [
+            ParameterGroup([parameter for parameter in trained if id(parameter) in encoder], True),
+            ParameterGroup([parameter for parameter in trained if id(parameter) not in encoder], False),
+        ]
+
+    def usable(self, questions: Sequence[int]) -> list[int]:
+        """The questions whose answer stands in a gold passage and is short."""
+        spans = ((index, self._spans[index]) for index in questions)
+        return [index for index, span in spans if span is not None and span[1] - span[0] < MAX_ANSWER_TOKENS]
+
+    def losses(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """Losses of one step; the encoder runs once per block, the decoder once per coalition."""
+        batch = self.batch(examples)
+        source = self._encode(batch)
+        block = source.with_rows(len(batch.targets)).block
+        visible = batch.coalitions.gather(1, block.clamp(min=0)) & (block >= 0)
+        start = torch.full_like(batch.targets[:, :1], self.model.config.start_id)
+        hidden = self.model.decode(torch.cat([start, batch.targets[:, :-1]], 1), source, visible)
+        log_probs = self.model.token_log_probs(hidden, source, visible, batch.targets)
+        parts = {
+            "answer": -log_probs.sum() / (batch.targets != PAD).sum(),
+            "span": _span_loss(source, batch),
+            "relevance": _relevance_loss(source, batch),
+        }
+        total = parts["answer"] + SPAN_WEIGHT * parts["span"] + RELEVANCE_WEIGHT * parts["relevance"]
+        return {"total": total, **parts}
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights without the second name of the shared word embeddings."""
+        return own_state(self.model)
+
+    def save(self, folder: Path) -> None:
+        """Write the reader's folder."""
+        save_model(self.model, self._tokenizer, folder)
+
+    def calibrate(self, folder: Path, examples: Sequence[Example]) -> None:
+        """Tune the threshold of "no answer" of the saved reader, and write it again with that."""
+        reader = EmbeddedReader(folder, max_block_tokens=self.max_block_tokens, device=str(self.model.gate.bias.device))
+        threshold = tune_threshold(reader, self.data, examples)
+        self.model.config = replace(self.model.config, no_answer_threshold=threshold)
+        self.save(folder)
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        """The tensors of a step's examples."""
+        pairs: list[tuple[Sequence[int], Sequence[int] | None]] = []
+        starts, ends, coalitions, targets = [], [], [], []
+        for example in examples:
+            ids, span = self._questions[example.question].ids, self._spans[example.question]
+            assert span is not None, "only usable questions are drawn"
+            passages = [self._passages[index].ids for index in example.passages]
+            pairs += [(ids, passage) for passage in passages] + [(ids, None)]
+            head = min(len(ids), question_limit(self.max_block_tokens)) + 2
+            inside = head + span[1] < self.max_block_tokens - 1
+            starts.append(head + span[0] if inside else -1)
+            ends.append(head + span[1] if inside else -1)
+            answer = passages[example.holder][span[0] : span[1] + 1]
+            for coalition in example.coalitions:
+                coalitions.append([*coalition, not coalition.any()])
+                targets.append([*answer, SEP] if coalition[example.holder] and inside else [SEP])
+        steps = max(map(len, targets))
+        device = self.model.vocabulary_bias.device
+        return Batch(
+            blocks=assemble(pairs, self.max_block_tokens).to(device),
+            per_question=len(pairs) // len(examples),
+            start=torch.tensor(starts, device=device),
+            end=torch.tensor(ends, device=device),
+            holder=torch.tensor([example.holder for example in examples], device=device),
+            coalitions=torch.tensor(coalitions, device=device),
+            targets=torch.tensor([t + [PAD] * (steps - len(t)) for t in targets], device=device),
+        )
+
+    def _encode(self, batch: Batch) -> Source:
+        """All blocks of each question side by side: tensors `(n_questions, per_question * length, ...)`."""
+        blocks, per_question = batch.blocks, batch.per_question
+        states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
+        n_blocks, length, hidden = states.shape
+        questions = n_blocks // per_question
+        index = torch.arange(per_question, device=states.device).repeat_interleave(length).expand(questions, -1)
+        flat = (questions, per_question * length)
+        return self.model.source(
+            states.reshape(*flat, hidden),
+            blocks.ids.reshape(flat),
+            index.masked_fill(blocks.mask.reshape(flat) == 0, -1),
+            blocks.copyable.reshape(flat),
+            states[:, 0].reshape(questions, per_question, hidden),
+        )
+
+
+def token_span(passage: Tokens, start: int, end: int) -> tuple[int, int] | None:
+    """First and last word piece that overlap characters [start, end); None if there is none."""
+    inside = [i for i, (left, right) in enumerate(passage.offsets) if left < end and right > start]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def _span_loss(source: Source, batch: Batch) -> Tensor:
+    """Cross-entropy of the answer's start and end over all passages together (shared-norm, Clark & Gardner 2018)."""
+    length = batch.blocks.ids.shape[1]
+    known = batch.start >= 0
+    total = source.start.new_zeros(())
+    if not known.any():
+        return total
+    for scores, position in ((source.start, batch.start), (source.end, batch.end)):
+        logits = scores.masked_fill(~source.copyable, -1e4)
+        target = (batch.holder * length + position).masked_fill(~known, -100)
+        total = total + nn.functional.cross_entropy(logits, target, ignore_index=-100)
+    return total / 2
+
+
+def _relevance_loss(source: Source, batch: Batch) -> Tensor:
+    """Cross-entropy of the passage with the answer among the question's passages."""
+    length = batch.blocks.ids.shape[1]
+    scores = source.relevance[:, ::length][:, : batch.per_question - 1]
+    return nn.functional.cross_entropy(scores, batch.holder)

@@ -1,0 +1,110 @@
+"""What each training step reads: questions, their passages, and coalitions of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.questions import Question, QuestionSet, holds_answer
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question as a step reads it.
+
+    Attributes:
+        question: its index.
+        passages: indices of its passages; one holds the answer, the negatives do not.
+        holder: column of the passage with the answer.
+        coalitions: bool `(n_coalitions, n_passages)`; the answer is asked for where the holder is in, else none.
+    """
+
+    question: int
+    passages: tuple[int, ...]
+    holder: int
+    coalitions: NDArray[np.bool_]
+
+
+class ExampleSampler:
+    """Draws the examples of step number `step` from a seed, the same whenever they are asked for.
+
+    Args:
+        data: passages and questions.
+        negatives: indices of hard negatives per question, best match first.
+        seed: of all random choices.
+    """
+
+    def __init__(self, data: QuestionSet, negatives: Sequence[Sequence[int]], seed: int):
+        self.data = data
+        self.negatives = negatives
+        self.seed = seed
+
+    def walk(self, questions: Sequence[int], first: int, count: int) -> list[int]:
+        """Positions `first` to `first + count` of a walk through `questions`, shuffled anew in each epoch."""
+        picked = []
+        for position in range(first, first + count):
+            epoch, offset = divmod(position, len(questions))
+            rng = np.random.default_rng([self.seed, 1, epoch])
+            picked.append(questions[rng.permutation(len(questions))[offset]])
+        return picked
+
+    def draw(self, step: int, questions: Sequence[int], negatives: int, coalitions: int) -> list[Example]:
+        """The examples of one step.
+
+        Args:
+            step: number of the step; with the seed it fixes every random choice.
+            questions: indices of the questions; each has a `place`.
+            negatives: passages beside the one with the answer, first the other gold ones, then hard negatives drawn
+                from the best `4 * negatives`.
+            coalitions: coalitions per question; the first is all passages, the others are random.
+
+        Raises:
+            ValueError: the pool has too few passages without the answer.
+        """
+        rng = np.random.default_rng([self.seed, step])
+        return [self._example(rng, index, negatives, coalitions) for index in questions]
+
+    def _example(self, rng: np.random.Generator, index: int, negatives: int, rows: int) -> Example:
+        question = self.data.questions[index]
+        if question.place is None:
+            raise ValueError(f"question {question.id} has no answer in a gold passage; leave it out")
+        others = [passage for passage in question.gold if passage != question.place.passage]
+        gold = [question.place.passage, *others][: negatives + 1]
+        wanted = negatives + 1 - len(gold)
+        pool = self.negatives[index][: 4 * negatives]
+        chosen = [int(passage) for passage in rng.permutation(pool)[:wanted]] if wanted else []
+        if len(chosen) < wanted:
+            chosen += self._fillers(rng, question, chosen, wanted - len(chosen))
+        for passage in gold:
+            chosen.insert(int(rng.integers(len(chosen) + 1)), passage)
+        holder = chosen.index(question.place.passage)
+        return Example(index, tuple(chosen), holder, _coalitions(rng, len(chosen), rows, holder))
+
+    def _fillers(self, rng: np.random.Generator, question: Question, chosen: Sequence[int], n: int) -> list[int]:
+        """Random passages without the answer, for a question with too few hard negatives."""
+        fillers: list[int] = []
+        for passage in rng.permutation(len(self.data.passages)).tolist():
+            if passage in question.gold or passage in chosen:
+                continue
+            if not holds_answer(self.data.passages[passage].full_text, question.answers):
+                fillers.append(passage)
+            if len(fillers) == n:
+                return fillers
+        raise ValueError(
+            f"question {question.id} has too few passages without its answer: "
+            f"{len(chosen) + len(fillers)} of {len(chosen) + n}; train on more passages, or with fewer negatives"
+        )
+
+
+def _coalitions(rng: np.random.Generator, players: int, rows: int, holder: int) -> NDArray[np.bool_]:
+    """All passages; then random subsets of every size, alternately with and without the holder of the answer."""
+    coalitions = np.ones((rows, players), dtype=bool)
+    for row in range(1, rows):
+        size = int(rng.integers(players + 1))
+        coalitions[row] = False
+        coalitions[row, rng.permutation(players)[:size]] = True
+        coalitions[row, holder] = row % 2 == 1
+    return coalitions

@@ -1,0 +1,84 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from rag.settings import Section
+
+
+class Stage(Section):
+    """A stretch of training with one batch shape.
+
+    Each step reads `questions`, each with the passage that holds its answer, `negatives` others, and `coalitions` of
+    all of these.
+    """
+
+    steps: int = Field(ge=1)
+    questions: int = Field(ge=1)
+    negatives: int = Field(ge=0)
+    coalitions: int = Field(default=3, ge=1)
+
+
+class EvaluationSettings(Section):
+    """How often held-out articles are read, how many questions, and among how many hard negatives."""
+
+    every: int = Field(default=500, ge=1)
+    questions: int = Field(default=100, ge=0)
+    negatives: int = Field(default=9, ge=0)
+
+
+class TrainSettings(Section):
+    """All settings of a run; saved with the checkpoint and compared on resuming.
+
+    `start` is "embedded" (the weights of the package), "minilm" (the embedded architecture from its pretrained
+    encoder), or the name or folder of a `transformers` encoder-decoder. `threads` 0 leaves torch's choice.
+    """
+
+    start: str = "embedded"
+    stages: list[Stage] = Field(
+        default=[
+            Stage(steps=1900, questions=8, negatives=5),
+            Stage(steps=700, questions=4, negatives=11),
+        ],
+        min_length=1,
+    )
+    negatives: Literal["hybrid", "bm25", "own"] = "hybrid"
+    encoder_rate: float = Field(default=6e-5, gt=0)
+    new_rate: float = Field(default=2e-4, gt=0)
+    warmup: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    max_block_tokens: int = Field(default=224, ge=16)
+    device: str = "cpu"
+    threads: int = Field(default=0, ge=0)
+    bfloat16: bool = True
+    save_every: int = Field(default=250, ge=1)
+    log_every: int = Field(default=10, ge=1)
+    held_out: int = Field(default=20, ge=2)
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def steps(self) -> int:
+        """Steps over all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> tuple[Stage, int]:
+        """The stage that a step falls in, and how many questions all steps before it read."""
+        before = 0
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, before + step * stage.questions
+            step -= stage.steps
+            before += stage.steps * stage.questions
+        raise IndexError(step)
+
+    def rate(self, step: int) -> float:
+        """Learning-rate factor: linear warm-up, then linear decay to zero."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        return max(0.0, (self.steps - step) / max(1, self.steps - self.warmup))

@@ -1,0 +1,72 @@
+"""A suite keeps what is finished, and asks again what was asked otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eval import suite
+from eval.qa import QARun
+from eval.suite import Suite, markdown, run_suite
+from rag.settings import SettingsError, load_section
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    runs = [
+        {"name": "Own, first", "data": ["islands"], "passages": "retrieved", "k": [1], "limit": 2},
+        {"name": "Own, second", "data": ["islands"], "passages": "retrieved", "k": [1, 3], "limit": 3},
+    ]
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump({"runs": runs}), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """Names of the runs that are really made."""
+    names = []
+    original = suite.evaluate_qa
+
+    def spy(run: QARun, **options):
+        names.append(run.name)
+        return original(run, **options)
+
+    monkeypatch.setattr(suite, "evaluate_qa", spy)
+    return names
+
+
+def test_a_stopped_suite_goes_on(file, asked, tmp_path):
+    out = tmp_path / "results"
+    first = run_suite(file, Path("examples"), out)
+    assert asked == ["Own, first", "Own, second"]
+    assert sorted(path.name for path in out.iterdir()) == ["own-first.json", "own-second.json"]
+    (out / "own-second.json").unlink()
+    again = run_suite(file, Path("examples"), out)
+    assert asked[2:] == ["Own, second"]
+    assert again[0] == first[0]
+    for one, two in zip(first[1]["questions"], again[1]["questions"], strict=True):
+        assert [k["answer"] for k in one["by_k"]] == [k["answer"] for k in two["by_k"]]
+    run_suite(file, Path("examples"), out, overrides=["limit=1"])
+    assert asked[3:] == ["Own, first", "Own, second"], "other settings are measured anew"
+    table = markdown(again).splitlines()
+    assert len(table) == 2 + 3
+    assert table[3].startswith("| Own, second | 1 | 3 |")
+
+
+def test_names_are_needed_and_distinct(tmp_path):
+    run = {"data": ["islands"]}
+    for runs in ([run], [{**run, "name": "A b"}, {**run, "name": "a-B"}]):
+        path = tmp_path / "bad.yaml"
+        path.write_text(yaml.safe_dump({"runs": runs}), encoding="utf-8")
+        with pytest.raises(SettingsError, match="each run needs its own name"):
+            run_suite(path, Path(), tmp_path / "results")
+
+
+def test_the_model_card_is_a_suite():
+    shipped = load_section(Suite, "model-card")
+    assert len(shipped.runs) == 8
+    assert json.dumps(shipped.model_dump(mode="json"))

@@ -1,0 +1,119 @@
+"""`ragshap train` from files to a reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from rag.cli import run
+from rag.readers.loading import load_reader
+from rag.settings import ReaderSettings, load_section
+from rag.training.settings import TrainSettings
+from retrievers import Passage
+
+SHORT = [
+    "--set", "stages=[{steps: 6, questions: 2, negatives: 2, coalitions: 2}]", "--set", "warmup=2",
+    "--set", "save_every=2", "--set", "log_every=1", "--set", "held_out=3", "--set", "bfloat16=false",
+    "--set", "evaluation={every: 3, questions: 2, negatives: 1}", "--set", "negatives=bm25",
+]  # fmt: skip
+
+
+def test_the_shipped_file_holds_every_key_with_its_default():
+    import yaml
+
+    text = yaml.safe_load(Path("configs/train.yaml").read_text(encoding="utf-8"))
+    defaults = TrainSettings().model_dump()
+    assert text == defaults
+    assert load_section(TrainSettings, "train") == TrainSettings()
+
+
+@pytest.mark.parametrize("start", ["minilm", "t5"])
+def test_training_leaves_a_reader(start, towers, request, tmp_path, capfd):
+    named = str(request.getfixturevalue("t5")) if start == "t5" else start
+    out = tmp_path / "out"
+    pytest.importorskip("matplotlib")
+    arguments = [str(towers), "--out", str(out), "--start", named, *SHORT, "--set", "max_block_tokens=64"]
+    assert run(["train", *arguments, "--plot", str(out / "log.svg"), "--json"]) == 0
+    said = json.loads(capfd.readouterr().out)
+    assert said["steps"] == 6
+    assert said["questions"] == 8
+    assert 0 <= said["held_out_f1"] <= 100
+    assert (out / "log.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
+    reader = load_reader(ReaderSettings(checkpoint=str(out / "reader"), max_block_tokens=64))
+    encoded = reader.encode("when ?", [Passage("a", "the old tower", "rock")])
+    assert len(reader.generate(encoded, np.ones((1, 1), dtype=bool))) == 1
+
+
+def test_a_file_given_twice_is_drawn_from_twice_as_often(towers, tmp_path, capfd):
+    other = tmp_path / "other.json"
+    content = json.loads(towers.read_text(encoding="utf-8"))
+    for number, article in enumerate(content["data"]):
+        article["title"] = f"More_towers_{number}"
+    other.write_text(json.dumps(content), encoding="utf-8")
+    from rag.training import run as module
+
+    drawn = {}
+    original = module.Trainer
+
+    class Spy(original):
+        def run(self):
+            drawn["questions"] = list(self.questions)
+
+    module.Trainer = Spy
+    try:
+        module.train([towers, other, towers], tmp_path / "out", load_section(TrainSettings, None, SHORT[1::2]))
+    finally:
+        module.Trainer = original
+    questions = drawn["questions"]
+    counts = {index: questions.count(index) for index in questions}
+    assert {counts[i] for i in counts if i < 12} == {2}
+    assert {counts[i] for i in counts if i >= 12} == {1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--set", "stages=[{steps: 6, question: 2, negatives: 1}]"], 2, "stages.0.question: unknown setting"),
+        (["--set", "negatives=dense"], 2, "negatives"),
+        (["--plot", "log.pdf"], 1, "name a .png or .svg file"),
+        (["--start", "no/such/checkpoint"], 1, "no/such/checkpoint"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_clear_message(arguments, code, message, towers, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", str(towers), "--out", "out", *arguments]) == code
+    said = capfd.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_process_killed_at_any_moment_goes_on_to_the_same_reader(towers, tmp_path):
+    """Killed by the system three times, at different moments, then left to finish."""
+    command = [sys.executable, "-m", "rag", "train", str(towers), "--start", "minilm", *SHORT, "--out"]
+    command[command.index("save_every=2")] = "save_every=1"
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment, capture_output=True)
+    out = tmp_path / "cut"
+    for steps in (1, 3, 4):
+        process = subprocess.Popen([*command, str(out)], env=environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)  # fmt: skip
+        while process.poll() is None and lines(out / "log.jsonl") < steps:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, str(out)], check=True, env=environment, capture_output=True)
+    whole, cut = (load_file(tmp_path / name / "reader" / "model.safetensors") for name in ("whole", "cut"))
+    assert all(np.array_equal(whole[name], cut[name]) for name in whole)
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0

@@ -1,0 +1,155 @@
+"""What the two kinds of learner are taught: the answer where a coalition holds it, nothing where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rag.questions import QuestionSet, score_answer
+from rag.readers.embedded.blocks import PAD, SEP, BlockTokenizer
+from rag.readers.embedded.reader import EmbeddedReader
+from rag.readers.fid import FiDReader
+from rag.training.calibration import THRESHOLDS
+from rag.training.embedded import EmbeddedLearner
+from rag.training.sampling import ExampleSampler
+from rag.training.seq2seq import Seq2SeqLearner
+
+from .conftest import TOKENIZER
+
+
+@pytest.fixture
+def sampler(data, negatives):
+    return ExampleSampler(data, negatives, seed=0)
+
+
+def test_targets_follow_the_coalitions(data, sampler, new_learner):
+    encode = BlockTokenizer(TOKENIZER).encode
+    examples = sampler.draw(0, [1, 6, 11], 2, 4)
+    batch = new_learner().batch(examples)
+    seen = [(example, coalition) for example in examples for coalition in example.coalitions]
+    for row, (example, coalition) in enumerate(seen):
+        (answer,) = data.questions[example.question].answers
+        target = [t for t in batch.targets[row].tolist() if t != PAD]
+        assert target == ([*encode([answer])[0].ids, SEP] if coalition[example.holder] else [SEP])
+        # The last block is the question alone, and is seen by the empty coalition only.
+        assert batch.coalitions[row].tolist() == [*coalition, not coalition.any()]
+
+
+def test_answers_are_pointed_at(data, sampler, new_learner):
+    batch = new_learner().batch(sampler.draw(0, [2, 9], 2, 1))
+    for number, index in enumerate([2, 9]):
+        block = batch.blocks.ids[number * batch.per_question + int(batch.holder[number])]
+        span = block[int(batch.start[number]) : int(batch.end[number]) + 1].tolist()
+        assert span == BlockTokenizer(TOKENIZER).encode(list(data.questions[index].answers))[0].ids
+
+
+def test_an_answer_cut_off_is_not_asked_for(data, sampler, new_learner):
+    learner = new_learner()
+    learner.max_block_tokens = 20
+    batch = learner.batch(sampler.draw(0, [2], 1, 1))
+    assert batch.start.tolist() == batch.end.tolist() == [-1]
+    assert batch.targets.tolist() == [[SEP]]
+    assert torch.isfinite(learner.losses(sampler.draw(0, [2], 1, 1))["total"])
+
+
+def test_the_loss_of_the_embedded_reader_is_what_its_reader_scores(data, sampler, new_learner, tmp_path):
+    """Training sees all steps of many questions at once; the saved reader scores one question after another."""
+    learner = new_learner()
+    with torch.no_grad():
+        for parameter in learner.model.parameters():
+            parameter.copy_(parameter.half().float())  # what the reader's folder will hold
+    learner.model.eval()
+    examples = sampler.draw(0, [1, 6, 11], 2, 4)
+    loss = float(learner.losses(examples)["answer"].detach())
+    learner.save(tmp_path / "reader")
+    reader = EmbeddedReader(tmp_path / "reader", max_block_tokens=64)
+    total, tokens = 0.0, 0
+    for example in examples:
+        question = data.questions[example.question]
+        encoded = reader.encode(question.text, [data.passages[p] for p in example.passages])
+        for coalition in example.coalitions:
+            answer = question.answers[0] if coalition[example.holder] else ""
+            total -= reader.score(encoded, coalition[None], [answer])[0, 0]
+            tokens += len(BlockTokenizer(TOKENIZER).encode([answer])[0].ids) + 1
+    assert loss == pytest.approx(total / tokens, rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_the_loss_of_a_checkpoint_is_what_its_reader_scores(data, sampler, family, request):
+    folder = request.getfixturevalue(family)
+    learner = Seq2SeqLearner(folder, data, 64, dropout=0.0)
+    learner.model.eval()
+    examples = sampler.draw(0, [1, 6, 11], 2, 4)
+    loss = float(learner.losses(examples)["total"].detach())
+    reader = FiDReader(folder, max_block_tokens=64)
+    total, tokens = 0.0, 0
+    for example in examples:
+        question = data.questions[example.question]
+        encoded = reader.encode(question.text, [data.passages[p] for p in example.passages])
+        for coalition in example.coalitions:
+            answer = question.answers[0] if coalition[example.holder] else ""
+            total -= reader.score(encoded, coalition[None], [answer])[0, 0]
+            tokens += len(reader.tokenizer(text_target=answer).input_ids)
+    assert loss == pytest.approx(total / tokens, rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_a_checkpoint_learns_and_is_saved_for_its_reader(data, sampler, family, request, tmp_path):
+    learner = Seq2SeqLearner(request.getfixturevalue(family), data, 64, dropout=0.0)
+    optimizer = torch.optim.AdamW(learner.groups()[0].parameters, lr=3e-3)
+    losses = []
+    for step in range(40):
+        loss = learner.losses(sampler.draw(step, list(range(8)), 1, 2))["total"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    learner.save(tmp_path / "reader")
+    learner.save(tmp_path / "reader")  # replaces the first
+    assert [path.name for path in tmp_path.iterdir()] == ["reader"]
+    reader = FiDReader(tmp_path / "reader", max_block_tokens=64)
+    encoded = reader.encode(data.questions[0].text, data.passages[:2])
+    for name, weights in learner.state().items():
+        assert torch.equal(weights, reader.model.state_dict()[name])
+    assert len(reader.generate(encoded, np.ones((1, 2), dtype=bool))) == 1
+
+
+def test_questions_without_a_short_answer_in_a_gold_passage_are_left_out(data, new_learner, t5):
+    strange = replace(data.questions[3], place=None)
+    partly = QuestionSet(data.passages, [*data.questions[:3], strange, *data.questions[4:]])
+    embedded = new_learner()
+    for learner in (
+        Seq2SeqLearner(t5, partly, 64, 0.0),
+        EmbeddedLearner(embedded.model, TOKENIZER, partly, 64, 0.0),
+    ):
+        assert learner.usable(range(12)) == [0, 1, 2, *range(4, 12)]
+
+
+def test_the_threshold_is_the_best_of_a_plain_search(data, sampler, new_learner, tmp_path):
+    learner = new_learner()
+    with torch.no_grad():
+        learner.model.stop.bias.fill_(2.0)  # so that "no answer" is neither certain nor excluded
+    learner.save(tmp_path / "reader")
+    examples = sampler.draw(0, list(range(12)), 2, 4)
+    learner.calibrate(tmp_path / "reader", examples)
+    tuned = EmbeddedReader(tmp_path / "reader", max_block_tokens=64).no_answer_threshold
+
+    def right(threshold: float) -> int:
+        reader = EmbeddedReader(tmp_path / "reader", max_block_tokens=64, no_answer_threshold=threshold)
+        count = 0
+        for example in examples:
+            question = data.questions[example.question]
+            encoded = reader.encode(question.text, [data.passages[p] for p in example.passages])
+            answers = reader.generate(encoded, example.coalitions)
+            for answer, coalition in zip(answers, example.coalitions, strict=True):
+                wanted = question.answers if coalition[example.holder] else ()
+                count += score_answer(answer, wanted).exact_match
+        return count
+
+    counts = {float(threshold): right(float(threshold)) for threshold in THRESHOLDS}
+    assert counts[tuned] == max(counts.values()) > min(counts.values())
+    assert all(abs(t - 0.5) >= abs(tuned - 0.5) for t, c in counts.items() if c == counts[tuned])
