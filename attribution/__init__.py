@@ -14,6 +14,7 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.exact import ExactEnumeration, exact
 from attribution.explain import ESTIMATORS, explain
 from attribution.games import CachedGame, Game, LikelihoodGame, VotesGame
+from attribution.kernel import KernelSampling
 from attribution.normalize import normalize_answer
 from attribution.permutation import PermutationSampling
 
@@ -25,6 +26,7 @@ __all__ = [
     "Contribution",
     "ExactEnumeration",
     "Game",
+    "KernelSampling",
     "LikelihoodGame",
     "PermutationSampling",
     "VotesGame",

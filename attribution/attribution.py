@@ -41,7 +41,7 @@ class Attribution:
         empty: worth of the coalition of none, (n_outputs,).
         output: index of the explained output.
         evaluations: number of distinct coalitions the estimate rests on.
-        estimator: "exact", "permutation" or "banzhaf".
+        estimator: "exact", "permutation", "kernel" or "banzhaf".
         semivalue: "shapley" or "banzhaf".
         utility: "votes", "likelihood" or "game".
         p: inclusion probability of the Banzhaf value; None for Shapley.

@@ -7,9 +7,11 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.estimator import Estimator, check_semivalue, run
 from attribution.exact import MAX_PLAYERS, ExactEnumeration
 from attribution.games import Game, Progress
+from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
 
-ESTIMATORS = ("auto", "exact", "permutation", "banzhaf")
+ESTIMATORS = ("auto", "exact", "permutation", "kernel", "banzhaf")
+_OF = {"exact": ("shapley", "banzhaf"), "permutation": ("shapley",), "kernel": ("shapley",), "banzhaf": ("banzhaf",)}
 
 
 def explain(
@@ -37,8 +39,8 @@ def explain(
             Hand in a CachedGame to share evaluations between calls.
         n_players: number of players.
         players: names of the players, by default "player 0", "player 1", ...
-        estimator: "exact", "permutation" (Shapley), "banzhaf", or "auto": exact for at most 14 players if the
-            budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
+        estimator: "exact"; "permutation" or "kernel" for Shapley; "banzhaf"; or "auto": exact for at most 14 players
+            if the budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
             samples the semivalue.
         semivalue: "shapley" or "banzhaf".
         p: inclusion probability of the Banzhaf value.
@@ -74,16 +76,16 @@ def _choose(
 ) -> Estimator:
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
-    sampler = "permutation" if semivalue == "shapley" else "banzhaf"
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None
-        estimator = "exact" if enumerable else sampler
-    if estimator not in ("exact", sampler):
-        raise ValueError(
-            f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {sampler!r}, 'exact' or 'auto'"
-        )
+        estimator = "exact" if enumerable else "permutation" if semivalue == "shapley" else "banzhaf"
+    if semivalue not in _OF[estimator]:
+        able = ", ".join(repr(name) for name, semivalues in _OF.items() if semivalue in semivalues)
+        raise ValueError(f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {able} or 'auto'")
     if permutations is not None and estimator != "permutation":
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")
     if estimator == "exact":
         return ExactEnumeration(semivalue, p if semivalue == "banzhaf" else None)
+    if estimator == "kernel":
+        return KernelSampling()
     return PermutationSampling(permutations) if estimator == "permutation" else BanzhafSampling(p)

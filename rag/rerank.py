@@ -33,7 +33,7 @@ def _pivots(attribution: Attribution) -> Scores:
     if attribution.pivots is None:
         raise SettingsError(
             f"rerank.score: estimator {attribution.estimator!r} gives no pivots; "
-            "use value or positive, or attribution.semivalue=shapley"
+            "use value or positive, or attribution.estimator=permutation"
         )
     return attribution.pivots[_answers(attribution)].sum(axis=0)
 

@@ -83,7 +83,7 @@ class AttributionSettings(Section):
 
     utility: Literal["votes", "likelihood"] = "votes"
     semivalue: Literal["shapley", "banzhaf"] = "shapley"
-    estimator: Literal["auto", "exact", "permutation", "banzhaf"] = "auto"
+    estimator: Literal["auto", "exact", "permutation", "kernel", "banzhaf"] = "auto"
     p: float = Field(default=0.5, gt=0, lt=1)
     budget: int = Field(default=1000, ge=2)
     permutations: int | None = Field(default=None, ge=2)

@@ -128,9 +128,12 @@ def test_every_estimator_takes_the_fewest_players(estimator, n):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"estimator": "kernel"}, "unknown estimator 'kernel'; known: auto, exact, permutation, banzhaf"),
+        ({"estimator": "owen"}, "unknown estimator 'owen'; known: auto, exact, permutation, kernel, banzhaf"),
         ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
-        ({"estimator": "banzhaf"}, "'banzhaf' does not estimate semivalue 'shapley'; use 'permutation'"),
+        (
+            {"estimator": "banzhaf"},
+            "'banzhaf' does not estimate semivalue 'shapley'; use 'exact', 'permutation', 'kernel'",
+        ),
         ({"estimator": "permutation", "semivalue": "banzhaf"}, "does not estimate semivalue 'banzhaf'"),
         ({"estimator": "exact"}, "at most 14 players, got 20"),
         ({"p": 0.4}, "applies to semivalue='banzhaf' only"),
