@@ -18,6 +18,7 @@ from rag.questions import QuestionSet, load_questions, mine_negatives, score_ans
 from rag.readers.loading import load_reader
 from rag.settings import ReaderSettings
 from rag.training.learner import Learner
+from rag.training.outdated import add_outdated
 from rag.training.sampling import Example, ExampleSampler
 from rag.training.settings import TrainSettings
 from rag.training.trainer import Row, Trainer
@@ -58,15 +59,18 @@ def train(
     data = reduce(operator.add, parts)
     repeats = [count for part, count in zip(parts, times.values(), strict=True) for _ in part.questions]
     train_on, held_out = split_by_article(data.questions, settings.held_out)
+    out.mkdir(parents=True, exist_ok=True)
+    negatives = cached_negatives(data, settings.negatives, out / "negatives.json", progress)
+    doubles = None
+    if any(stage.outdated for stage in settings.stages):
+        data, doubles = add_outdated(data, settings.seed)
     learner = make_learner(settings, data)
     usable = learner.usable(train_on)
     if not usable:
         raise ValueError("no question has a short answer that stands in a gold passage; nothing can be learned")
     questions = [index for turn in range(max(repeats)) for index in usable if repeats[index] > turn]
-    out.mkdir(parents=True, exist_ok=True)
-    negatives = cached_negatives(data, settings.negatives, out / "negatives.json", progress)
     fingerprint = hashlib.sha256(json.dumps([data.questions[i].text for i in questions]).encode()).hexdigest()
-    sampler = ExampleSampler(data, negatives, settings.seed)
+    sampler = ExampleSampler(data, negatives, settings.seed, doubles)
     evaluate = HeldOut(sampler, learner.usable(held_out), settings) if settings.evaluation.questions else None
     Trainer(learner, sampler, questions, settings, out, fingerprint, evaluate, on_step).run()
     if evaluate is not None:

@@ -35,12 +35,21 @@ class ExampleSampler:
         data: passages and questions.
         negatives: indices of hard negatives per question, best match first.
         seed: of all random choices.
+        doubles: index of the outdated double of each question's gold passage, or None; see `rag.training.outdated`.
     """
 
-    def __init__(self, data: QuestionSet, negatives: Sequence[Sequence[int]], seed: int):
+    def __init__(
+        self,
+        data: QuestionSet,
+        negatives: Sequence[Sequence[int]],
+        seed: int,
+        doubles: Sequence[int | None] | None = None,
+    ):
         self.data = data
         self.negatives = negatives
         self.seed = seed
+        self.doubles = doubles or [None] * len(data.questions)
+        self._originals = min((index for index in self.doubles if index is not None), default=len(data.passages))
 
     def walk(self, questions: Sequence[int], first: int, count: int) -> list[int]:
         """Positions `first` to `first + count` of a walk through `questions`, shuffled anew in each epoch."""
@@ -51,7 +60,9 @@ class ExampleSampler:
             picked.append(questions[rng.permutation(len(questions))[offset]])
         return picked
 
-    def draw(self, step: int, questions: Sequence[int], negatives: int, coalitions: int) -> list[Example]:
+    def draw(
+        self, step: int, questions: Sequence[int], negatives: int, coalitions: int, outdated: float = 0.0
+    ) -> list[Example]:
         """The examples of one step.
 
         Args:
@@ -60,14 +71,15 @@ class ExampleSampler:
             negatives: passages beside the one with the answer, first the other gold ones, then hard negatives drawn
                 from the best `4 * negatives`.
             coalitions: coalitions per question; the first is all passages, the others are random.
+            outdated: probability that one of the negatives is the gold passage's outdated double, if it has one.
 
         Raises:
             ValueError: the pool has too few passages without the answer.
         """
         rng = np.random.default_rng([self.seed, step])
-        return [self._example(rng, index, negatives, coalitions) for index in questions]
+        return [self._example(rng, index, negatives, coalitions, outdated) for index in questions]
 
-    def _example(self, rng: np.random.Generator, index: int, negatives: int, rows: int) -> Example:
+    def _example(self, rng: np.random.Generator, index: int, negatives: int, rows: int, outdated: float) -> Example:
         question = self.data.questions[index]
         if question.place is None:
             raise ValueError(f"question {question.id} has no answer in a gold passage; leave it out")
@@ -81,12 +93,20 @@ class ExampleSampler:
         for passage in gold:
             chosen.insert(int(rng.integers(len(chosen) + 1)), passage)
         holder = chosen.index(question.place.passage)
-        return Example(index, tuple(chosen), holder, _coalitions(rng, len(chosen), rows, holder))
+        coalitions = _coalitions(rng, len(chosen), rows, holder)
+        double = self.doubles[index]
+        others = [column for column, passage in enumerate(chosen) if passage not in question.gold]
+        if outdated and others and double is not None and rng.random() < outdated:
+            column = others[int(rng.integers(len(others)))]
+            chosen[column] = double
+            # What to say from an outdated passage alone is not taught, neither to answer nor to decline.
+            coalitions[~coalitions[:, holder], column] = False
+        return Example(index, tuple(chosen), holder, coalitions)
 
     def _fillers(self, rng: np.random.Generator, question: Question, chosen: Sequence[int], n: int) -> list[int]:
         """Random passages without the answer, for a question with too few hard negatives."""
         fillers: list[int] = []
-        for passage in rng.permutation(len(self.data.passages)).tolist():
+        for passage in rng.permutation(self._originals).tolist():
             if passage in question.gold or passage in chosen:
                 continue
             if not holds_answer(self.data.passages[passage].full_text, question.answers):

@@ -13,13 +13,14 @@ class Stage(Section):
     """A stretch of training with one batch shape.
 
     Each step reads `questions`, each with the passage that holds its answer, `negatives` others, and `coalitions` of
-    all of these.
+    all of these. With probability `outdated` one of the negatives is an out-of-date double of the passage.
     """
 
     steps: int = Field(ge=1)
     questions: int = Field(ge=1)
     negatives: int = Field(ge=0)
     coalitions: int = Field(default=3, ge=1)
+    outdated: float = Field(default=0.0, ge=0, le=1)
 
 
 class EvaluationSettings(Section):
@@ -41,7 +42,7 @@ class TrainSettings(Section):
     stages: list[Stage] = Field(
         default=[
             Stage(steps=1900, questions=8, negatives=5),
-            Stage(steps=700, questions=4, negatives=11),
+            Stage(steps=700, questions=4, negatives=11, outdated=0.6),
         ],
         min_length=1,
     )

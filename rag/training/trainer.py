@@ -92,7 +92,7 @@ class Trainer:
         started = time.perf_counter()
         stage, before = settings.stage(step)
         questions = self.sampler.walk(self.questions, before, stage.questions)
-        examples = self.sampler.draw(step, questions, stage.negatives, stage.coalitions)
+        examples = self.sampler.draw(step, questions, stage.negatives, stage.coalitions, stage.outdated)
         rate = settings.rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base"] * rate
