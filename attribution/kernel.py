@@ -10,6 +10,7 @@ import numpy.typing as npt
 from attribution.estimator import Estimate
 from attribution.games import CachedGame, Coalitions
 
+_CHUNK = 256  # drawn at a time, however many are wanted, so that the first ones are always the same
 _ENUMERATE = 4096  # classes of at most so many pairs are listed and shuffled; of larger ones pairs are drawn
 
 
@@ -78,23 +79,22 @@ class _Stratum:
 
 
 def _draw(n: int, n_pairs: int, rng: np.random.Generator) -> list[_Stratum]:
-    """Distinct pairs of sizes 1 to n / 2; what one size cannot give goes to the others."""
-    counts = [comb(n, size) // (1 + (2 * size == n)) for size in range(1, n // 2 + 1)]
-    quota = [0] * len(counts)
+    """Distinct pairs of sizes 1 to n / 2; a larger number begins with those of a smaller one.
+
+    The pairs of a size stand at even distances on a line, the closer the larger the size's share; the first ones of
+    all sizes together are taken, so what one size cannot give goes to the others.
+    """
+    sizes = range(1, n // 2 + 1)
     # Sizes s and n - s make one class, so the middle one of an even n has half the share of the others.
-    shares = np.array([(1 + (2 * size < n)) / (size * (n - size)) ** 0.5 for size in range(1, n // 2 + 1)])
-    left = min(n_pairs, sum(counts))
-    while left:
-        open_ = [i for i, count in enumerate(counts) if quota[i] < count]
-        wanted = shares[open_] / shares[open_].sum() * left
-        for place, i in enumerate(open_):
-            more = min(counts[i] - quota[i], max(1, int(wanted[place])), left)
-            quota[i] += more
-            left -= more
-    seeds = rng.spawn(len(counts))
+    shares = [(1 + (2 * size < n)) / (size * (n - size)) ** 0.5 for size in sizes]
+    counts = [comb(n, size) // (1 + (2 * size == n)) for size in sizes]
+    lines = [(np.arange(min(count, n_pairs)) + 0.5) / share for count, share in zip(counts, shares, strict=True)]
+    owner = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    first = np.argsort(np.concatenate(lines), kind="stable")[:n_pairs]
+    quota = np.bincount(owner[first], minlength=len(lines)).tolist()
     return [
         _Stratum(_distinct(n, size, count, take, seed), count)
-        for size, (count, take, seed) in enumerate(zip(counts, quota, seeds, strict=True), start=1)
+        for size, count, take, seed in zip(sizes, counts, quota, rng.spawn(len(counts)), strict=True)
         if take
     ]
 
@@ -107,7 +107,7 @@ def _distinct(n: int, size: int, count: int, take: int, rng: np.random.Generator
         return _rows(n, chosen)
     found: dict[bytes, Coalitions] = {}
     while len(found) < take:
-        drawn = rng.random((take, n)).argsort(axis=1).argsort(axis=1) < size
+        drawn = rng.random((_CHUNK, n)).argsort(axis=1).argsort(axis=1) < size
         if 2 * size == n:
             drawn ^= ~drawn[:, :1]  # the one of each pair that has player 0
         for row in drawn:

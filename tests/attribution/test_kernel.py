@@ -120,6 +120,16 @@ def test_sizes_share_the_budget_while_they_last(counting):
     np.testing.assert_allclose(counts[2:20], share / share.sum() * (2000 - 42), rtol=0.1)
 
 
+@pytest.mark.parametrize("n", [6, 13, 20, 40])
+def test_a_larger_budget_continues_the_same_pairs(counting, n):
+    before: set[bytes] = set()
+    for budget in (2 + 4 * (n - 1), 3 * n + 100, 700, 1500):
+        game = counting(lambda c: c.sum(axis=1))
+        explain(game, n, estimator="kernel", budget=budget)
+        assert before <= set(game.asked)
+        before = set(game.asked)
+
+
 def test_a_budget_below_the_minimum_is_refused(counting):
     game = counting(lambda c: c.sum(axis=1))
     with pytest.raises(ValueError, match=r"'kernel' needs a budget of at least 78 evaluations for 20 players, got 77"):
