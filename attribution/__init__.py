@@ -17,6 +17,7 @@ from attribution.games import CachedGame, Game, LikelihoodGame, VotesGame
 from attribution.kernel import KernelSampling
 from attribution.normalize import normalize_answer
 from attribution.permutation import PermutationSampling
+from attribution.stopping import StoppingRule, TargetError, TopKCertain
 
 __all__ = [
     "ESTIMATORS",
@@ -29,6 +30,9 @@ __all__ = [
     "KernelSampling",
     "LikelihoodGame",
     "PermutationSampling",
+    "StoppingRule",
+    "TargetError",
+    "TopKCertain",
     "VotesGame",
     "exact",
     "explain",

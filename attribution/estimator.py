@@ -7,8 +7,10 @@ import numpy as np
 
 from attribution.attribution import Attribution, output_index
 from attribution.games import CachedGame, Game, Progress, Values
+from attribution.stopping import StoppingRule
 
 SEMIVALUES = ("shapley", "banzhaf")
+_GROWTH = 1.5  # of the part of the budget between two looks of a stopping rule
 
 
 class Estimate(NamedTuple):
@@ -72,6 +74,7 @@ def run(
     seed: int | None,
     batch_size: int,
     progress: Progress | None,
+    until: StoppingRule | None = None,
 ) -> Attribution:
     """Run `estimator` on `game` and gather what it found; see `explain` for the arguments.
 
@@ -95,7 +98,7 @@ def run(
         index = output_index(output, cached.outputs)
     else:
         index = int(full.argmax()) if cached.utility == "votes" else 0
-    estimate = estimator.estimate(cached, np.random.default_rng(seed))
+    estimate = _estimate(estimator, cached, seed, index, minimum, until)
     full, empty = cached(ends)
     return Attribution(
         players=names,
@@ -115,3 +118,24 @@ def run(
         seed=None if estimate.samples is None else seed,
         budget=budget,
     )
+
+
+def _estimate(
+    estimator: Estimator, game: CachedGame, seed: int | None, output: int, minimum: int, until: StoppingRule | None
+) -> Estimate:
+    """One estimate from the whole budget, or estimates from growing parts of it until the rule is content.
+
+    A larger part continues the sample of a smaller one, so that nothing evaluated is wasted.
+    """
+    if until is None:
+        return estimator.estimate(game, np.random.default_rng(seed))
+    whole, part, look = game.budget, minimum, 0
+    while True:
+        game.budget = min(part, whole)
+        estimate = estimator.estimate(game, np.random.default_rng(seed))
+        # A player that never mattered in m samples shows no error, but may matter in one of m.
+        unseen = game.spread(output) / estimate.samples if estimate.samples else 0.0
+        if part >= whole or until.reached(estimate.values[output], np.hypot(estimate.errors[output], unseen), look):
+            game.budget = whole
+            return estimate
+        part, look = int(part * _GROWTH) + 1, look + 1

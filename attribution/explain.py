@@ -9,6 +9,7 @@ from attribution.exact import MAX_PLAYERS, ExactEnumeration
 from attribution.games import Game, Progress
 from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
+from attribution.stopping import StoppingRule
 
 ESTIMATORS = ("auto", "exact", "permutation", "kernel", "banzhaf")
 _OF = {"exact": ("shapley", "banzhaf"), "permutation": ("shapley",), "kernel": ("shapley",), "banzhaf": ("banzhaf",)}
@@ -28,6 +29,7 @@ def explain(
     progress: Progress | None = None,
     output: int | str | None = None,
     batch_size: int = 1024,
+    until: StoppingRule | None = None,
 ) -> Attribution:
     """Attribute all outputs of a game to its players.
 
@@ -51,6 +53,7 @@ def explain(
         output: index or name of the output to explain, one that is known once the full and the empty
             coalition are evaluated; by default the answer of the full coalition for votes, else output 0.
         batch_size: most coalitions in one call of `game`.
+        until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
 
     Raises:
         ValueError: for unknown names, settings that contradict each other, a budget too small for the
@@ -59,7 +62,7 @@ def explain(
     """
     check_semivalue(semivalue, p)
     return run(
-        _choose(estimator, semivalue, p, n_players, budget, permutations),
+        _choose(estimator, semivalue, p, n_players, budget, permutations, until),
         game,
         n_players,
         players=players,
@@ -68,22 +71,31 @@ def explain(
         seed=seed,
         batch_size=batch_size,
         progress=progress,
+        until=until,
     )
 
 
 def _choose(
-    estimator: str, semivalue: str, p: float, n_players: int, budget: int, permutations: int | None
+    estimator: str,
+    semivalue: str,
+    p: float,
+    n_players: int,
+    budget: int,
+    permutations: int | None,
+    until: StoppingRule | None,
 ) -> Estimator:
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
     if estimator == "auto":
-        enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None
+        enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None
         estimator = "exact" if enumerable else "permutation" if semivalue == "shapley" else "banzhaf"
     if semivalue not in _OF[estimator]:
         able = ", ".join(repr(name) for name, semivalues in _OF.items() if semivalue in semivalues)
         raise ValueError(f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {able} or 'auto'")
     if permutations is not None and estimator != "permutation":
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")
+    if estimator == "exact" and until is not None:
+        raise ValueError("exact values need all coalitions, so `until` cannot stop earlier; choose another estimator")
     if estimator == "exact":
         return ExactEnumeration(semivalue, p if semivalue == "banzhaf" else None)
     if estimator == "kernel":

@@ -208,6 +208,10 @@ class CachedGame:
         rows = np.fromiter((self._rows[key] for key in keys), dtype=np.intp, count=len(keys))
         return self._values[rows, : self.n_outputs]
 
+    def spread(self, output: int) -> float:
+        """Highest less lowest worth that any evaluated coalition had for an output."""
+        return float(np.ptp(self._values[: self.evaluations, output])) if self.evaluations else 0.0
+
     def _keys(self, coalitions: Coalitions) -> list[bytes]:
         packed = np.packbits(coalitions, axis=1)
         raw, width = packed.tobytes(), packed.shape[1]
