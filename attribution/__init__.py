@@ -14,6 +14,7 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.exact import ExactEnumeration, exact
 from attribution.explain import ESTIMATORS, explain
 from attribution.games import CachedGame, Game, LikelihoodGame, VotesGame
+from attribution.interactions import Interactions, interactions
 from attribution.kernel import KernelSampling
 from attribution.normalize import normalize_answer
 from attribution.permutation import PermutationSampling
@@ -27,6 +28,7 @@ __all__ = [
     "Contribution",
     "ExactEnumeration",
     "Game",
+    "Interactions",
     "KernelSampling",
     "LikelihoodGame",
     "PermutationSampling",
@@ -36,5 +38,6 @@ __all__ = [
     "VotesGame",
     "exact",
     "explain",
+    "interactions",
     "normalize_answer",
 ]

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from attribution.estimator import Estimate
-from attribution.games import CachedGame, Coalitions
+from attribution.games import CachedGame, Coalitions, Values
 
 _CHUNK = 256  # drawn at a time, however many are wanted, so that the first ones are always the same
 _ENUMERATE = 4096  # classes of at most so many pairs are listed and shuffled; of larger ones pairs are drawn
@@ -46,8 +47,8 @@ class KernelSampling:
         if n < 2:
             values = np.repeat(total[:, None], n, axis=1)
             return Estimate(values, np.zeros_like(values), None, None)
-        strata = _draw(n, (game.budget - 2) // 2, rng)
-        pairs = np.concatenate([stratum.pairs for stratum in strata])
+        sample = draw_pairs(n, (game.budget - 2) // 2, rng)
+        pairs, weights = sample.pairs, sample.weights
         worth = game(np.concatenate([pairs, ~pairs]))
         # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
         total = np.pad(total, (0, worth.shape[1] - len(total)))
@@ -55,30 +56,34 @@ class KernelSampling:
         # Centred, a complement is the negative of its coalition: each pair is one row of the regression.
         rows = pairs - sizes[:, None] / n
         targets = (worth[: len(pairs)] - worth[len(pairs) :] - np.outer(2 * sizes / n - 1, total)) / 2
-        weights = np.concatenate([np.full(len(s.pairs), s.count / len(s.pairs)) for s in strata])
-        weights = weights / np.array([comb(n, size) * size * (n - size) for size in sizes.tolist()], dtype=float)
-        weights /= weights.sum()
         # Centred rows sum to zero, so one direction is empty, and rounding must not fill it.
         inverse = np.linalg.pinv((rows * weights[:, None]).T @ rows, rcond=1e-10, hermitian=True)
         influence = (rows * weights[:, None]) @ inverse
         shares = (influence.T @ targets).T
         values = shares + total[:, None] / n
         residuals = targets - rows @ shares.T
-        left = np.concatenate([np.full(len(s.pairs), 1 - len(s.pairs) / s.count) for s in strata])
         # A residual is shrunk by its row's leverage (MacKinnon and White 1985, HC3).
         leverage = np.minimum((influence * rows).sum(axis=1), 1 - 1e-9)
-        variances = (residuals**2 * (left / (1 - leverage) ** 2)[:, None]).T @ influence**2
-        samples = None if not left.any() else 2 * len(pairs)
+        variances = (residuals**2 * (sample.unseen / (1 - leverage) ** 2)[:, None]).T @ influence**2
+        samples = None if not sample.unseen.any() else 2 * len(pairs)
         return Estimate(values, np.sqrt(variances), None, samples)
 
 
-@dataclass(frozen=True)
-class _Stratum:
-    pairs: Coalitions  # (n_pairs, n_players), the smaller coalition of each pair
-    count: int  # number of pairs of this size that there are
+class PairSample(NamedTuple):
+    """Coalitions drawn with their complements, distinct pairs.
+
+    Attributes:
+        pairs: bool (n_pairs, n_players), the smaller coalition of each pair.
+        weights: (n_pairs,), the Shapley kernel's weight of all pairs that each stands for; they sum to 1.
+        unseen: (n_pairs,), part of the pairs of its size that were not drawn.
+    """
+
+    pairs: Coalitions
+    weights: Values
+    unseen: Values
 
 
-def _draw(n: int, n_pairs: int, rng: np.random.Generator) -> list[_Stratum]:
+def draw_pairs(n: int, n_pairs: int, rng: np.random.Generator) -> PairSample:
     """Distinct pairs of sizes 1 to n / 2; a larger number begins with those of a smaller one.
 
     The pairs of a size stand at even distances on a line, the closer the larger the size's share; the first ones of
@@ -92,11 +97,15 @@ def _draw(n: int, n_pairs: int, rng: np.random.Generator) -> list[_Stratum]:
     owner = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
     first = np.argsort(np.concatenate(lines), kind="stable")[:n_pairs]
     quota = np.bincount(owner[first], minlength=len(lines)).tolist()
-    return [
-        _Stratum(_distinct(n, size, count, take, seed), count)
+    drawn = [
+        _distinct(n, size, count, take, seed)
         for size, count, take, seed in zip(sizes, counts, quota, rng.spawn(len(counts)), strict=True)
-        if take
     ]
+    kernel = [count / max(1, take) / comb(n, size) / (size * (n - size)) for size, count, take in
+              zip(sizes, counts, quota, strict=True)]  # fmt: skip
+    weights = np.repeat(kernel, quota)
+    unseen = np.repeat([1 - take / count for count, take in zip(counts, quota, strict=True)], quota)
+    return PairSample(np.concatenate(drawn), weights / weights.sum(), unseen)
 
 
 def _distinct(n: int, size: int, count: int, take: int, rng: np.random.Generator) -> Coalitions:
@@ -114,7 +123,7 @@ def _distinct(n: int, size: int, count: int, take: int, rng: np.random.Generator
             found.setdefault(row.tobytes(), row)
             if len(found) == take:
                 break
-    return np.stack(list(found.values()))
+    return np.stack(list(found.values())) if found else np.zeros((0, n), np.bool_)
 
 
 def _rows(n: int, members: list[tuple[int, ...]]) -> Coalitions:
