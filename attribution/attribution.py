@@ -42,7 +42,7 @@ class Attribution:
         output: index of the explained output.
         evaluations: number of distinct coalitions the estimate rests on.
         estimator: "exact", "permutation", "kernel" or "banzhaf".
-        semivalue: "shapley" or "banzhaf".
+        semivalue: "shapley", "banzhaf", "leave-one-out" or "first-in".
         utility: "votes", "likelihood" or "game".
         p: inclusion probability of the Banzhaf value; None for Shapley.
         samples: number of orderings or draws; None where exact.

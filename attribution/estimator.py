@@ -9,7 +9,7 @@ from attribution.attribution import Attribution, output_index
 from attribution.games import CachedGame, Game, Progress, Values
 from attribution.stopping import StoppingRule
 
-SEMIVALUES = ("shapley", "banzhaf")
+SEMIVALUES = ("shapley", "banzhaf", "leave-one-out", "first-in")
 _GROWTH = 1.5  # of the part of the budget between two looks of a stopping rule
 
 
@@ -59,8 +59,8 @@ def check_semivalue(semivalue: str, p: float) -> None:
         raise ValueError(f"unknown semivalue {semivalue!r}; known: {', '.join(SEMIVALUES)}")
     if not 0.0 < p < 1.0:
         raise ValueError(f"p must lie between 0 and 1, both excluded, got {p}")
-    if semivalue == "shapley" and p != 0.5:
-        raise ValueError(f"p={p} applies to semivalue='banzhaf' only, but semivalue is 'shapley'")
+    if semivalue != "banzhaf" and p != 0.5:
+        raise ValueError(f"p={p} applies to semivalue='banzhaf' only, but semivalue is {semivalue!r}")
 
 
 def run(

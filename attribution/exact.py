@@ -7,8 +7,9 @@ from math import comb
 import numpy as np
 
 from attribution.attribution import Attribution
-from attribution.estimator import Estimate, check_semivalue, run
+from attribution.estimator import Estimate, Estimator, check_semivalue, run
 from attribution.games import CachedGame, Game, Progress
+from attribution.marginals import EndMarginals
 
 MAX_PLAYERS = 14
 
@@ -60,6 +61,13 @@ class ExactEnumeration:
         return float(self.p**size * (1.0 - self.p) ** (n_players - 1 - size))
 
 
+def exact_estimator(semivalue: str, p: float) -> Estimator:
+    """The estimator that gives a semivalue without error."""
+    if semivalue in ("leave-one-out", "first-in"):
+        return EndMarginals(semivalue)
+    return ExactEnumeration(semivalue, p if semivalue == "banzhaf" else None)
+
+
 def exact(
     game: Game,
     n_players: int,
@@ -71,12 +79,12 @@ def exact(
     batch_size: int = 1024,
     progress: Progress | None = None,
 ) -> Attribution:
-    """Exact semivalues of a game of at most 14 players, from all its 2^n_players coalitions.
+    """Exact semivalues of a game of at most 14 players, from all its 2^n_players coalitions (baselines need few).
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).
         n_players: number of players; with 0 the full and the empty coalition are the same.
-        semivalue: "shapley" or "banzhaf".
+        semivalue: "shapley", "banzhaf", "leave-one-out" or "first-in".
         p: inclusion probability of the Banzhaf value.
         players: names of the players.
         output: index or name of the output to explain, as in `explain`.
@@ -89,7 +97,7 @@ def exact(
     """
     check_semivalue(semivalue, p)
     return run(
-        ExactEnumeration(semivalue, p if semivalue == "banzhaf" else None),
+        exact_estimator(semivalue, p),
         game,
         n_players,
         players=players,

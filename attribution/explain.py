@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from attribution.attribution import Attribution
 from attribution.banzhaf import BanzhafSampling
-from attribution.estimator import Estimator, check_semivalue, run
-from attribution.exact import MAX_PLAYERS, ExactEnumeration
+from attribution.estimator import SEMIVALUES, Estimator, check_semivalue, run
+from attribution.exact import MAX_PLAYERS, exact_estimator
 from attribution.games import Game, Progress
 from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
 from attribution.stopping import StoppingRule
 
 ESTIMATORS = ("auto", "exact", "permutation", "kernel", "banzhaf")
-_OF = {"exact": ("shapley", "banzhaf"), "permutation": ("shapley",), "kernel": ("shapley",), "banzhaf": ("banzhaf",)}
+_OF = {"exact": SEMIVALUES, "permutation": ("shapley",), "kernel": ("shapley",), "banzhaf": ("banzhaf",)}
 
 
 def explain(
@@ -44,7 +44,7 @@ def explain(
         estimator: "exact"; "permutation" or "kernel" for Shapley; "banzhaf"; or "auto": exact for at most 14 players
             if the budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
             samples the semivalue.
-        semivalue: "shapley" or "banzhaf".
+        semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
         budget: most distinct coalitions to evaluate, the full and the empty one included; never exceeded.
         permutations: number of orderings for "permutation", by default as many as the budget admits.
@@ -88,7 +88,8 @@ def _choose(
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None
-        estimator = "exact" if enumerable else "permutation" if semivalue == "shapley" else "banzhaf"
+        samplers = {"shapley": "permutation", "banzhaf": "banzhaf"}
+        estimator = "exact" if enumerable else samplers.get(semivalue, "exact")
     if semivalue not in _OF[estimator]:
         able = ", ".join(repr(name) for name, semivalues in _OF.items() if semivalue in semivalues)
         raise ValueError(f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {able} or 'auto'")
@@ -97,7 +98,7 @@ def _choose(
     if estimator == "exact" and until is not None:
         raise ValueError("exact values need all coalitions, so `until` cannot stop earlier; choose another estimator")
     if estimator == "exact":
-        return ExactEnumeration(semivalue, p if semivalue == "banzhaf" else None)
+        return exact_estimator(semivalue, p)
     if estimator == "kernel":
         return KernelSampling()
     return PermutationSampling(permutations) if estimator == "permutation" else BanzhafSampling(p)

@@ -82,7 +82,7 @@ class AttributionSettings(Section):
     """How passages are valued; `budget` counts distinct coalitions."""
 
     utility: Literal["votes", "likelihood"] = "votes"
-    semivalue: Literal["shapley", "banzhaf"] = "shapley"
+    semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
     estimator: Literal["auto", "exact", "permutation", "kernel", "banzhaf"] = "auto"
     p: float = Field(default=0.5, gt=0, lt=1)
     budget: int = Field(default=1000, ge=2)
