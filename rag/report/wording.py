@@ -125,7 +125,7 @@ def efficiency(attribution: Attribution) -> str | None:
         return None
     total = number(float(attribution.of(attribution.output).sum()))
     gain = number(float((attribution.full - attribution.empty)[attribution.output]))
-    why = ", as Banzhaf values may" if attribution.semivalue == "banzhaf" else ""
+    why = "" if attribution.semivalue == "shapley" else f", as {attribution.semivalue.capitalize()} values may"
     return f"the values sum to {total}, the passages together add {gain}, a gap of {number(gap)}{why}"
 
 
