@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -134,14 +135,12 @@ def _passages(data: QuestionSet, questions: Sequence[Question], selection: Selec
             yield Asked(question, [hit.passage for hit in retriever.search(question.text, depth)])
         return
     pool = _pool(data, selection, root)
-    retriever = build_retriever(pool, selection.retriever)
-    place = {passage.id: index for index, passage in enumerate(pool)}
-    for question in questions:
-        own = [data.passages[index] for index in question.gold]
-        known = [index for p in own if (index := place.get(p.id)) is not None]
-        (negatives,) = mine_negatives(retriever, pool, [question], 3 * depth)
-        others = [pool[index] for index in negatives if index not in known]
-        yield Asked(question, [*own, *others][:depth])
+    place = {passage.full_text: index for index, passage in enumerate(pool)}
+    gold = [tuple(place[data.passages[index].full_text] for index in question.gold) for question in questions]
+    placed = [replace(question, gold=own) for question, own in zip(questions, gold, strict=True)]
+    negatives = mine_negatives(build_retriever(pool, selection.retriever), pool, placed, 3 * depth)
+    for question, own, others in zip(questions, gold, negatives, strict=True):
+        yield Asked(question, [pool[index] for index in [*own, *others]][:depth])
 
 
 def _retriever(data: QuestionSet, selection: Selection, root: Path) -> Retriever:
