@@ -55,6 +55,19 @@ def test_an_answer_cut_off_is_not_asked_for(data, sampler, new_learner):
     assert torch.isfinite(learner.losses(sampler.draw(0, [2], 1, 1))["total"])
 
 
+def loss_by_reader(reader, data, examples, count_tokens) -> float:
+    """Mean loss over answer tokens as the reader scores them, one question and one coalition after another."""
+    total, tokens = 0.0, 0
+    for example in examples:
+        question = data.questions[example.question]
+        encoded = reader.encode(question.text, [data.passages[p] for p in example.passages])
+        for coalition in example.coalitions:
+            answer = question.answers[0] if coalition[example.holder] else ""
+            total -= reader.score(encoded, coalition[None], [answer])[0, 0]
+            tokens += count_tokens(answer)
+    return total / tokens
+
+
 def test_the_loss_of_the_embedded_reader_is_what_its_reader_scores(data, sampler, new_learner, tmp_path):
     """Training sees all steps of many questions at once; the saved reader scores one question after another."""
     learner = new_learner()
@@ -66,15 +79,9 @@ def test_the_loss_of_the_embedded_reader_is_what_its_reader_scores(data, sampler
     loss = float(learner.losses(examples)["answer"].detach())
     learner.save(tmp_path / "reader")
     reader = EmbeddedReader(tmp_path / "reader", max_block_tokens=64)
-    total, tokens = 0.0, 0
-    for example in examples:
-        question = data.questions[example.question]
-        encoded = reader.encode(question.text, [data.passages[p] for p in example.passages])
-        for coalition in example.coalitions:
-            answer = question.answers[0] if coalition[example.holder] else ""
-            total -= reader.score(encoded, coalition[None], [answer])[0, 0]
-            tokens += len(BlockTokenizer(TOKENIZER).encode([answer])[0].ids) + 1
-    assert loss == pytest.approx(total / tokens, rel=1e-4)
+    encode = BlockTokenizer(TOKENIZER).encode
+    expected = loss_by_reader(reader, data, examples, lambda answer: len(encode([answer])[0].ids) + 1)
+    assert loss == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["t5", "bart"])
@@ -85,15 +92,8 @@ def test_the_loss_of_a_checkpoint_is_what_its_reader_scores(data, sampler, famil
     examples = sampler.draw(0, [1, 6, 11], 2, 4)
     loss = float(learner.losses(examples)["total"].detach())
     reader = FiDReader(folder, max_block_tokens=64)
-    total, tokens = 0.0, 0
-    for example in examples:
-        question = data.questions[example.question]
-        encoded = reader.encode(question.text, [data.passages[p] for p in example.passages])
-        for coalition in example.coalitions:
-            answer = question.answers[0] if coalition[example.holder] else ""
-            total -= reader.score(encoded, coalition[None], [answer])[0, 0]
-            tokens += len(reader.tokenizer(text_target=answer).input_ids)
-    assert loss == pytest.approx(total / tokens, rel=1e-4)
+    expected = loss_by_reader(reader, data, examples, lambda a: len(reader.tokenizer(text_target=a).input_ids))
+    assert loss == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["t5", "bart"])
