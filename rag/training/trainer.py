@@ -28,6 +28,8 @@ _CHECKPOINT = "checkpoint.safetensors"
 class Trainer:
     """Runs `settings.steps` steps, writing a checkpoint and a log (`log.jsonl`) to `folder`.
 
+    The finished reader has the mean of the weights at the evaluations of the last stage (Izmailov et al. 2018).
+
     Args:
         learner: the network and its loss.
         sampler: draws each step's examples.
@@ -36,7 +38,7 @@ class Trainer:
         folder: for checkpoint, log and the finished reader (`reader/`).
         data: a checksum of what is trained on; a run goes on with the same data only.
         evaluate: measures the reader in a folder on held-out questions; called every `settings.evaluation.every`
-            steps and at the end.
+            steps, after the last step, and on the finished reader.
         on_step: called as on_step(step, row) with the means since the last call.
     """
 
@@ -49,6 +51,8 @@ class Trainer:
     evaluate: Callable[[Path], Row] | None = None
     on_step: Callable[[int, Row], None] = lambda step, row: None
     _optimizer: torch.optim.Optimizer = field(init=False)
+    _mean: dict[str, Tensor] = field(init=False, default_factory=dict)
+    _averaged: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         rates = {True: self.settings.encoder_rate, False: self.settings.new_rate}
@@ -81,11 +85,13 @@ class Trainer:
                 self._log(done, row)
                 self.on_step(done, row)
             if done % settings.evaluation.every == 0 or last:
-                self._evaluate(done)
+                self._log_held_out(done)
+                if settings.stage(step)[0] is settings.stages[-1]:
+                    self._add_to_mean()
             if done % settings.save_every == 0 or last:
                 self._save(done)
-        if first == settings.steps:
-            self.learner.save(self.folder / "reader")
+        self.learner.model.load_state_dict(self._mean, strict=False)
+        self._log_held_out(settings.steps, averaged=self._averaged)
 
     def _step(self, step: int) -> Row:
         settings = self.settings
@@ -108,13 +114,19 @@ class Trainer:
         self._optimizer.step()
         return {**row, "rate": rate, "seconds": time.perf_counter() - started}
 
-    def _evaluate(self, step: int) -> None:
+    def _log_held_out(self, step: int, **about: float) -> None:
         """Write the reader as it is now, and log how it reads held-out questions."""
         self.learner.save(self.folder / "reader")
         if self.evaluate is not None:
             row = self.evaluate(self.folder / "reader")
-            self._log(step, row)
+            self._log(step, {**row, **about})
             self.on_step(step, row)
+
+    def _add_to_mean(self) -> None:
+        self._averaged += 1
+        for name, value in self.learner.state().items():
+            mean = self._mean.setdefault(name, torch.zeros_like(value))
+            mean += (value.detach() - mean) / self._averaged
 
     def _log(self, step: int, row: Row) -> None:
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -123,12 +135,18 @@ class Trainer:
     def _save(self, step: int) -> None:
         """Write weights, optimizer state and step; the last rename makes the checkpoint count."""
         tensors = {f"model.{name}": value for name, value in self.learner.state().items()}
+        tensors |= {f"mean.{name}": value for name, value in self._mean.items()}
         for index, state in self._optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).clone()
         target = self.folder / _CHECKPOINT
         temporary = target.with_suffix(".tmp")
-        metadata = {"step": str(step), "settings": self.settings.model_dump_json(), "data": self.data}
+        metadata = {
+            "step": str(step),
+            "settings": self.settings.model_dump_json(),
+            "data": self.data,
+            "averaged": str(self._averaged),
+        }
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
         os.replace(temporary, target)
 
@@ -150,7 +168,11 @@ class Trainer:
         step = int(metadata["step"])
         self._drop_log_after(step)
         tensors = load_file(path)
-        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        weights, self._mean = (
+            {name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)}
+            for part in ("model.", "mean.")
+        )
+        self._averaged = int(metadata["averaged"])
         self.learner.model.load_state_dict(weights, strict=False)
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
@@ -166,7 +188,12 @@ class Trainer:
         path = self.folder / "log.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").split("\n")
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+            kept = [line for line in lines if line.endswith("}") and _is_before(json.loads(line), step)]
             temporary = path.with_suffix(".tmp")
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
             os.replace(temporary, path)
+
+
+def _is_before(row: Row, step: int) -> bool:
+    """Whether a logged row belongs to what a checkpoint holds; the finished reader is evaluated again."""
+    return row["step"] <= step and "averaged" not in row

@@ -91,8 +91,28 @@ def test_it_learns_and_evaluates_what_it_saves(new_learner, sampler, tmp_path):
     losses = [row["answer"] for row in log if "answer" in row]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
     assert [row["step"] for row in log if "answer" in row] == list(range(1, 61))
-    assert [row["step"] for row in log if "held_out_f1" in row] == [25, 50, 60]
-    assert len(set(measured)) == 3, "each time the reader as it was then"
+    assert [row["step"] for row in log if "held_out_f1" in row] == [25, 50, 60, 60]
+    assert [row["averaged"] for row in log if "averaged" in row] == [3]
+    assert len(set(measured)) == 4, "each time the reader as it was then, last the finished one"
+
+
+def test_the_finished_reader_has_the_mean_weights_of_the_last_stages_evaluations(new_learner, sampler, tmp_path):
+    stages = [Stage(steps=4, questions=2, negatives=1), Stage(steps=6, questions=2, negatives=1)]
+    settings = small_settings(stages=stages, evaluation={"every": 3})
+    learner, seen = new_learner(), []
+
+    def remember(folder):
+        seen.append({name: value.clone() for name, value in learner.state().items()})
+        return {}
+
+    Trainer(learner, sampler, QUESTIONS, settings, tmp_path, evaluate=remember).run()
+    third, *last, finished = seen  # after 3 steps, in the first stage; after 6, 9 and 10; the mean
+    assert len(last) == 3
+    for name, value in finished.items():
+        torch.testing.assert_close(value, sum(state[name] for state in last) / 3)
+    assert not torch.equal(finished["span.weight"], third["span.weight"])
+    stored = load_file(tmp_path / "checkpoint.safetensors")
+    assert torch.equal(stored["model.span.weight"], last[-1]["span.weight"]), "training would go on from the last"
 
 
 def test_the_learning_rate_rises_and_falls(new_learner, sampler, tmp_path):
