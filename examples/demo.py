@@ -9,8 +9,8 @@ OUT = HERE.parent / "demo"
 INDEX = OUT / "islands.index"
 QUESTIONS = {
     "two-passages-say-so": "In which year did Surtsey emerge from the ocean?",
-    "two-passages-together": "Which whirlpool lies off the island where Orwell wrote Nineteen Eighty-Four?",
-    "old-and-new": "When did drivers stop paying to use the Skye Bridge?",
+    "two-passages-together": "Behind which church is the man buried who got relics of Franklin's crew from the Inuit?",
+    "old-and-new": "According to modern measurement, how high is Hvannadalshnjúkur?",
 }
 
 if __name__ == "__main__":

@@ -21,16 +21,16 @@ def index(tmp_path_factory) -> Path:
 
 def test_ask_answers_with_evidence_as_json_and_page(index, tmp_path, capfd):
     page = tmp_path / "why.html"
-    question = "When did drivers stop paying to use the Skye Bridge?"
+    question = "According to modern measurement, how high is Hvannadalshnjúkur?"
     code = run(["ask", question, "-i", str(index), "-k", "6", "--json", "--html", str(page)])
     out, _ = capfd.readouterr()
     assert code == 0
     content = json.loads(out)
-    assert content["answer"] == "21 December 2004"
-    assert content["evidence"][0]["id"] == "skye-bridge-2"
+    assert content["answer"] == "2,110 metres"
+    assert content["evidence"][0]["id"] == "hvannadalshnjukur-2"
     assert content["evidence"][0]["value"] > 0.5
     assert sum(e["value"] for e in content["evidence"]) == pytest.approx(1)
-    assert "21 December 2004" in page.read_text(encoding="utf-8")
+    assert "2,110 metres" in page.read_text(encoding="utf-8")
     assert list(tmp_path.iterdir()) == [page]
 
 
@@ -104,15 +104,23 @@ def test_a_question_of_100000_characters_is_cut_and_reported(index, capfd):
     assert any("question is longer than the limit" in warning for warning in content["warnings"])
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"data": [{"title": "t"}]}', '{"data": 5}'])
-def test_training_on_something_else_names_the_file(tmp_path, capfd, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "mine.json, line 1: not valid JSON"),
+        ("[]", "mine.json: cannot tell the layout"),
+        ('{"data": [{"title": "t"}]}', "mine.json is not SQuAD JSON"),
+        ('{"data": 5}', "mine.json is not SQuAD JSON"),
+    ],
+)
+def test_training_on_something_else_names_the_file(tmp_path, capfd, text, message):
     (tmp_path / "mine.json").write_text(text, encoding="utf-8")
     assert run(["train", str(tmp_path / "mine.json"), "--out", str(tmp_path / "out")]) == 1
-    assert "mine.json is not SQuAD JSON" in capfd.readouterr().err
+    assert message in capfd.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["mine.json"]
 
 
 def test_every_command_helps_with_an_example(capfd):
-    for command in ("index", "search", "ask", "explain", "train"):
-        assert run([command, "--help"]) == 0
+    for command in ("index", "search", "ask", "explain", "train", "evaluate qa", "evaluate suite"):
+        assert run([*command.split(), "--help"]) == 0
         assert "Example: ragshap" in " ".join(capfd.readouterr().out.split())

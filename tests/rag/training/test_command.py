@@ -70,7 +70,8 @@ def test_a_file_given_twice_is_drawn_from_twice_as_often(towers, tmp_path, capfd
 
     module.Trainer = Spy
     try:
-        module.train([towers, other, towers], tmp_path / "out", load_section(TrainSettings, None, SHORT[1::2]))
+        settings = load_section(TrainSettings, None, [*SHORT[1::2], "evaluation.questions=0"])
+        module.train([towers, other, towers], tmp_path / "out", settings)
     finally:
         module.Trainer = original
     questions = drawn["questions"]
