@@ -40,6 +40,8 @@ def load_questions(paths: Iterable[str | Path]) -> QuestionSet:
 
 
 def _load(path: Path) -> QuestionSet:
+    if not path.exists():
+        raise FileNotFoundError(f"no such question file or folder: {path}")
     if path.is_dir():
         return _read_beir(path)
     content = _json(path)
