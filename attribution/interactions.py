@@ -46,8 +46,8 @@ def interactions(
 
     The game is approximated by v(none) + the values of the members + the interactions of their pairs, in least squares
     under the weights of `KernelSampling` and equal to the game for all players and for none; coalitions are drawn as
-    there. With all coalitions the interactions are exact. Standard errors are those of the
-    regression (HC3), each coalition taken together with its complement.
+    there. With all coalitions the interactions are exact. Standard errors are those of the regression (HC3), each
+    coalition taken together with its complement.
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).

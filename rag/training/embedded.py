@@ -64,7 +64,7 @@ class EmbeddedLearner:
         # Plain products are faster here than torch's fused attention, whose backward pass is slow for short blocks.
         model.encoder.set_attn_implementation("eager")
         model.set_dropout(dropout)
-        # Word embeddings stay as pretrained: a third of the parameters, and so few questions cannot improve them.
+        # Word embeddings stay as pretrained: two fifths of the parameters, and so few questions cannot improve them.
         model.encoder.get_input_embeddings().weight.requires_grad_(False)
 
     def groups(self) -> list[ParameterGroup]:

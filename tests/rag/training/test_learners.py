@@ -101,13 +101,13 @@ def test_a_checkpoint_learns_and_is_saved_for_its_reader(data, sampler, family, 
     learner = Seq2SeqLearner(request.getfixturevalue(family), data, 64, dropout=0.0)
     optimizer = torch.optim.AdamW(learner.groups()[0].parameters, lr=3e-3)
     losses = []
-    for step in range(40):
+    for step in range(120):
         loss = learner.losses(sampler.draw(step, list(range(8)), 1, 2))["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
     learner.save(tmp_path / "reader")
     learner.save(tmp_path / "reader")  # replaces the first
     assert [path.name for path in tmp_path.iterdir()] == ["reader"]
