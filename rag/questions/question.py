@@ -50,6 +50,11 @@ class QuestionSet:
     passages: list[Passage]
     questions: list[Question]
 
+    def answer(self, question: Question) -> str:
+        """The target answer as it stands in its passage; "" if it has no place."""
+        place = question.place
+        return "" if place is None else self.passages[place.passage].full_text[place.start : place.end]
+
     def __add__(self, other: QuestionSet) -> QuestionSet:
         """Both sets' questions over both sets' passages."""
         shift = len(self.passages)

@@ -37,7 +37,7 @@ def add_outdated(data: QuestionSet, seed: int) -> tuple[QuestionSet, list[int | 
         The larger set, its first passages those of `data`, and per question the index of its double, or None.
     """
     names: dict[int, list[str]] = {}  # by number of words
-    for answer in dict.fromkeys(_answer(data, question) for question in data.questions):
+    for answer in dict.fromkeys(data.answer(question) for question in data.questions):
         if answer and _is_name(answer):
             names.setdefault(len(answer.split()), []).append(answer)
     passages, places = list(data.passages), list[int | None]()
@@ -52,7 +52,7 @@ def add_outdated(data: QuestionSet, seed: int) -> tuple[QuestionSet, list[int | 
 def _double(
     data: QuestionSet, question: Question, names: dict[int, list[str]], rng: np.random.Generator
 ) -> Passage | None:
-    answer = _answer(data, question)
+    answer = data.answer(question)
     if not answer or question.place is None:
         return None
     if any(character.isdigit() for character in answer):
@@ -70,11 +70,6 @@ def _double(
     text = cue + text if place < len(_BEFORE) else text + cue
     double = Passage(f"{gold.id}~{question.id}", text, gold.title)
     return None if holds_answer(double.full_text, question.answers) else double
-
-
-def _answer(data: QuestionSet, question: Question) -> str:
-    place = question.place
-    return "" if place is None else data.passages[place.passage].full_text[place.start : place.end]
 
 
 def _is_name(answer: str) -> bool:

@@ -17,6 +17,7 @@ import torch
 from rag.questions import QuestionSet, load_questions, mine_negatives, score_answer, split_by_article
 from rag.readers.loading import load_reader
 from rag.settings import ReaderSettings
+from rag.training.bridges import add_bridges
 from rag.training.learner import Learner
 from rag.training.outdated import add_outdated
 from rag.training.sampling import Example, ExampleSampler
@@ -61,7 +62,10 @@ def train(
     train_on, held_out = split_by_article(data.questions, settings.held_out)
     out.mkdir(parents=True, exist_ok=True)
     negatives = cached_negatives(data, settings.negatives, out / "negatives.json", progress)
-    doubles = None
+    bridges: list[int] = []
+    if any(stage.bridges for stage in settings.stages):
+        data, negatives, bridges = add_bridges(data, train_on, negatives, settings.seed)
+    doubles: list[int | None] | None = None
     if any(stage.outdated for stage in settings.stages):
         data, doubles = add_outdated(data, settings.seed)
     learner = make_learner(settings, data)
@@ -70,7 +74,7 @@ def train(
         raise ValueError("no question has a short answer that stands in a gold passage; nothing can be learned")
     questions = [index for turn in range(max(repeats)) for index in usable if repeats[index] > turn]
     fingerprint = hashlib.sha256(json.dumps([data.questions[i].text for i in questions]).encode()).hexdigest()
-    sampler = ExampleSampler(data, negatives, settings.seed, doubles)
+    sampler = ExampleSampler(data, negatives, settings.seed, doubles, learner.usable(bridges))
     evaluate = HeldOut(sampler, learner.usable(held_out), settings) if settings.evaluation.questions else None
     Trainer(learner, sampler, questions, settings, out, fingerprint, evaluate, on_step).run()
     if evaluate is not None:

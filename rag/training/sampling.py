@@ -20,6 +20,7 @@ class Example:
         passages: indices of its passages; one holds the answer, the negatives do not.
         holder: column of the passage with the answer.
         coalitions: bool `(n_coalitions, n_passages)`; the answer is asked for where the holder is in, else none.
+            Gold passages without the answer, which lead to it, are in wherever the holder is.
     """
 
     question: int
@@ -36,6 +37,7 @@ class ExampleSampler:
         negatives: indices of hard negatives per question, best match first.
         seed: of all random choices.
         doubles: index of the outdated double of each question's gold passage, or None; see `rag.training.outdated`.
+        bridges: indices of composed questions; see `rag.training.bridges`.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class ExampleSampler:
         negatives: Sequence[Sequence[int]],
         seed: int,
         doubles: Sequence[int | None] | None = None,
+        bridges: Sequence[int] = (),
     ):
         self.data = data
         self.negatives = negatives
         self.seed = seed
         self.doubles = doubles or [None] * len(data.questions)
+        self.bridges = bridges
         self._originals = min((index for index in self.doubles if index is not None), default=len(data.passages))
 
     def walk(self, questions: Sequence[int], first: int, count: int) -> list[int]:
@@ -61,7 +65,13 @@ class ExampleSampler:
         return picked
 
     def draw(
-        self, step: int, questions: Sequence[int], negatives: int, coalitions: int, outdated: float = 0.0
+        self,
+        step: int,
+        questions: Sequence[int],
+        negatives: int,
+        coalitions: int,
+        outdated: float = 0.0,
+        bridges: float = 0.0,
     ) -> list[Example]:
         """The examples of one step.
 
@@ -72,11 +82,17 @@ class ExampleSampler:
                 from the best `4 * negatives`.
             coalitions: coalitions per question; the first is all passages, the others are random.
             outdated: probability that one of the negatives is the gold passage's outdated double, if it has one.
+            bridges: probability that a question is exchanged for a composed one, if there are any.
 
         Raises:
             ValueError: the pool has too few passages without the answer.
         """
         rng = np.random.default_rng([self.seed, step])
+        if bridges and self.bridges:
+            questions = [
+                self.bridges[int(rng.integers(len(self.bridges)))] if rng.random() < bridges else index
+                for index in questions
+            ]
         return [self._example(rng, index, negatives, coalitions, outdated) for index in questions]
 
     def _example(self, rng: np.random.Generator, index: int, negatives: int, rows: int, outdated: float) -> Example:
@@ -94,6 +110,9 @@ class ExampleSampler:
             chosen.insert(int(rng.integers(len(chosen) + 1)), passage)
         holder = chosen.index(question.place.passage)
         coalitions = _coalitions(rng, len(chosen), rows, holder)
+        for column, passage in enumerate(chosen):
+            if passage in gold and not holds_answer(self.data.passages[passage].full_text, question.answers):
+                coalitions[coalitions[:, holder], column] = True
         double = self.doubles[index]
         others = [column for column, passage in enumerate(chosen) if passage not in question.gold]
         if outdated and others and double is not None and rng.random() < outdated:

@@ -13,7 +13,8 @@ class Stage(Section):
     """A stretch of training with one batch shape.
 
     Each step reads `questions`, each with the passage that holds its answer, `negatives` others, and `coalitions` of
-    all of these. With probability `outdated` one of the negatives is an out-of-date double of the passage.
+    all of these. With probability `outdated` one of the negatives is an out-of-date double of the passage, and with
+    probability `bridges` the question is exchanged for one composed of two, which needs a second passage.
     """
 
     steps: int = Field(ge=1)
@@ -21,6 +22,7 @@ class Stage(Section):
     negatives: int = Field(ge=0)
     coalitions: int = Field(default=3, ge=1)
     outdated: float = Field(default=0.0, ge=0, le=1)
+    bridges: float = Field(default=0.0, ge=0, le=1)
 
 
 class EvaluationSettings(Section):

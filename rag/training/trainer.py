@@ -98,7 +98,7 @@ class Trainer:
         started = time.perf_counter()
         stage, before = settings.stage(step)
         questions = self.sampler.walk(self.questions, before, stage.questions)
-        examples = self.sampler.draw(step, questions, stage.negatives, stage.coalitions, stage.outdated)
+        examples = self.sampler.draw(step, questions, stage.negatives, stage.coalitions, stage.outdated, stage.bridges)
         rate = settings.rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base"] * rate
