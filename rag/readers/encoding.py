@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rag.readers.attention import additive_mask
 from rag.readers.base import Coalitions
 
 BLOCK_BATCH_TOKENS = 2048  # padded tokens per encoder call: enough for full-speed products, little memory
@@ -50,14 +52,33 @@ def flatten(mask: Tensor) -> FlatBlocks:
     return FlatBlocks(row, column)
 
 
-def visible_tokens(coalitions: Coalitions, block: Tensor) -> Tensor:
-    """Which tokens each coalition sees, `(n_coalitions, n_tokens)`.
+@dataclass(frozen=True)
+class View:
+    """What each row, a coalition, sees of a question's blocks; the last block holds the question alone.
 
-    The last block holds the question alone; the empty coalition sees that block, the others do not.
+    The empty coalition sees that block, the others do not.
+
+    Attributes:
+        members: bool `(n_rows, n_blocks)`.
+        tokens: bool `(n_rows, n_tokens)`.
+        mask: the same as an additive mask `(n_rows, 1, 1, n_tokens)`.
     """
-    alone = ~coalitions.any(axis=1, keepdims=True)
-    blocks = torch.from_numpy(np.concatenate([coalitions, alone], axis=1)).to(block.device)
-    return blocks[:, block]
+
+    members: Tensor
+    tokens: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, coalitions: Coalitions, block: Tensor, dtype: torch.dtype = torch.float32) -> View:
+        """The view that coalitions `(n_rows, n_passages)` have of tokens in the blocks `block` `(n_tokens,)`."""
+        alone = ~coalitions.any(axis=1, keepdims=True)
+        members = torch.from_numpy(np.concatenate([coalitions, alone], axis=1)).to(block.device)
+        tokens = members[:, block]
+        return cls(members, tokens, additive_mask(tokens, dtype)[:, None, None, :])
+
+    def rows(self, index: Tensor) -> View:
+        """The view of some rows only."""
+        return View(self.members[index], self.tokens[index], self.mask[index])
 
 
 def chunks(n_rows: int, bytes_per_row: int, memory_mb: int) -> Iterator[slice]:

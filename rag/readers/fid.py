@@ -27,10 +27,11 @@ from transformers.generation.logits_process import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.attention import SHARED_ATTENTION, Prefixes
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
-from rag.readers.decoding import greedy_decode
-from rag.readers.encoding import chunks, encode_blocks, flatten, visible_tokens
+from rag.readers.decoding import PrefixTracker, fork_cache, greedy_decode
+from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
+from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
 from retrievers import Passage
 
@@ -40,6 +41,8 @@ class _State:
     states: Tensor  # (1, n_tokens, hidden)
     block: Tensor  # (n_tokens,)
     cross: DynamicCache  # cross-attention keys and values, one row
+    sizes: list[int]  # tokens of each block
+    seen: SeenAnswers
 
 
 class FiDReader:
@@ -90,7 +93,7 @@ class FiDReader:
         states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
         flat = flatten(mask)
         states = states[flat.row, flat.column][None]
-        state = _State(states, flat.row, self._cross_cache(states))
+        state = _State(states, flat.row, self._cross_cache(states), mask.sum(1).tolist(), SeenAnswers())
         return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
 
     @torch.inference_mode()
@@ -98,17 +101,17 @@ class FiDReader:
         """Greedy answers, one per coalition; the same as the model's own `generate` on the visible blocks."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: _State = encoded.state
-        answers: list[str] = []
-        for part in chunks(len(coalitions), self._bytes_per_step(state), self.memory_mb):
-            visible = visible_tokens(coalitions[part], state.block)
-            tokens = greedy_decode(
-                _FiDStepper(self, state, visible),
-                len(visible),
-                self._rules.start,
-                self._rules.stops,
-                self.max_answer_tokens,
-            )
-            answers += self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+
+        def decode(part: slice, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+            view = View.of(coalitions[part], state.block, self.model.dtype)
+            decoder = _Decoder(self, state, view)
+            rules = self._rules
+            return greedy_decode(decoder, len(view.tokens), drafts, rules.start, rules.stops, self.max_answer_tokens)
+
+        room = max(1, self.memory_mb * 2**20 // self._bytes_per_query(state))
+        pass_cost = PASS_COST[self.model.device.type]
+        tokens = list(decode_in_chunks(len(coalitions), decode, state.seen, room, pass_cost))
+        answers: list[str] = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [answer.strip() for answer in answers]
 
     @torch.inference_mode()
@@ -120,63 +123,81 @@ class FiDReader:
         for column, answer in enumerate(answers):
             labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
             inputs = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]])
-            for part in chunks(len(coalitions), self._bytes_per_step(state) * len(labels), self.memory_mb):
-                visible = visible_tokens(coalitions[part], state.block)
-                logits = self._decode(inputs.expand(len(visible), -1), state, visible, self._new_cache(state))
+            for part in chunks(len(coalitions), self._bytes_per_query(state) * len(labels), self.memory_mb):
+                view = View.of(coalitions[part], state.block, self.model.dtype)
+                tokens = inputs.expand(len(view.tokens), -1)
+                prefixes = PrefixTracker(len(tokens), state.sizes, tokens.device).extend(tokens, view.members)
+                cache = EncoderDecoderCache(DynamicCache(), state.cross)
+                logits = self._decode(tokens, state.states, view.mask, cache, prefixes)
                 log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(labels)), labels]
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
 
-    def _decode(self, tokens: Tensor, state: _State, visible: Tensor, cache: EncoderDecoderCache) -> Tensor:
+    def _decode(
+        self,
+        tokens: Tensor,
+        states: Tensor,
+        mask: Tensor | None,
+        cache: EncoderDecoderCache,
+        prefixes: Prefixes | None = None,
+    ) -> Tensor:
         """Logits `(n_rows, steps, vocab_size)` of decoder inputs `(n_rows, steps)`."""
         logits: Tensor = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=state.states),
-            attention_mask=visible[:, None, None, :],
+            encoder_outputs=BaseModelOutput(last_hidden_state=states),
+            attention_mask=mask,
             decoder_input_ids=tokens,
             past_key_values=cache,
             use_cache=True,
+            prefixes=prefixes,
         ).logits
         return logits
 
     def _cross_cache(self, states: Tensor) -> DynamicCache:
         """Keys and values of all blocks, made by one decoder step that sees everything."""
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        start = torch.full((1, 1), self._rules.start, device=self.model.device)
-        everything = torch.ones(1, states.shape[1], dtype=torch.bool, device=self.model.device)
-        self._decode(start, _State(states, start, cache.cross_attention_cache), everything, cache)
+        self._decode(torch.full((1, 1), self._rules.start, device=self.model.device), states, None, cache)
         return cache.cross_attention_cache
 
-    def _new_cache(self, state: _State) -> EncoderDecoderCache:
-        return EncoderDecoderCache(DynamicCache(), state.cross)
-
-    def _bytes_per_step(self, state: _State) -> int:
-        heads = self.model.config.num_attention_heads
-        vocabulary = self.model.config.vocab_size
-        return (2 * heads * len(state.block) + vocabulary) * 4
+    def _bytes_per_query(self, state: _State) -> int:
+        """Of the mask, and of the logits in two precisions."""
+        return (2 * len(state.block) + 3 * self.model.config.vocab_size) * 4
 
 
-class _FiDStepper:
-    """One decoder step for a batch of coalitions that share the cross-attention cache."""
+class _Decoder:
+    """The checkpoint's decoder for a batch of coalitions that share the cross-attention cache."""
 
-    def __init__(self, reader: FiDReader, state: _State, visible: Tensor):
+    def __init__(self, reader: FiDReader, state: _State, view: View):
         self.reader = reader
         self.state = state
-        self.visible = visible
-        self.cache = reader._new_cache(state)
-        self.tokens = torch.zeros(len(visible), 0, dtype=torch.long, device=visible.device)
+        self.view = view
+        device = view.tokens.device
+        self.fed = torch.zeros(len(view.tokens), 0, dtype=torch.long, device=device)  # from the start token on
+        self.cache = EncoderDecoderCache(DynamicCache(), state.cross)
+        self.tracker = PrefixTracker(len(self.fed), state.sizes, device)
 
-    def step(self, last: Tensor) -> Tensor:
-        last = last.to(self.visible.device)
-        self.tokens = torch.cat([self.tokens, last[:, None]], 1)
-        logits = self.reader._decode(last[:, None], self.state, self.visible, self.cache)[:, -1]
-        scores: Tensor = self.reader._rules.processors(self.tokens, logits.float())  # type: ignore[arg-type]
-        return scores.argmax(-1).cpu()
+    def advance(self, tokens: Tensor) -> Tensor:
+        tokens = tokens.to(self.fed.device)
+        prefixes = self.tracker.extend(tokens, self.view.members)
+        logits = self.reader._decode(tokens, self.state.states, self.view.mask, self.cache, prefixes).float()
+        self.fed = torch.cat([self.fed, tokens], 1)
+        chosen = []
+        for number in range(tokens.shape[1]):
+            so_far = self.fed[:, : self.fed.shape[1] - tokens.shape[1] + number + 1]
+            scores: Tensor = self.reader._rules.processors(so_far, logits[:, number])  # type: ignore[arg-type]
+            chosen.append(scores.argmax(-1))
+        return torch.stack(chosen, 1).cpu()
 
-    def keep(self, rows: Tensor) -> None:
-        rows = rows.to(self.visible.device)
-        self.visible = self.visible[rows]
-        self.tokens = self.tokens[rows]
-        self.cache.self_attention_cache.batch_select_indices(rows)
+    def fork(self, rows: Tensor, length: int | None = None) -> _Decoder:
+        rows = rows.to(self.fed.device)
+        length = self.fed.shape[1] if length is None else length
+        fork = _Decoder(self.reader, self.state, self.view.rows(rows))
+        fork.fed = self.fed[rows, :length]
+        fork.cache.self_attention_cache = fork_cache(self.cache.self_attention_cache, rows, length)
+        if length == self.fed.shape[1]:
+            fork.tracker = self.tracker.rows(rows)
+        elif length:
+            fork.tracker.extend(fork.fed, fork.view.members)
+        return fork
 
 
 def load_checkpoint(

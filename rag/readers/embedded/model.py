@@ -179,7 +179,7 @@ class CopyReaderModel(nn.Module):
         """
         rows, steps = targets.shape
         source = source.with_rows(rows)
-        runs = torch.zeros(rows, source.ids.shape[1], dtype=torch.int32, device=targets.device)
+        runs = torch.zeros(rows, source.ids.shape[1], dtype=torch.int16, device=targets.device)
         is_stop = targets == self.config.stop_id
         match, stop = self.pointer_match(hidden, source), self.stop(hidden).float().squeeze(-1)
         copied = []
@@ -257,7 +257,9 @@ def whole_answer_end(source: Source, runs: Tensor, visible: Tensor, step: int) -
     The log of the mean of exp(end) over those places, each weighted by its exp(start + relevance).
     """
     whole = (runs == step) & visible
-    begins = nn.functional.pad(source.start + source.relevance, (step - 1, 0))[:, : runs.shape[1]]
+    places = whole.any(0).nonzero().flatten()  # few, so the exponentials are
+    whole = whole[:, places]
+    begins = (source.start + source.relevance)[:, places - (step - 1)]
     weight = begins.masked_fill(~whole, -1e4)
-    expected = (weight + source.end).logsumexp(1) - weight.logsumexp(1)
+    expected = (weight + source.end[:, places]).logsumexp(1) - weight.logsumexp(1)
     return expected.masked_fill(~whole.any(1), 0.0)

