@@ -67,6 +67,7 @@ class Answer:
         seconds: time spent in each stage ("retrieve", "encode", "attribute", "answer").
         warnings: what the user should know (cut passages, identical passages, ...).
         settings: what produced the answer.
+        screened: ids of the retrieved passages that the reader did not get; `evidence` and `attribution` leave them out.
     """
 
     question: str
@@ -79,6 +80,7 @@ class Answer:
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    screened: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers."""
@@ -108,6 +110,7 @@ class Answer:
             "attribution": self.attribution.to_dict(),
             "seconds": dict(self.seconds),
             "warnings": list(self.warnings),
+            "screened": list(self.screened),
             "settings": dict(self.settings),
         }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from attribution import Attribution, LikelihoodGame, VotesGame, explain, normalize_answer
 from rag.readers import EncodedQuestion, Reader
-from rag.readers.base import Coalitions
+from rag.readers.base import Coalitions, CostlyReader
 from rag.settings import AttributionSettings
 from retrievers import Passage
 
@@ -62,6 +62,10 @@ def explain_passages(
     started = time.perf_counter()
     encoded = reader.encode(question, passages)
     encoded_at = time.perf_counter()
+    costly = reader if isinstance(reader, CostlyReader) else None
+    if costly is not None:
+        # Beyond the budget, the final answer may ask for the first 0, 1, … passages.
+        costly.announce(encoded, min(settings.budget + len(passages) + 1, 2 ** len(passages)))
     text = reader.generate(encoded, np.ones((1, len(passages)), dtype=bool))[0]
     votes: Counter[str] = Counter()
 
@@ -85,6 +89,7 @@ def explain_passages(
         budget=settings.budget,
         permutations=settings.permutations,
         seed=settings.seed,
+        batch_size=1024 if costly is None else costly.batch_size,
         progress=progress,
     )
     seconds = {"encode": encoded_at - started, "attribute": time.perf_counter() - encoded_at}

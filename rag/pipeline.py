@@ -16,6 +16,7 @@ from rag.explaining import Explanation, explain_passages
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.rerank import attributed_order
+from rag.screening import Screener, default_screener, screen
 from rag.settings import RetrieverSettings, Settings, SettingsError, load_settings
 from retrievers import (
     BM25Retriever,
@@ -39,12 +40,20 @@ class Pipeline:
         retriever: finds the passages.
         reader: answers from them.
         settings: how many passages, how attribution is estimated, what the final answer is read from.
+        screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
     """
 
-    def __init__(self, retriever: Retriever | None, reader: Reader, settings: Settings | None = None):
+    def __init__(
+        self,
+        retriever: Retriever | None,
+        reader: Reader,
+        settings: Settings | None = None,
+        screener: Screener | None = None,
+    ):
         self.retriever = retriever
         self.reader = reader
         self.settings = settings or Settings()
+        self.screener = screener or (default_screener() if self.settings.attribution.screen else None)
 
     @classmethod
     def from_config(
@@ -90,10 +99,13 @@ class Pipeline:
         """Answer a question from passages that you bring, in their given order."""
         hits = [item if isinstance(item, Hit) else Hit(item, 0.0) for item in passages]
         _check_ids(hit.passage.id for hit in hits)
+        started = time.perf_counter()
+        read = self._screened(question, hits)
+        screening = time.perf_counter() - started
         explanation = explain_passages(
             self.reader,
             question,
-            [hit.passage for hit in hits],
+            [hits[index].passage for index in read],
             self.settings.attribution,
             None if progress is None else lambda done, total: progress("attribute", done, total),
         )
@@ -101,22 +113,32 @@ class Pipeline:
         order = attributed_order(explanation.attribution, self.settings.rerank.score)
         kept, text = distil(self.reader, explanation, order, self.settings.rerank.keep)
         seconds = {**explanation.seconds, "answer": time.perf_counter() - started}
+        if self.screener is not None:
+            seconds = {"screen": screening, **seconds}
         return Answer(
             question=explanation.encoded.question,
             text=text,
             full_text=explanation.text,
             share=explanation.share(explanation.text),
-            evidence=_evidence(hits, explanation, order, kept),
+            evidence=_evidence(hits, read, explanation, order, kept),
             others=_other_answers(explanation),
             attribution=explanation.attribution,
             seconds=seconds,
-            warnings=tuple(_warnings(explanation)),
+            warnings=tuple(_warnings(explanation, len(hits))),
+            screened=tuple(hit.passage.id for index, hit in enumerate(hits) if index not in read),
             settings={
                 **self.settings.model_dump(mode="json"),
                 "reader_name": self.reader.name,
                 "version": version("ragshap"),
             },
         )
+
+    def _screened(self, question: str, hits: Sequence[Hit]) -> list[int]:
+        """The places of the passages that the reader gets."""
+        settings = self.settings.attribution
+        if self.screener is None:
+            return list(range(len(hits)))
+        return screen(self.screener, question, [hit.passage for hit in hits], settings.screen, settings.seed)
 
 
 def open_retriever(
@@ -180,14 +202,14 @@ def distil(reader: Reader, explanation: Explanation, order: Sequence[int], keep:
 
 
 def _evidence(
-    hits: Sequence[Hit], explanation: Explanation, order: Sequence[int], kept: Sequence[int]
+    hits: Sequence[Hit], read: Sequence[int], explanation: Explanation, order: Sequence[int], kept: Sequence[int]
 ) -> tuple[Evidence, ...]:
     attribution = explanation.attribution
     return tuple(
         Evidence(
-            passage=hits[index].passage,
-            rank=index + 1,
-            score=hits[index].score,
+            passage=hits[read[index]].passage,
+            rank=read[index] + 1,
+            score=hits[read[index]].score,
             value=float(attribution.values[attribution.output, index]),
             error=float(attribution.errors[attribution.output, index]),
             kept=index in kept,
@@ -222,8 +244,14 @@ def _check_ids(ids: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _warnings(explanation: Explanation) -> Iterable[str]:
+def _warnings(explanation: Explanation, retrieved: int) -> Iterable[str]:
     encoded = explanation.encoded
+    out = retrieved - len(encoded.passages)
+    if out:
+        yield (
+            f"{out} of {retrieved} passages were screened out; the reader got the other {len(encoded.passages)}, and "
+            "values say nothing of those left out"
+        )
     cut = sum(tokens > 0 for tokens in encoded.cut_tokens)
     if cut:
         total = sum(encoded.cut_tokens)

@@ -11,6 +11,7 @@ from attribution import Attribution
 from attribution.attribution import descending
 from rag.explaining import explain_passages
 from rag.readers import Reader
+from rag.screening import Screener, default_screener, screen
 from rag.settings import AttributionSettings, SettingsError
 from retrievers import Hit
 
@@ -69,18 +70,35 @@ class Reranker:
         reader: the reader whose answer is attributed.
         attribution: utility, estimator and budget.
         score: "value", "positive" or "pivots".
+        screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
     """
 
-    def __init__(self, reader: Reader, attribution: AttributionSettings | None = None, score: str = "value"):
+    def __init__(
+        self,
+        reader: Reader,
+        attribution: AttributionSettings | None = None,
+        score: str = "value",
+        screener: Screener | None = None,
+    ):
         if score not in SCORES:
             raise SettingsError(f"rerank.score: {score!r} is unknown; known: {', '.join(SCORES)}")
         self.reader = reader
         self.attribution = attribution or AttributionSettings()
         self.score = score
+        self.screener = screener or (default_screener() if self.attribution.screen else None)
 
     def rerank(self, question: str, hits: Sequence[Hit]) -> list[Hit]:
-        """The same passages, best first, with their attribution scores."""
+        """The same passages, best first, with their attribution scores.
+
+        Those that were screened out come last, in their old order, with the lowest score of the others or 0.
+        """
         passages = [hit.passage for hit in hits]
-        attribution = explain_passages(self.reader, question, passages, self.attribution).attribution
+        read = list(range(len(passages)))
+        if self.screener is not None:
+            read = screen(self.screener, question, passages, self.attribution.screen, self.attribution.seed)
+        chosen = [passages[index] for index in read]
+        attribution = explain_passages(self.reader, question, chosen, self.attribution).attribution
         scores = passage_scores(attribution, self.score)
-        return [Hit(passages[index], float(scores[index])) for index in attributed_order(attribution, self.score)]
+        ranked = [Hit(chosen[index], float(scores[index])) for index in attributed_order(attribution, self.score)]
+        lowest = min(0.0, float(scores.min(initial=0.0)))
+        return ranked + [Hit(passage, lowest) for index, passage in enumerate(passages) if index not in read]

@@ -6,9 +6,12 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rag.readers.prompt.template import check_template
 
 
 class SettingsError(ValueError):
@@ -50,10 +53,35 @@ class RetrieverSettings(Section):
     dense: DenseSettings = DenseSettings()
 
 
-class ReaderSettings(Section):
-    """The reader: "embedded", a folder of `ragshap train`, or the name or folder of a `transformers` encoder-decoder.
+class EndpointSettings(Section):
+    """How an HTTP endpoint is asked; see `rag.readers.prompt.endpoint.Endpoint`.
 
-    `no_answer_threshold` is the embedded reader's alone; a checkpoint says "no answer" in its own way.
+    `token_env` names the environment variable that holds the bearer token; `cache` is a file, "default" (in the user's
+    cache folder) or null (none on disk); `request` holds fields to add to each request, or null to leave one out.
+    """
+
+    token_env: str | None = None
+    timeout: float = Field(default=60.0, gt=0)
+    concurrency: int = Field(default=4, ge=1)
+    retries: int = Field(default=5, ge=0)
+    max_calls: int = Field(default=1000, ge=1)
+    cache: str | None = "default"
+    request: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _requests(self) -> EndpointSettings:
+        ours = {"messages", "model", "n", "stream"} & set(self.request)
+        if ours:
+            raise ValueError(f"request cannot hold {', '.join(sorted(ours))}")
+        return self
+
+
+class ReaderSettings(Section):
+    """The reader, named by `checkpoint`.
+
+    "embedded", a folder of `ragshap train`, the name or folder of a `transformers` encoder-decoder or causal language
+    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". `no_answer_threshold` is the
+    embedded reader's alone; `prompt` is a template for causal models and endpoints, null the built-in one.
     """
 
     checkpoint: str = "embedded"
@@ -63,6 +91,13 @@ class ReaderSettings(Section):
     max_answer_tokens: int = Field(default=32, ge=1)
     no_answer_threshold: float | None = Field(default=None, gt=0, le=1)
     memory_mb: int = Field(default=64, ge=1)
+    prompt: str | None = None
+    endpoint: EndpointSettings = EndpointSettings()
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether the checkpoint is the address of an endpoint."""
+        return self.checkpoint.startswith(("http://", "https://"))
 
     @property
     def is_embedded(self) -> bool:
@@ -75,11 +110,35 @@ class ReaderSettings(Section):
             raise ValueError("dtype must be float32 for the embedded reader")
         if not self.is_embedded and self.no_answer_threshold is not None:
             raise ValueError("no_answer_threshold is for the embedded reader; leave it out")
+        if self.is_embedded and self.prompt is not None:
+            raise ValueError("prompt is for causal models and endpoints; leave it out")
+        if self.prompt is not None:
+            check_template(self.prompt)
+        if self.is_endpoint:
+            _check_address(self.checkpoint)
         return self
 
 
+def _check_address(checkpoint: str) -> None:
+    try:
+        parts = urlsplit(checkpoint)
+        held = parts.username or parts.password or parts.query
+    except ValueError as error:
+        raise ValueError(f"checkpoint is no address: {error}") from None
+    if not parts.hostname or not parts.fragment:
+        raise ValueError("checkpoint must be URL#MODEL, such as http://localhost:8000/v1#my-model")
+    if held:
+        raise ValueError(
+            "checkpoint holds a password or query, which would be stored with results; "
+            "put the token into an environment variable and name that in reader.endpoint.token_env"
+        )
+
+
 class AttributionSettings(Section):
-    """How passages are valued; `budget` counts distinct coalitions."""
+    """How passages are valued; `budget` counts distinct coalitions.
+
+    With `screen`, the embedded reader chooses so many of the passages, and the reader gets these alone; 0 is all.
+    """
 
     utility: Literal["votes", "likelihood"] = "votes"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
@@ -88,6 +147,7 @@ class AttributionSettings(Section):
     budget: int = Field(default=1000, ge=2)
     permutations: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
+    screen: int = Field(default=0, ge=0)
 
 
 class RerankSettings(Section):
@@ -116,12 +176,18 @@ class Settings(Section):
     attribution: AttributionSettings = AttributionSettings()
     rerank: RerankSettings = RerankSettings()
 
+    @model_validator(mode="after")
+    def _scored(self) -> Settings:
+        if self.reader.is_endpoint and self.attribution.utility == "likelihood":
+            raise ValueError("attribution.utility must be votes: endpoints give no log-probabilities of given answers")
+        return self
+
 
 def load_settings(config: str | Path | None = None, overrides: Sequence[str] = ()) -> Settings:
     """Settings from a YAML file or the name of a shipped one, changed by "section.key=value" overrides.
 
     Args:
-        config: a path; or "default", "quality", "gpu"; None is the default.
+        config: a path; or "default", "quality", "gpu", "endpoint"; None is the default.
         overrides: for instance `["attribution.budget=500", "retriever.kind=hybrid"]`; values are YAML.
 
     Raises:

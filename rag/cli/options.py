@@ -22,7 +22,7 @@ from rich.progress import (
 
 Question = Annotated[str, typer.Argument(help="The question.", metavar="QUESTION", show_default=False)]
 Config = Annotated[
-    str | None, typer.Option("--config", "-c", help="YAML settings: a file, or default, quality or gpu.")
+    str | None, typer.Option("--config", "-c", help="YAML settings: a file, or default, quality, gpu or endpoint.")
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -56,6 +56,21 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class CostlyReader(Reader, Protocol):
+    """A reader whose every coalition costs, in money or in seconds.
+
+    Attributes:
+        batch_size: coalitions after which progress is told.
+    """
+
+    batch_size: int
+
+    def announce(self, encoded: EncodedQuestion, calls: int) -> None:
+        """Say what so many coalitions will cost at most, before the first."""
+        ...
+
+
 def check_question(question: str) -> str:
     """The question without surrounding white space; raises `ValueError` if nothing is left."""
     stripped = question.strip()

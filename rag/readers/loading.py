@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import torch
+from transformers import AutoConfig
 
 from rag.readers.base import Reader
+from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings, SettingsError
 
 
 def load_reader(settings: ReaderSettings | None = None) -> Reader:
-    """Load the embedded reader or a checkpoint; raises `SettingsError` for a device that is not there."""
+    """Load the embedded reader, a checkpoint or an endpoint.
+
+    Raises:
+        SettingsError: the device is not there, the checkpoint cannot be loaded, or the endpoint's token is not set.
+    """
     settings = settings or ReaderSettings()
+    if settings.is_endpoint:
+        return _endpoint(settings)
     try:
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
@@ -22,9 +30,41 @@ def load_reader(settings: ReaderSettings | None = None) -> Reader:
 
         options["no_answer_threshold"] = settings.no_answer_threshold
         return EmbeddedReader(WEIGHTS if settings.checkpoint == "embedded" else settings.checkpoint, **options)
-    from rag.readers.fid import FiDReader
-
     try:
+        config = AutoConfig.from_pretrained(settings.checkpoint, trust_remote_code=False)
+        if not config.is_encoder_decoder:
+            return _causal(settings)
+        if settings.prompt is not None:
+            raise ValueError("it is an encoder-decoder and takes no prompt; leave reader.prompt out")
+        from rag.readers.fid import FiDReader
+
         return FiDReader(settings.checkpoint, dtype=settings.dtype, **options)
     except (OSError, ValueError) as error:
         raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be loaded: {error}") from None
+
+
+def _causal(settings: ReaderSettings) -> Reader:
+    from rag.readers.prompt.causal import CausalModel
+
+    options = settings.model_dump(include={"max_answer_tokens", "memory_mb", "device", "dtype"})
+    return _prompt_reader(CausalModel(settings.checkpoint, **options), settings)
+
+
+def _endpoint(settings: ReaderSettings) -> Reader:
+    from rag.readers.prompt.cache import default_path
+    from rag.readers.prompt.endpoint import Endpoint
+
+    url, _, model = settings.checkpoint.partition("#")
+    options = settings.endpoint.model_dump()
+    if options["cache"] == "default":
+        options["cache"] = default_path()
+    try:
+        endpoint = Endpoint(url, model, max_answer_tokens=settings.max_answer_tokens, **options)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be used: {error}") from None
+    return _prompt_reader(endpoint, settings)
+
+
+def _prompt_reader(model: LanguageModel, settings: ReaderSettings) -> Reader:
+    options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens"})
+    return PromptReader(model, template=settings.prompt, **options)

@@ -16,7 +16,7 @@ def test_the_default_file_spells_out_every_default():
     assert load_settings("default") == load_settings() == Settings()
 
 
-@pytest.mark.parametrize("name", ["default", "quality", "gpu"])
+@pytest.mark.parametrize("name", ["default", "quality", "gpu", "endpoint"])
 def test_shipped_files_are_valid_by_name_and_by_path(name):
     assert load_settings(name) == load_settings(CONFIGS / f"{name}.yaml")
 

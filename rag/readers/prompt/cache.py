@@ -1,0 +1,70 @@
+"""Replies that an endpoint gave, kept on disk, so that none is paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_VERSION = 1
+
+
+def default_path() -> Path:
+    """`ragshap/replies.sqlite3` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragshap" / "replies.sqlite3"
+
+
+class ReplyCache:
+    """Replies by a hash of the address and the whole request; prompts and tokens of access are not stored.
+
+    Each reply is committed by itself: a killed process loses none that has arrived, and leaves none half-written. Several
+    threads and processes may use one file.
+
+    Args:
+        path: the file, made with its folder where missing; None keeps replies in memory.
+
+    Raises:
+        ValueError: the file is something else.
+    """
+
+    def __init__(self, path: str | Path | None):
+        self.path = None if path is None else Path(path).expanduser()
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(
+            self.path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
+        )
+        try:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if version != _VERSION and (version or tables):
+                raise sqlite3.DatabaseError(f"it has version {version}, this release writes {_VERSION}")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT) STRICT")
+            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise ValueError(
+                f"{self.path} cannot be used as a cache of replies ({error}); delete it, or name another file"
+            ) from None
+
+    @staticmethod
+    def key(url: str, body: Mapping[str, Any]) -> str:
+        """What a request's reply is kept under."""
+        return hashlib.sha256(json.dumps([url, body], sort_keys=True).encode()).hexdigest()
+
+    def get(self, key: str) -> str | None:
+        """The reply, or None if it never came."""
+        with self._lock:
+            row = self._connection.execute("SELECT reply FROM replies WHERE request = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, key: str, reply: str) -> None:
+        """Keep a reply."""
+        with self._lock:
+            self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, reply))

@@ -1,0 +1,153 @@
+"""Causal language models of `transformers`, run here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from rag.readers.encoding import chunks
+
+
+class CausalModel:
+    """A causal language model, asked through its chat template if its tokenizer has one, else by the bare prompt.
+
+    Decoding is plainly greedy: sampling and penalties that the checkpoint's generation settings ask for are left out.
+
+    Args:
+        checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
+        max_answer_tokens: limit of a reply.
+        memory_mb: bound on the keys, values and logits that are held at once; at least one prompt is read at a time.
+        device: a torch device, such as "cpu" or "cuda".
+        dtype: "float32", or "bfloat16" where the device is fast at it.
+
+    Raises:
+        ValueError: the checkpoint is no causal language model.
+        OSError: the checkpoint cannot be found, or has no safetensors weights.
+    """
+
+    priced = False
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        *,
+        max_answer_tokens: int = 32,
+        memory_mb: int = 64,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.name = str(checkpoint)
+        config = AutoConfig.from_pretrained(self.name, trust_remote_code=False)
+        if config.is_encoder_decoder:
+            raise ValueError(f"{checkpoint} is an encoder-decoder ({config.model_type}), not a causal language model")
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            self.name, use_safetensors=True, trust_remote_code=False, dtype=getattr(torch, dtype)
+        )
+        self.model.eval().to(device)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
+        added = self.tokenizer.added_tokens_decoder.values()
+        self.control_tokens = tuple(t.content for t in added if t.special or t.content.startswith("<"))
+        self.max_answer_tokens = max_answer_tokens
+        self.memory_mb = memory_mb
+        self._forward = inspect.signature(self.model.forward).parameters
+        self._pad: int = self.tokenizer.pad_token_id or 0  # under the mask, so that any token will do
+        # In place of the checkpoint's own, from which `generate` would take what is not said here.
+        self.model.generation_config = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=max_answer_tokens,
+            eos_token_id=self.model.generation_config.eos_token_id,
+            pad_token_id=self._pad,
+        )
+
+    def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
+        """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        count = len(encoded.input_ids)
+        return (text, count) if count <= max_tokens else (text[: encoded.offset_mapping[max_tokens - 1][1]], count)
+
+    @torch.inference_mode()
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """The greedy reply to each prompt."""
+        rows = [self._tokens(prompt) for prompt in prompts]
+        replies = [""] * len(rows)
+        for batch in self._batches(rows, self.max_answer_tokens):
+            ids, mask = self._pad_left([rows[index] for index in batch])
+            done = self.model.generate(ids, attention_mask=mask)
+            texts = self.tokenizer.batch_decode(done[:, ids.shape[1] :], skip_special_tokens=True)
+            for index, text in zip(batch, texts, strict=True):
+                replies[index] = text
+        return replies
+
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
+        """Summed log-probabilities of each reply's tokens after each prompt, `(n_prompts, n_replies)`."""
+        rows = [self._tokens(prompt) for prompt in prompts]
+        scores = np.zeros((len(rows), len(replies)))
+        for column, reply in enumerate(replies):
+            target = self._reply_tokens(reply)
+            targets = torch.tensor(target, device=self.model.device)
+            for batch in self._batches(rows, len(target)):
+                ids, mask = self._pad_left([[*rows[index], *target[:-1]] for index in batch])
+                options: dict[str, Any] = {}
+                if "position_ids" in self._forward:
+                    options["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+                if "logits_to_keep" in self._forward:
+                    options["logits_to_keep"] = len(target)
+                logits = self.model(ids, attention_mask=mask, use_cache=False, **options).logits[:, -len(target) :]
+                log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(target)), targets]
+                scores[batch, column] = log_probs.double().sum(1).cpu().numpy()
+        return scores
+
+    def _tokens(self, prompt: str) -> list[int]:
+        tokens: list[int]
+        if self.tokenizer.chat_template:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+            )
+            tokens = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        else:
+            tokens = self.tokenizer(prompt, verbose=False).input_ids
+        return tokens
+
+    def _reply_tokens(self, reply: str) -> list[int]:
+        """A reply's tokens; after a bare prompt a space stands before them."""
+        text = reply if self.tokenizer.chat_template else f" {reply}"
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return tokens
+
+    def _batches(self, rows: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
+        """Indices of rows of like length, longest first, so that little padding is computed."""
+        lengths = np.array([len(row) for row in rows], dtype=int)
+        if not len(lengths):
+            return
+        longest = int(lengths.max()) + new_tokens
+        config = self.model.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None)
+        if limit is not None and longest > limit:
+            raise ValueError(
+                f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
+                "passages (retriever.passages, attribution.screen) or cut them (reader.max_block_tokens)"
+            )
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        width = 2 * config.num_hidden_layers * heads * size
+        per_row = (longest * width + new_tokens * config.vocab_size) * 4
+        order = np.argsort(-lengths, kind="stable")
+        for part in chunks(len(order), per_row, self.memory_mb):
+            yield order[part].tolist()
+
+    def _pad_left(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Ids and mask, `(n_rows, length)`."""
+        length = max(map(len, rows))
+        ids = torch.tensor([[*[self._pad] * (length - len(row)), *row] for row in rows], device=self.model.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
+        return ids, (torch.arange(length, device=self.model.device) >= length - lengths[:, None]).long()

@@ -1,0 +1,240 @@
+"""Language models behind an OpenAI-compatible HTTP endpoint."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.readers.prompt.cache import ReplyCache
+
+BYTES_PER_TOKEN = 4  # of English text under common tokenizers; nobody here knows the endpoint's own
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
+_PASSING = (408, 409, 425, 429)  # besides 5xx: the same request may succeed later
+_CONTROL_TOKENS = (
+    "<| <\uff5c <s> </s> <bos> <eos> <pad> <unk> [INST] [/INST] <<SYS>> <</SYS>> <start_of_turn> <end_of_turn> <think> "
+    "</think>"
+).split()
+
+
+class EndpointError(OSError):
+    """The endpoint cannot be reached, refuses, or answers with something that is no reply."""
+
+
+class CallLimitError(EndpointError):
+    """The cap on calls is reached."""
+
+
+class _PassingError(EndpointError):
+    """What may be gone at the next try; `wait` is how long the endpoint asked to wait, in seconds."""
+
+    def __init__(self, message: str, wait: float = 0.0):
+        super().__init__(message)
+        self.wait = wait
+
+
+class Endpoint:
+    """Asks `URL/chat/completions` at temperature 0; every reply is cached as it arrives.
+
+    What may pass (time-outs, broken connections, 408, 409, 425, 429, 5xx, bodies that are no reply) is tried again
+    after waits that double and are drawn at random from their upper half, or after what `Retry-After` asks for, if
+    that is longer; no request goes out meanwhile.
+
+    Args:
+        url: base address, such as "http://localhost:8000/v1".
+        model: the model's name there.
+        max_answer_tokens: limit of a reply.
+        token_env: environment variable that holds the bearer token; None sends none.
+        timeout: seconds until a silent endpoint is given up.
+        concurrency: most requests under way at once.
+        retries: most further tries of a request.
+        max_calls: most requests sent in this object's life, further tries included.
+        cache: file of replies; None keeps them in memory.
+        request: fields to add to each request; one that is None is left out instead.
+
+    Raises:
+        ValueError: the environment variable is not set, or the cache cannot be used.
+    """
+
+    priced = True
+    control_tokens = tuple(_CONTROL_TOKENS)
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        max_answer_tokens: int = 32,
+        token_env: str | None = None,
+        timeout: float = 60.0,
+        concurrency: int = 4,
+        retries: int = 5,
+        max_calls: int = 1000,
+        cache: str | Path | None = None,
+        request: Mapping[str, Any] | None = None,
+    ):
+        self.name = f"{url}#{model}"
+        self.url = f"{url.rstrip('/')}/chat/completions"
+        self.timeout = timeout
+        self.concurrency = concurrency
+        self.retries = retries
+        self.max_calls = max_calls
+        self.calls = 0
+        fields = {"model": model, "temperature": 0, "max_tokens": max_answer_tokens, **(request or {})}
+        self._fields = {name: value for name, value in fields.items() if value is not None}
+        try:
+            httpx2.URL(self.url)
+        except httpx2.InvalidURL as error:
+            raise ValueError(f"{url} is no address: {error}") from None
+        self._token = os.environ.get(token_env, "").strip() if token_env is not None else ""
+        if token_env is not None and not self._token:
+            raise ValueError(f"the environment variable {token_env} (reader.endpoint.token_env) is not set")
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        self.cache = ReplyCache(cache)
+        self._client = httpx2.Client(headers=headers, timeout=timeout)
+        self._lock = threading.Lock()
+        self._not_before = 0.0  # on the monotonic clock: no request goes out earlier
+
+    def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
+        """The first `max_tokens` tokens of a text, and how many tokens it had in all, at four bytes a token."""
+        raw = text.encode()
+        kept = raw[: max_tokens * BYTES_PER_TOKEN].decode(errors="ignore")
+        return kept, -(-len(raw) // BYTES_PER_TOKEN)
+
+    def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
+        """Not possible: chat endpoints tell the probabilities of what they wrote, not of a given text."""
+        raise ValueError(
+            f"{self.name} gives no log-probabilities of given answers; use attribution.utility=votes, or a local model"
+        )
+
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """The reply to each prompt, from the cache where it is known.
+
+        Raises:
+            EndpointError: a request failed for good; replies that came are cached.
+            CallLimitError: `max_calls` requests were sent; replies that came are cached.
+        """
+        bodies = [{**self._fields, "messages": [{"role": "user", "content": prompt}]} for prompt in prompts]
+        keys = [self.cache.key(self.url, body) for body in bodies]
+        known = {key: self.cache.get(key) for key in keys}
+        missing = {key: body for key, body in zip(keys, bodies, strict=True) if known[key] is None}
+        if missing:
+            known.update(self._ask_all(missing))
+        return [known[key] or "" for key in keys]
+
+    def _ask_all(self, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
+        try:
+            futures: dict[Future[str], str] = {
+                pool.submit(self._ask, key, body, stop): key for key, body in bodies.items()
+            }
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:  # on an interrupt too: what is under way arrives and is cached, nothing else is sent
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+        finished = [future for future in futures if not future.cancelled()]
+        failed = [error for future in finished if (error := future.exception()) is not None]
+        if failed:
+            first = next((error for error in failed if not isinstance(error, _StoppedError)), failed[0])
+            kind = CallLimitError if isinstance(first, CallLimitError) else EndpointError
+            came = f"{len(finished) - len(failed)} of the {len(bodies)} replies asked for came and are kept"
+            way = "until this process ends" if self.cache.path is None else f"in {self.cache.path}"
+            raise kind(f"{first}; {came} {way}: ask again to go on from them") from first
+        return {key: future.result() for future, key in futures.items()}
+
+    def _ask(self, key: str, body: Mapping[str, Any], stop: threading.Event) -> str:
+        """One reply, tried again as long as that makes sense."""
+        for attempt in range(self.retries + 1):
+            while (pause := self._not_before - time.monotonic()) > 0 and not stop.wait(pause):
+                pass
+            if stop.is_set():
+                raise _StoppedError("another request failed")
+            try:
+                reply = self._send(body)
+            except _PassingError as error:
+                if attempt == self.retries:
+                    raise EndpointError(f"{error} (tried {attempt + 1} times)") from error
+                if error.wait > _LONGEST_WAIT:
+                    raise EndpointError(f"{error} and asks to wait {error.wait:,.0f} s") from error
+                if error.wait:
+                    self._not_before = max(self._not_before, time.monotonic() + error.wait)
+                backoff = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0)
+                stop.wait(backoff)
+            else:
+                self.cache.put(key, reply)
+                return reply
+        raise AssertionError("the last try returns or raises")
+
+    def _send(self, body: Mapping[str, Any]) -> str:
+        with self._lock:
+            if self.calls >= self.max_calls:
+                raise CallLimitError(f"the cap of {self.max_calls:,} calls (reader.endpoint.max_calls) is reached")
+            self.calls += 1
+        try:
+            response = self._client.post(self.url, json=body)
+        except httpx2.TimeoutException:
+            raise _PassingError(f"{self.url} did not answer within {self.timeout:g} s") from None
+        except httpx2.RequestError as error:
+            raise _PassingError(f"{self.url} cannot be reached: {error or type(error).__name__}") from None
+        status = response.status_code
+        if status != 200:
+            message = f"{self.url} answered {status} {response.reason_phrase}: {self._excerpt(response)}"
+            if status in _PASSING or status >= 500:
+                raise _PassingError(message, retry_after(response.headers.get("Retry-After")))
+            raise EndpointError(message)
+        return self._reply(response)
+
+    def _reply(self, response: httpx2.Response) -> str:
+        try:
+            choice = response.json()["choices"][0]
+            reply = choice["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise _PassingError(f"{self.url} answered with no chat completion: {self._excerpt(response)}") from None
+        if not isinstance(reply, str):
+            raise _PassingError(f"{self.url} answered without text: {self._excerpt(response)}")
+        if not reply.strip() and choice.get("finish_reason") == "length":
+            raise EndpointError(
+                f"{self.url} used up reader.max_answer_tokens before the reply began; raise it, or switch the model's "
+                "reasoning off (reader.endpoint.request)"
+            )
+        return reply
+
+    def _excerpt(self, response: httpx2.Response) -> str:
+        """The beginning of a body, safe to print."""
+        line = " ".join(response.text.split())
+        if self._token:
+            line = line.replace(self._token, "…")
+        return repr(line if len(line) <= 160 else f"{line[:160]}…")
+
+
+class _StoppedError(EndpointError):
+    """Not sent, because another request failed."""
+
+
+def retry_after(header: str | None) -> float:
+    """Seconds that a Retry-After header asks to wait, from a number or a date; 0 without one."""
+    if header is None:
+        return 0.0
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=timezone.utc)
+    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())

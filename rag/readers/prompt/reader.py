@@ -1,0 +1,147 @@
+"""A reader that sees a question and its passages as one prompt, whatever model stands behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
+from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt, read_reply
+from retrievers import Passage
+
+_LOG = logging.getLogger(__name__)
+
+
+class LanguageModel(Protocol):
+    """What continues a prompt.
+
+    Attributes:
+        name: how results call it.
+        control_tokens: strings that mean more than text to the model.
+        priced: whether each call costs; the cost is then announced before the first.
+    """
+
+    name: str
+    control_tokens: tuple[str, ...]
+    priced: bool
+
+    def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
+        """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
+        ...
+
+    def complete(self, prompts: Sequence[str]) -> list[str]:
+        """The greedy reply to each prompt; the prompts are distinct."""
+        ...
+
+    def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probabilities that a reply begins so, `(n_prompts, n_replies)`; the prompts are distinct."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Most calls that a question can take, and about how many tokens they read and write."""
+
+    calls: int
+    tokens_read: int
+    tokens_written: int
+
+
+@dataclass(frozen=True)
+class _State:
+    question: str
+    quoted: tuple[str, ...]  # as they stand in the prompt
+    tokens: tuple[int, ...]  # of each passage
+    frame_tokens: int  # of the prompt without passages
+
+
+class PromptReader:
+    """Answers by one prompt per coalition, in which the coalition's passages alone stand.
+
+    Args:
+        model: a `CausalModel` or an `Endpoint`.
+        template: the prompt, with placeholders; see `Prompt`.
+        max_block_tokens: limit of question and one passage together; what exceeds it is cut and counted.
+        max_answer_tokens: the model's limit of a reply, for the cost.
+
+    Raises:
+        ValueError: the template lacks a placeholder or has an unknown one.
+    """
+
+    batch_size = 64
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        template: str | None = None,
+        max_block_tokens: int = 256,
+        max_answer_tokens: int = 32,
+    ):
+        self.name = model.name
+        self.model = model
+        self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
+        self.max_block_tokens = max_block_tokens
+        self.max_answer_tokens = max_answer_tokens
+
+    def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
+        """Quote and cut the passages; the model is not asked yet."""
+        question = check_question(question)
+        limit = self.max_block_tokens // 2
+        asked, question_tokens = self.model.cut(self.prompt.disarm(question), limit)
+        room = self.max_block_tokens - min(question_tokens, limit)
+        quoted = [self.model.cut(self.prompt.quote(passage), room) for passage in passages]
+        everything = 10**9
+        state = _State(
+            asked,
+            tuple(text for text, _ in quoted),
+            tuple(min(tokens, room) for _, tokens in quoted),
+            self.model.cut(self.prompt.render(asked, []), everything)[1],
+        )
+        cut = tuple(max(0, tokens - room) for _, tokens in quoted)
+        return EncodedQuestion(question, tuple(passages), cut, max(0, question_tokens - limit), state)
+
+    def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
+        """The model's greedy answers, one per coalition; coalitions with the same prompt are asked once."""
+        prompts = self.prompts(encoded, coalitions)
+        distinct = list(dict.fromkeys(prompts))
+        replies = dict(zip(distinct, self.model.complete(distinct), strict=True))
+        return [read_reply(replies[prompt]) for prompt in prompts]
+
+    def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probabilities that the reply begins with an answer ("" being the phrase for "no answer").
+
+        The end of the reply is not part of it: models end their replies in too many ways.
+        """
+        prompts = self.prompts(encoded, coalitions)
+        distinct = list(dict.fromkeys(prompts))
+        scores = self.model.score(distinct, [answer or NO_ANSWER for answer in answers])
+        place = {prompt: row for row, prompt in enumerate(distinct)}
+        return scores[[place[prompt] for prompt in prompts]]
+
+    def prompts(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
+        """The prompt of each coalition."""
+        state: _State = encoded.state
+        rows = check_coalitions(coalitions, len(encoded.passages))
+        return [self.prompt.render(state.question, [state.quoted[i] for i in np.flatnonzero(row)]) for row in rows]
+
+    def cost(self, encoded: EncodedQuestion, calls: int) -> Cost:
+        """What so many coalitions of a question cost, each holding half of the passages on average."""
+        state: _State = encoded.state
+        read = calls * (state.frame_tokens + sum(state.tokens) / 2)
+        return Cost(calls, round(read), calls * self.max_answer_tokens)
+
+    def announce(self, encoded: EncodedQuestion, calls: int) -> None:
+        """Log what the question will cost at most, if the model is priced."""
+        if self.model.priced:
+            cost = self.cost(encoded, calls)
+            _LOG.warning(
+                "%s: at most %s calls, about %s tokens read and at most %s written, less what is cached",
+                self.name,
+                *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_written)),
+            )
