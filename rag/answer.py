@@ -67,7 +67,7 @@ class Answer:
         seconds: time spent in each stage ("retrieve", "encode", "attribute", "answer").
         warnings: what the user should know (cut passages, identical passages, ...).
         settings: what produced the answer.
-        screened: ids of the retrieved passages that the reader did not get; `evidence` and `attribution` leave them out.
+        screened: ids of retrieved passages that the reader did not get; `evidence` and `attribution` leave them out.
     """
 
     question: str

@@ -9,6 +9,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -32,6 +36,13 @@ def word_tokenizer(*, bart: bool) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", bos_token="<s>"
     )
+
+
+def bare_word_tokenizer() -> PreTrainedTokenizerFast:
+    """As causal models have it: nothing is set before or after a text."""
+    tokenizer = word_tokenizer(bart=True)
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
+    return tokenizer
 
 
 def _save(model, tokenizer, folder: Path) -> Path:
@@ -85,6 +96,40 @@ def make_bart(folder: Path, *, end_bias: float = 0.0, **generation) -> Path:
     )
     model = BartForConditionalGeneration(config)
     model.final_logits_bias[0, 1] = end_bias
+    for name, value in generation.items():
+        setattr(model.generation_config, name, value)
+    return _save(model, tokenizer, folder)
+
+
+CHAT = "{% for message in messages %}<s>{{ message['content'] }}</s>{% endfor %}{% if add_generation_prompt %}<s>{% endif %}"
+
+
+def make_gpt2(folder: Path) -> Path:
+    """Learnt positions: padding that shifts them shows."""
+    tokenizer = bare_word_tokenizer()
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=512, n_embd=32, n_layer=2, n_head=4, bos_token_id=3, eos_token_id=1
+    )
+    return _save(GPT2LMHeadModel(config), tokenizer, folder)
+
+
+def make_llama(folder: Path, **generation) -> Path:
+    """Rotary positions, fewer key heads than query heads, and a chat template."""
+    tokenizer = bare_word_tokenizer()
+    tokenizer.chat_template = CHAT
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=3,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    model = LlamaForCausalLM(config)
     for name, value in generation.items():
         setattr(model.generation_config, name, value)
     return _save(model, tokenizer, folder)

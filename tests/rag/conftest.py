@@ -11,7 +11,7 @@ import pytest
 from rag.readers.base import EncodedQuestion, check_coalitions, check_question
 from retrievers import Passage
 
-from .checkpoints import make_bart, make_t5
+from .checkpoints import make_bart, make_gpt2, make_llama, make_t5
 
 
 class ScriptedReader:
@@ -69,3 +69,15 @@ def bart(tmp_path_factory) -> Path:
 def bart_without_repeats(tmp_path_factory) -> Path:
     rules = {"forced_bos_token_id": 3, "forced_eos_token_id": 1, "no_repeat_ngram_size": 3}
     return make_bart(tmp_path_factory.mktemp("bart3"), end_bias=4.0, **rules)
+
+
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory) -> Path:
+    return make_gpt2(tmp_path_factory.mktemp("gpt2"))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory) -> Path:
+    """Its generation settings ask for sampling and a penalty, which greedy answers must not follow."""
+    rules = {"do_sample": True, "temperature": 5.0, "repetition_penalty": 3.0}
+    return make_llama(tmp_path_factory.mktemp("llama"), **rules)

@@ -22,8 +22,8 @@ def default_path() -> Path:
 class ReplyCache:
     """Replies by a hash of the address and the whole request; prompts and tokens of access are not stored.
 
-    Each reply is committed by itself: a killed process loses none that has arrived, and leaves none half-written. Several
-    threads and processes may use one file.
+    Each reply is committed by itself: a killed process loses none that has arrived, and leaves none half-written.
+    Several threads and processes may use one file.
 
     Args:
         path: the file, made with its folder where missing; None keeps replies in memory.
