@@ -37,20 +37,15 @@ class ReplyCache:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
-            self.path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
-        )
         try:
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if version != _VERSION and (version or tables):
-                raise sqlite3.DatabaseError(f"it has version {version}, this release writes {_VERSION}")
-            self._connection.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT) STRICT")
-            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
+            self._connection = sqlite3.connect(
+                self.path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except sqlite3.Error as error:
             raise ValueError(
-                f"{self.path} cannot be used as a cache of replies ({error}); delete it, or name another file"
+                f"{self.path} cannot be used as a cache of replies ({error}); delete it, or name another file in "
+                "reader.endpoint.cache"
             ) from None
 
     @staticmethod
@@ -60,11 +55,25 @@ class ReplyCache:
 
     def get(self, key: str) -> str | None:
         """The reply, or None if it never came."""
-        with self._lock:
-            row = self._connection.execute("SELECT reply FROM replies WHERE request = ?", (key,)).fetchone()
+        row = self._execute("SELECT reply FROM replies WHERE request = ?", key)
         return None if row is None else str(row[0])
 
     def put(self, key: str, reply: str) -> None:
         """Keep a reply."""
-        with self._lock:
-            self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, reply))
+        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply)
+
+    def _prepare(self) -> None:
+        with self._connection as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if version != _VERSION and (version or tables):
+                raise sqlite3.DatabaseError(f"it has version {version}, this release writes {_VERSION}")
+            connection.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT)")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _execute(self, statement: str, *values: str) -> Any:
+        try:
+            with self._lock:
+                return self._connection.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise OSError(f"the cache of replies {self.path} failed: {error}") from None

@@ -140,6 +140,8 @@ class Endpoint:
             futures: dict[Future[str], str] = {
                 pool.submit(self._ask, key, body, stop): key for key, body in bodies.items()
             }
+            for future in futures:  # called by the failing thread, before it takes up another request
+                future.add_done_callback(lambda done: stop.set() if done.cancelled() or done.exception() else None)
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:  # on an interrupt too: what is under way arrives and is cached, nothing else is sent
             stop.set()

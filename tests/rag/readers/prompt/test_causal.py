@@ -40,7 +40,7 @@ def test_it_is_a_reader(reader):
 
 
 def test_answers_are_those_of_plain_generate_one_coalition_at_a_time(reader):
-    passages, coalitions = random_passages(6, seed=3), random_coalitions(60, 6, seed=4)
+    passages, coalitions = random_passages(6, seed=3), random_coalitions(30, 6, seed=4)
     model, tokenizer, tokens = stock(reader)
     encoded = reader.encode(QUESTION, passages)
     expected = []

@@ -1,0 +1,121 @@
+"""How well a screened attribution agrees with the full one of the same reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution import normalize_answer
+from attribution.attribution import descending
+from rag.explaining import explain_passages
+from rag.readers import Reader
+from rag.screening import Screener, screen
+from rag.settings import AttributionSettings
+from retrievers import Passage
+
+_ABOUT_ZERO = 0.005
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Means over questions; None where no question allows the measure.
+
+    Attributes:
+        questions: number of questions.
+        same_answer: part of the questions in which the chosen passages give the answer that all passages give.
+        found: part of the full game's first `k` passages (of positive value) that were chosen.
+        overlap: part of the same that are among the first `k` of the screened game.
+        rank_correlation: Spearman's, between both games' values of the chosen passages for the full answer, over
+            questions in which neither game is constant.
+        evaluations: coalitions the reader was asked about in the screened game, and in the full one.
+    """
+
+    questions: int
+    same_answer: float | None
+    found: float | None
+    overlap: float | None
+    rank_correlation: float | None
+    evaluations: tuple[float, float]
+
+
+def screening_agreement(
+    reader: Reader,
+    screener: Screener,
+    asked: Iterable[tuple[str, Sequence[Passage]]],
+    size: int,
+    *,
+    k: int = 3,
+    settings: AttributionSettings | None = None,
+) -> Agreement:
+    """Explain each question with and without screening, by votes, and compare.
+
+    Args:
+        reader: the one whose answers are explained, in the role of the costly one.
+        screener: chooses the passages.
+        asked: questions with their passages.
+        size: number of passages chosen.
+        k: first passages that matter.
+        settings: of both games.
+    """
+    settings = settings or AttributionSettings()
+    rows = [_compare(reader, screener, question, passages, size, k, settings) for question, passages in asked]
+    if not rows:
+        raise ValueError("no question was given")
+    same, found, overlap, correlation, small, large = np.array(rows, dtype=np.float64).T
+    parts = [_mean(column) for column in (same, found, overlap, correlation)]
+    return Agreement(len(rows), *parts, (float(small.mean()), float(large.mean())))
+
+
+def _compare(
+    reader: Reader,
+    screener: Screener,
+    question: str,
+    passages: Sequence[Passage],
+    size: int,
+    k: int,
+    settings: AttributionSettings,
+) -> tuple[float, ...]:
+    chosen = screen(screener, question, passages, size, settings.seed)
+    full = explain_passages(reader, question, passages, settings)
+    part = explain_passages(reader, question, [passages[index] for index in chosen], settings)
+    reference = full.attribution.of(full.attribution.output)
+    # The full answer's values in the screened game; zero if no coalition gave it there.
+    names = [normalize_answer(name) for name in part.attribution.outputs]
+    wanted = normalize_answer(full.text)
+    values = part.attribution.of(names.index(wanted)) if wanted in names else np.zeros(len(chosen))
+    first = [index for index in descending(reference)[:k] if reference[index] > _ABOUT_ZERO]
+    own = {chosen[index] for index in descending(values)[:k] if values[index] > _ABOUT_ZERO}
+    return (
+        float(wanted == normalize_answer(part.text)),
+        _share(first, set(chosen)),
+        _share(first, own),
+        _spearman(reference[chosen], values),
+        part.attribution.evaluations,
+        full.attribution.evaluations,
+    )
+
+
+def _share(wanted: Sequence[int], there: set[int]) -> float:
+    return float(np.mean([index in there for index in wanted])) if wanted else np.nan
+
+
+def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Correlation of mean ranks; NaN if either side is constant."""
+    ranks = [_ranks(values.round(9)) for values in (first, second)]
+    if min(np.ptp(side) if len(side) else 0.0 for side in ranks) == 0:
+        return np.nan
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    below, equal = (op(values[None], values[:, None]).sum(axis=1) for op in (np.less, np.equal))
+    ranks: NDArray[np.float64] = below + (equal - 1) / 2
+    return ranks
+
+
+def _mean(column: NDArray[np.float64]) -> float | None:
+    there = column[~np.isnan(column)]
+    return float(there.mean()) if len(there) else None
