@@ -64,6 +64,7 @@ class ReplyCache:
 
     def _prepare(self) -> None:
         with self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")  # two processes may make the file at once
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if version != _VERSION and (version or tables):
