@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -23,6 +24,16 @@ indexing.register(app)
 answering.register(app)
 training.register(app)
 evaluating.register(app)
+
+
+class _Notices(logging.Handler):
+    """Prints what the package has to say on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"ragshap: {record.getMessage()}", err=True)
+
+
+logging.getLogger("rag").addHandler(_Notices())
 
 
 def _show_version(wanted: bool) -> None:

@@ -101,7 +101,10 @@ def make_bart(folder: Path, *, end_bias: float = 0.0, **generation) -> Path:
     return _save(model, tokenizer, folder)
 
 
-CHAT = "{% for message in messages %}<s>{{ message['content'] }}</s>{% endfor %}{% if add_generation_prompt %}<s>{% endif %}"
+CHAT = (
+    "{% for message in messages %}<s>{{ message['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>{% endif %}"
+)
 
 
 def make_gpt2(folder: Path) -> Path:

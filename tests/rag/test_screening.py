@@ -148,10 +148,9 @@ def test_the_embedded_reader_finds_most_of_what_matters_to_a_very_different_read
     from rag.readers.embedded import EmbeddedReader
 
     retriever = BM25Retriever(load_corpus(ISLANDS))
-    questions = [json.loads(line)["text"] for line in (ISLANDS / "queries.jsonl").open(encoding="utf-8")][::25]
+    questions = [json.loads(line)["text"] for line in (ISLANDS / "queries.jsonl").open(encoding="utf-8")][::50]
     asked = [(q, [hit.passage for hit in retriever.search(q, 12)]) for q in questions]
     agreement = screening_agreement(WordCounter(), EmbeddedReader(), asked, 6, k=2)
-    assert agreement.questions == 4
+    assert agreement.questions == 2
     assert agreement.found is not None
-    print(agreement)
     assert agreement.found >= 0.75

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+import re
+import runpy
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -13,6 +17,7 @@ import numpy as np
 import pytest
 
 from rag import Pipeline, load_settings
+from rag.cli import run
 from rag.readers.loading import load_reader
 from rag.readers.prompt.causal import CausalModel
 from rag.readers.prompt.endpoint import CallLimitError, Endpoint, EndpointError, retry_after
@@ -300,5 +305,50 @@ def test_a_token_that_is_not_set_is_named(monkeypatch):
     settings = load_settings(
         overrides=["reader.checkpoint=http://h/v1#m", "reader.endpoint={token_env: NO_SUCH_TOKEN, cache: null}"]
     )
-    with pytest.raises(SettingsError, match="variable NO_SUCH_TOKEN .* is not set"):
+    with pytest.raises(SettingsError, match=r"variable NO_SUCH_TOKEN .* is not set"):
         load_reader(settings.reader)
+
+
+def explain(server, tmp_path, *overrides: str) -> list[str]:
+    """Arguments of the command."""
+    (tmp_path / "mine.jsonl").write_text(
+        "\n".join(json.dumps({"id": p.id, "text": p.text}) for p in PASSAGES), encoding="utf-8"
+    )
+    settings = {"reader.checkpoint": f"{server.url}#tiny", "reader.endpoint.cache": f"{tmp_path}/replies.sqlite3"}
+    changes = [f"{key}={value}" for key, value in settings.items()] + list(overrides)
+    arguments = [part for change in changes for part in ("--set", change)]
+    passages = ["--passages", str(tmp_path / "mine.jsonl")]
+    return ["explain", "What is the capital?", *passages, "--config", "endpoint", *arguments, "--json"]
+
+
+def test_the_command_says_the_cost_first_and_screens(server, tmp_path, capfd):
+    assert run(explain(server, tmp_path, "attribution.screen=2")) == 0
+    out, err = capfd.readouterr()
+    content = json.loads(out)
+    assert content["answer"] in ("Oslo", "Rome")
+    assert {e["id"] for e in content["evidence"]} == {"oslo", "rome"}
+    assert len(server.bodies) == 4
+    assert re.search(r"#tiny: at most 4 calls, about [\d,]+ tokens read", err)
+
+
+def test_the_command_stops_at_the_cap_in_one_line_and_goes_on(server, tmp_path, capfd):
+    arguments = explain(server, tmp_path, "reader.endpoint.max_calls=10")
+    assert run(arguments) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("ragshap: the cap of 10 calls")
+    assert run(arguments) == 0
+    assert json.loads(capfd.readouterr().out)["answer"] == "Oslo"
+    assert len(server.bodies) == 16
+
+
+def test_the_example_serves_a_checkpoint(gpt2):
+    http = runpy.run_path(str(ROOT / "examples" / "serve_causal.py"))["serve"](str(gpt2), 0)
+    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        remote = Endpoint(f"http://127.0.0.1:{http.server_port}/v1", "tiny")
+        assert remote.complete(["the old tower"]) == CausalModel(gpt2).complete(["the old tower"])
+    finally:
+        http.shutdown()
+        http.server_close()

@@ -1,0 +1,40 @@
+"""Serve a causal checkpoint as an OpenAI-compatible endpoint, to try out `ragshap` with one; see docs/prompt-reader.md.
+
+python examples/serve_causal.py CHECKPOINT [PORT]
+"""
+
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from rag.readers.prompt.causal import CausalModel
+
+
+def serve(checkpoint: str, port: int = 8000) -> HTTPServer:
+    """A server on this machine alone, one request at a time; call its `serve_forever`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            reply = model.complete([asked["messages"][-1]["content"]])[0]
+            choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+            body = json.dumps({"object": "chat.completion", "created": int(time.time()), "choices": [choice]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    model = CausalModel(checkpoint)
+    return HTTPServer(("127.0.0.1", port), Handler)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    server = serve(sys.argv[1], *map(int, sys.argv[2:]))
+    print(f"http://127.0.0.1:{server.server_port}/v1#{sys.argv[1]}", flush=True)
+    server.serve_forever()
