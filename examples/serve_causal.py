@@ -15,8 +15,6 @@ def serve(checkpoint: str, port: int = 8000) -> HTTPServer:
     """A server on this machine alone, one request at a time; call its `serve_forever`."""
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reply = model.complete([asked["messages"][-1]["content"]])[0]
