@@ -12,7 +12,7 @@ from attribution import normalize_answer
 from attribution.attribution import descending
 from rag.explaining import explain_passages
 from rag.readers import Reader
-from rag.screening import Screener, screen
+from rag.screening import Screener, mean_ranks, screen
 from rag.settings import AttributionSettings
 from retrievers import Passage
 
@@ -65,8 +65,14 @@ def screening_agreement(
     if not rows:
         raise ValueError("no question was given")
     same, found, overlap, correlation, small, large = np.array(rows, dtype=np.float64).T
-    parts = [_mean(column) for column in (same, found, overlap, correlation)]
-    return Agreement(len(rows), *parts, (float(small.mean()), float(large.mean())))
+    return Agreement(
+        questions=len(rows),
+        same_answer=_mean(same),
+        found=_mean(found),
+        overlap=_mean(overlap),
+        rank_correlation=_mean(correlation),
+        evaluations=(float(small.mean()), float(large.mean())),
+    )
 
 
 def _compare(
@@ -104,16 +110,10 @@ def _share(wanted: Sequence[int], there: set[int]) -> float:
 
 def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Correlation of mean ranks; NaN if either side is constant."""
-    ranks = [_ranks(values.round(9)) for values in (first, second)]
-    if min(np.ptp(side) if len(side) else 0.0 for side in ranks) == 0:
+    if not len(first):
         return np.nan
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    below, equal = (op(values[None], values[:, None]).sum(axis=1) for op in (np.less, np.equal))
-    ranks: NDArray[np.float64] = below + (equal - 1) / 2
-    return ranks
+    ranks = np.stack([mean_ranks(values.round(9)) for values in (first, second)])
+    return float(np.corrcoef(ranks)[0, 1]) if np.ptp(ranks, axis=1).all() else np.nan
 
 
 def _mean(column: NDArray[np.float64]) -> float | None:

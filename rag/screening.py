@@ -49,13 +49,13 @@ def screen(screener: Screener, question: str, passages: Sequence[Passage], size:
 def influence_order(explanation: Explanation, relevance: NDArray[np.float64]) -> list[int]:
     """Passages by the mean of two ranks: that of their largest value for any answer, and that of their relevance."""
     influence = np.abs(explanation.attribution.values).max(axis=0)
-    ranks = [_ranks(-influence.round(3)), _ranks(-relevance)]
+    ranks = [mean_ranks(-influence.round(3)), mean_ranks(-relevance)]
     order: list[int] = np.argsort(ranks[0] + ranks[1], kind="stable").tolist()
     return order
 
 
-def _ranks(keys: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean ranks in ascending order, equal keys sharing theirs."""
+def mean_ranks(keys: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 0 in ascending order, `(n,)`; equal keys share the mean of theirs."""
     below = (keys[None, :] < keys[:, None]).sum(axis=1)
     equal = (keys[None, :] == keys[:, None]).sum(axis=1)
     return below + (equal - 1) / 2
