@@ -113,7 +113,7 @@ def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     if not len(first):
         return np.nan
     ranks = np.stack([mean_ranks(values.round(9)) for values in (first, second)])
-    return float(np.corrcoef(ranks)[0, 1]) if np.ptp(ranks, axis=1).all() else np.nan
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if np.ptp(ranks, axis=1).all() else np.nan
 
 
 def _mean(column: NDArray[np.float64]) -> float | None:
