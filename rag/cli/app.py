@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli import answering, evaluating, indexing, training
+from rag.cli import answering, benchmarking, evaluating, indexing, training
 
 app = typer.Typer(
     name="ragshap",
@@ -24,6 +24,7 @@ indexing.register(app)
 answering.register(app)
 training.register(app)
 evaluating.register(app)
+benchmarking.register(app)
 
 
 class _Notices(logging.Handler):

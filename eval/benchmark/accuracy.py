@@ -1,0 +1,215 @@
+"""How far estimates are from exact Shapley values, ours and other libraries', at the same numbers of evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attribution import ESTIMATORS, VotesGame, exact, explain
+from eval.benchmark.games import CountedGame, Values, all_coalitions
+from eval.benchmark.peers import fitting_amount, peers
+from eval.benchmark.section import Section, Table
+from eval.benchmark.settings import BenchmarkSettings
+from eval.selection import Asked
+from rag.readers import Reader
+
+Progress = Callable[[int, int], None]
+
+_RESAMPLES = 2000
+DEFAULT = "ours (default)"
+
+
+class Method(NamedTuple):
+    """An estimator at one budget: run(game, seed) gives the values; `note` says why there is none."""
+
+    run: Callable[[CountedGame, int], Values] | None
+    note: str = ""
+
+
+class Errors(NamedTuple):
+    """Per question, each (n_questions,): mean squared and mean absolute error, and what was spent."""
+
+    squared: Values
+    absolute: Values
+    distinct: float
+    calls: float
+
+
+def accuracy(
+    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], progress: Progress | None = None
+) -> Section:
+    """Compare on the votes for each question's answer from its first passages; raises ValueError if none has enough."""
+    n = settings.players
+    tables = []
+    for number, (question, passages) in enumerate(asked, start=1):
+        if len(passages) >= n:
+            encoded = reader.encode(question.text, passages[:n])
+            tables.append(votes_table(lambda rows, encoded=encoded: reader.generate(encoded, rows), n))
+        if progress is not None:
+            progress(number, 2 * len(asked))
+    if not tables:
+        raise ValueError(f"no question has {n} passages; lower players")
+    methods = ours() | others(n, settings.budgets)
+    found: dict[str, dict[int, Errors | str]] = {}
+    for number, (name, at) in enumerate(methods.items(), start=1):
+        found[name] = {budget: measure(at(budget), tables, settings.seeds) for budget in settings.budgets}
+        if progress is not None:
+            progress(len(asked) + number * len(asked) // len(methods), 2 * len(asked))
+    return _section(settings, tables, found)
+
+
+def votes_table(generate: Callable[[Any], Sequence[str]], n_players: int) -> Values:
+    """1 where a coalition gives the answer of all passages, else 0: (2^n_players,)."""
+    votes = VotesGame(generate)(all_coalitions(n_players))
+    table: Values = votes[:, votes[-1].argmax()]
+    return table
+
+
+def ours() -> dict[str, Callable[[int], Method]]:
+    """Our estimators of Shapley values by name: each maps a budget to a method."""
+    names = [name for name in ESTIMATORS if name not in ("exact", "banzhaf")]
+    return {DEFAULT if name == "auto" else f"ours, {name}": lambda budget, name=name: _ours(name, budget) for name in
+            names}  # fmt: skip
+
+
+def others(n_players: int, budgets: Sequence[int]) -> dict[str, Callable[[int], Method]]:
+    """The other libraries' estimators by name, with the effort that fits each budget."""
+    found = {}
+    for peer in peers():
+        fitting = {budget: fitting_amount(peer, n_players, budget) for budget in budgets}
+
+        def at(budget: int, peer: Any = peer, fitting: Any = fitting) -> Method:
+            amount = fitting[budget]
+            if amount is None:
+                return Method(None, "its least effort exceeds the budget")
+            return Method(lambda game, seed: peer.run(game, amount, seed))
+
+        found[peer.name] = at
+    return found
+
+
+def _ours(name: str, budget: int) -> Method:
+    def run(game: CountedGame, seed: int) -> Values:
+        return explain(game, game.n_players, estimator=name, budget=budget, seed=seed).values[0]
+
+    return Method(run)
+
+
+def measure(method: Method, tables: Sequence[Values], seeds: int) -> Errors | str:
+    """Errors of a method over all games, each the mean over seeds; or why it cannot run."""
+    if method.run is None:
+        return method.note
+    squared, absolute, distinct, calls = [], [], [], []
+    for table in tables:
+        n = len(table).bit_length() - 1
+        truth = exact(CountedGame(table), n).values[0]
+        offs = []
+        for seed in range(seeds):
+            game = CountedGame(table)
+            try:
+                offs.append(method.run(game, seed) - truth)
+            except ValueError as error:
+                if "needs a budget of at least" in str(error):
+                    return str(error)
+                raise
+            distinct.append(game.distinct)
+            calls.append(game.calls)
+        squared.append(np.mean(np.square(offs)))
+        absolute.append(np.mean(np.abs(offs)))
+    return Errors(np.array(squared), np.array(absolute), float(np.mean(distinct)), float(np.mean(calls)))
+
+
+def interval(samples: Values) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean (Efron 1979, percentiles); the same draws for equally many samples."""
+    rows = np.random.default_rng(0).integers(len(samples), size=(_RESAMPLES, len(samples)))
+    low, high = np.percentile(samples[rows].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _section(
+    settings: BenchmarkSettings, tables: Sequence[Values], found: dict[str, dict[int, Errors | str]]
+) -> Section:
+    budgets = settings.budgets
+    constant = sum(bool(np.ptp(table) == 0) for table in tables)
+    how = (
+        f"Votes of {len(tables)} questions, the first {settings.players} passages each ({constant} of the games are "
+        f"constant), against exact values; {settings.seeds} seeds; at each number of distinct evaluations, every "
+        "method with the most effort that fits. Means over questions with 95 % bootstrap intervals."
+    )
+    squared = Table(
+        "Mean squared error, thousandths",
+        how,
+        ["estimator", *map(str, budgets)],
+        [[name, *(_cell(at[b], "squared") for b in budgets)] for name, at in found.items()],
+    )
+    absolute = Table(
+        "Mean absolute error, thousandths",
+        "The same runs.",
+        ["estimator", *map(str, budgets)],
+        [[name, *(_cell(at[b], "absolute") for b in budgets)] for name, at in found.items()],
+    )
+    spent = Table(
+        "Evaluations spent",
+        "Distinct coalitions, and in brackets how many were asked for, repeated ones included.",
+        ["estimator", *map(str, budgets)],
+        [[name, *(_spent(at[b]) for b in budgets)] for name, at in found.items()],
+    )
+    best = {budget: _best_peer(found, budget) for budget in budgets}
+    mine = [name for name in found if name.startswith("ours")]
+    rows = [["best of the others", *(name or "–" for name in best.values())]]
+    rows += [[name, *(_paired(found, name, best[b], b) for b in budgets)] for name in mine]
+    paired = Table(
+        "Mean squared error less that of the best of the others, thousandths",
+        "Paired by question, with 95 % bootstrap intervals; below zero is better. The best is chosen by the same runs.",
+        ["estimator", *map(str, budgets)],
+        rows,
+    )
+    numbers = {name: {str(b): _numbers(at[b]) for b in budgets} for name, at in found.items()}
+    kept = {"questions": len(tables), "constant_games": constant, "best_other": {str(b): best[b] for b in budgets}}
+    return Section("accuracy", [squared, absolute, paired, spent], {**kept, "errors": numbers})
+
+
+def _best_peer(found: dict[str, dict[int, Errors | str]], budget: int) -> str | None:
+    means = {
+        name: float(errors.squared.mean())
+        for name, at in found.items()
+        if isinstance(errors := at[budget], Errors) and not name.startswith("ours")
+    }
+    return min(means, key=means.__getitem__, default=None)
+
+
+def _cell(errors: Errors | str, kind: str) -> str:
+    if isinstance(errors, str):
+        return "–"
+    samples = 1000 * getattr(errors, kind)
+    low, high = interval(samples)
+    return f"{samples.mean():.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _spent(errors: Errors | str) -> str:
+    return "–" if isinstance(errors, str) else f"{errors.distinct:,.0f} ({errors.calls:,.0f})"
+
+
+def _paired(found: dict[str, dict[int, Errors | str]], name: str, best: str | None, budget: int) -> str:
+    one, other = found[name][budget], found[best][budget] if best else ""
+    if isinstance(one, str) or isinstance(other, str):
+        return "–"
+    difference = 1000 * (one.squared - other.squared)
+    low, high = interval(difference)
+    return f"{difference.mean():+.3g} [{low:+.3g}, {high:+.3g}]"
+
+
+def _numbers(errors: Errors | str) -> dict[str, Any]:
+    if isinstance(errors, str):
+        return {"missing": errors}
+    return {
+        "squared": float(errors.squared.mean()),
+        "squared_interval": interval(errors.squared),
+        "absolute": float(errors.absolute.mean()),
+        "absolute_interval": interval(errors.absolute),
+        "distinct": errors.distinct,
+        "calls": errors.calls,
+        "squared_by_question": errors.squared.tolist(),
+    }

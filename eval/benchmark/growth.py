@@ -1,0 +1,97 @@
+"""Time and memory with many passages, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.benchmark.flops import decoder_shape
+from eval.benchmark.plain import plain
+from eval.benchmark.section import Section, Table
+from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.speed import asked_for, attribute
+from eval.benchmark.timing import Seconds, seconds
+from eval.benchmark.variants import OURS
+from eval.selection import Asked
+from rag.readers.loading import load_reader
+
+
+def growth(settings: BenchmarkSettings, asked: Sequence[Asked]) -> Section:
+    """The first question with `passages` and with `many_passages` of its passages."""
+    runs = [_in_a_process(settings, asked[0], n) for n in (settings.passages, settings.many_passages)]
+    few, many = runs
+    ratio = many["seconds"].median / few["seconds"].median
+    rows = [
+        [
+            str(run["passages"]),
+            f"{run['coalitions']:,}",
+            str(run["seconds"]),
+            f"{run['operations'] / 1e9:,.1f}",
+            f"{run['memory'] / 2**20:,.0f}",
+        ]
+        for run in runs
+    ]
+    rows.append(
+        [
+            "growth",
+            f"× {many['coalitions'] / few['coalitions']:.2f}",
+            f"× {ratio:.2f}",
+            f"× {many['operations'] / few['operations']:.2f}",
+            f"× {many['memory'] / few['memory']:.2f}",
+        ]
+    )
+    how = (
+        f"{settings.permutations} permutations of one question's passages, each number in a process of its own, with that "
+        f"process's highest resident memory, model and libraries included; median (least–most) of {settings.repeats} after "
+        "a warm-up. Operations are those needed (eval/benchmark/flops.py): the theory for the time."
+    )
+    heads = ["passages", "coalitions", "seconds after encoding", "operations, billions", "peak memory, MB"]
+    return Section("growth", [Table("Many passages", how, heads, rows)], {"runs": runs, "time_growth": ratio})
+
+
+def _in_a_process(settings: BenchmarkSettings, asked: Asked, n_passages: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measure, settings, asked, n_passages, torch.get_num_threads()).result()
+
+
+def _measure(settings: BenchmarkSettings, asked: Asked, n_passages: int, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    reader = load_reader(settings.reader)
+    question, passages = asked.question.text, asked.passages[:n_passages]
+    encoded = reader.encode(question, passages)
+    taken = seconds(lambda: attribute(reader, encoded, settings.permutations, OURS), settings.repeats)
+    memory = peak_memory()  # before what follows, which is no part of it
+    coalitions = asked_for(reader, encoded, settings.permutations)
+    way = plain(reader, settings.reader.max_block_tokens)
+    answers = reader.generate(encoded, coalitions)
+    steps = [min(settings.reader.max_answer_tokens, len(way.tokens(answer)) + 1) for answer in answers]
+    lengths = way.encode(question, passages).lengths()
+    visible = coalitions @ lengths[:-1] + (~coalitions.any(axis=1)) * lengths[-1]
+    return {
+        "passages": len(passages),
+        "coalitions": len(coalitions),
+        "seconds": Seconds(*taken),
+        "operations": decoder_shape(reader).answers(steps, visible),
+        "memory": memory,
+    }
+
+
+def peak_memory() -> int:
+    """Highest resident memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count what the parent held when it started this process
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        if found:
+            return int(found[1]) * 1024
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024

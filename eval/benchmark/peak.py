@@ -1,0 +1,61 @@
+"""How near the coalition pass comes to what the machine's matrix products reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from eval.benchmark.flops import decoder_shape, matrix_product_peak, softmax_rate
+from eval.benchmark.plain import plain
+from eval.benchmark.section import Section, Table
+from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.speed import asked_for
+from eval.benchmark.timing import seconds
+from eval.selection import Asked
+from rag.readers import Reader
+
+
+def peak(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -> Section:
+    """Operations needed by the coalitions of `speed` per second that they take, over the measured peak."""
+    way, decoder = plain(reader, settings.reader.max_block_tokens), decoder_shape(reader)
+    operations, exponentials, work = 0.0, 0.0, []
+    for one in asked[: settings.timed_questions]:
+        passages = one.passages[: settings.passages]
+        encoded = reader.encode(one.question.text, passages)
+        coalitions = asked_for(reader, encoded, settings.permutations)
+        work.append((encoded, coalitions))
+        visible = way.encode(one.question.text, passages).visible(coalitions).sum(1).cpu().numpy()
+        # The stop counts as a step, unless the answer ran into its limit.
+        limit = settings.reader.max_answer_tokens
+        steps = [min(limit, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
+        operations += decoder.answers(steps, visible)
+        exponentials += decoder.exponentials(steps, visible)
+    best, rate = matrix_product_peak(), softmax_rate()
+    taken = seconds(lambda: [reader.generate(*one) for one in work], settings.repeats)
+    reached = operations / taken.median
+    shares = {"products": operations / best / taken.median, "exponentials": exponentials / rate / taken.median}
+    rows = [
+        ["operations needed", f"{operations / 1e9:,.1f} billion"],
+        ["seconds", str(taken)],
+        ["reached", f"{reached / 1e9:,.1f} billion/s"],
+        [f"matrix-product peak, {torch.get_num_threads()} threads", f"{best / 1e9:,.1f} billion/s"],
+        ["fraction of peak", f"{reached / best:.3f}"],
+        ["time that the products would take at the peak", f"{100 * shares['products']:.0f} %"],
+        ["time that the exponentials would take at torch's softmax rate", f"{100 * shares['exponentials']:.0f} %"],
+        ["the rest", f"{100 * (1 - sum(shares.values())):.0f} %"],
+    ]
+    how = (
+        f"Generation of the coalitions of {len(work)} questions, median of {settings.repeats} after a warm-up. Operations "
+        "are counted for visible tokens and generated tokens alone, one decoder step per token (formula in "
+        "eval/benchmark/flops.py); peak and softmax rate are measured in the same run with the same threads."
+    )
+    numbers = {
+        "operations": operations,
+        "exponentials": exponentials,
+        "seconds": taken,
+        "peak": best,
+        "softmax_rate": rate,
+        "fraction": reached / best,
+    }
+    return Section("peak", [Table("Share of the machine's peak", how, ["quantity", "value"], rows)], numbers)

@@ -1,0 +1,77 @@
+"""Pictures of a benchmark's result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.benchmark.accuracy import DEFAULT
+from eval.benchmark.report import BenchmarkResult
+
+
+def plot(result: BenchmarkResult, folder: Path) -> list[Path]:
+    """Draw `accuracy.png` and `speed.png`, of what was measured; returns the files.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    figure_class = figure()
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = {section.name: section.numbers for section in result.sections}
+    files = []
+    if "accuracy" in numbers:
+        drawn = figure_class(figsize=(8, 4.5), layout="constrained")
+        _errors(drawn.subplots(), numbers["accuracy"]["errors"])
+        files.append(_save(drawn, folder / "accuracy.png"))
+    timed = [(name, numbers[name]["rows"]) for name in ("speed", "shape") if name in numbers]
+    if timed:
+        drawn = figure_class(figsize=(8, 0.6 + 2.4 * len(timed)), layout="constrained")
+        for axes, (name, rows) in zip(drawn.subplots(len(timed), squeeze=False)[:, 0], timed, strict=True):
+            _bars(axes, name, rows)
+        files.append(_save(drawn, folder / "speed.png"))
+    return files
+
+
+def figure() -> Any:
+    """Matplotlib's figure; raises ImportError, naming the command to install, if it is missing."""
+    try:
+        from matplotlib.figure import Figure  # without pyplot: no window system is touched
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'ragshap[plot]'") from error
+    return Figure
+
+
+def _errors(axes: Any, errors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    for name, at in errors.items():
+        points = [(entry["distinct"], entry["squared"], entry["squared_interval"]) for entry in at.values() if "squared"
+                  in entry]  # fmt: skip
+        if not points:
+            continue
+        spent, means, intervals = zip(*points, strict=True)
+        ours = name.startswith("ours")
+        style = {"linewidth": 2.2 if ours else 1.0, "linestyle": "-" if ours else "--", "marker": "o", "markersize": 3}
+        (line,) = axes.plot(spent, means, label=name, **style)
+        if name == DEFAULT:
+            axes.fill_between(spent, *zip(*intervals, strict=True), alpha=0.15, color=line.get_color())
+    axes.set(xlabel="distinct evaluations", ylabel="mean squared error", xscale="log", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _bars(axes: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    seconds = [row["with_encoding"] for row in rows]
+    middle = [median for median, _, _ in seconds]
+    spread = [[median - least for median, least, _ in seconds], [most - median for median, _, most in seconds]]
+    axes.barh([row["name"] for row in rows], middle, xerr=spread, height=0.6)
+    axes.invert_yaxis()
+    axes.set(xscale="log", xlabel="seconds per question, encoding included", title=name)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.grid(alpha=0.3, axis="x")
+
+
+def _save(drawn: Any, target: Path) -> Path:
+    temporary = target.with_name(f".{target.stem}.tmp{target.suffix}")
+    drawn.savefig(temporary, dpi=150)
+    temporary.replace(target)
+    return target

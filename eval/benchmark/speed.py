@@ -1,0 +1,165 @@
+"""Seconds of the naive way, of the released way, and of ours with each idea switched off, on the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from attribution import VotesGame, explain
+from eval.benchmark.games import Coalitions, evenly, permutation_coalitions
+from eval.benchmark.plain import PlainReader, plain
+from eval.benchmark.section import Section, Table
+from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.timing import Seconds, seconds
+from eval.benchmark.variants import OURS, VARIANTS, Variant
+from eval.selection import Asked
+from rag.readers import EncodedQuestion, Reader
+
+Row = dict[str, Any]
+
+
+def speed(
+    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], variants: Sequence[Variant] = VARIANTS
+) -> Section:
+    """Time all ways on the first questions."""
+    questions = [Asked(a.question, a.passages[: settings.passages]) for a in asked[: settings.timed_questions]]
+    rows = compare(settings, reader, questions, plain(reader, settings.reader.max_block_tokens), variants)
+    n = max(len(a.passages) for a in questions)
+    return Section(
+        "speed",
+        [table(f"Votes of {settings.permutations} permutations of {n} passages, {reader.name} reader", settings, rows)],
+        {"rows": rows},
+    )
+
+
+def compare(
+    settings: BenchmarkSettings,
+    reader: Reader,
+    questions: Sequence[Asked],
+    way: PlainReader,
+    variants: Sequence[Variant],
+    *,
+    naive_sample: int | None = None,
+    expanded_sample: int | None = None,
+) -> list[Row]:
+    """One row per way: seconds per question without and with encoding, coalitions evaluated, coalitions timed."""
+    naive_sample = naive_sample or settings.naive_sample
+    expanded_sample = expanded_sample or settings.expanded_sample
+    n_questions, repeats = len(questions), settings.repeats
+    work = [permutation_coalitions(len(a.passages), settings.permutations, seed) for seed, a in enumerate(questions)]
+    total = sum(map(len, work))
+    encoded = [reader.encode(a.question.text, a.passages) for a in questions]
+    encode = seconds(lambda: [reader.encode(a.question.text, a.passages) for a in questions], repeats)
+    encode = encode.times(1 / n_questions)
+    rows = []
+
+    few = [evenly(coalitions, naive_sample) for coalitions in work]
+    taken = seconds(lambda: [naive(way, a, some) for a, some in zip(questions, few, strict=True)], repeats)
+    taken = taken.times(total / sum(map(len, few)) / n_questions)
+    rows.append(_row("naive: encode and generate for each coalition", total, few, n_questions, None, taken))
+
+    blocks = [way.encode(a.question.text, a.passages) for a in questions]
+    some = [evenly(coalitions, expanded_sample) for coalitions in work]
+
+    def released() -> None:
+        for one, coalitions in zip(blocks, some, strict=True):
+            for first in range(0, len(coalitions), settings.batch):
+                way.generate(one, coalitions[first : first + settings.batch])
+
+    taken = seconds(released, repeats).times(total / sum(map(len, some)) / n_questions)
+    name = f"released way: encode once, generate {settings.batch} at a time"
+    rows.append(_row(name, total, some, n_questions, taken, _plus(taken, encode)))
+
+    for variant in (OURS, *variants):
+        evaluated = sum(len(asked_for(reader, one, settings.permutations, variant)) for one in encoded)
+        with variant.context(reader):
+            taken = seconds(
+                lambda variant=variant: [attribute(reader, one, settings.permutations, variant) for one in encoded],
+                repeats,
+            ).times(1 / n_questions)
+        rows.append(_row(variant.name, evaluated, None, n_questions, taken, _plus(taken, encode)))
+    return rows
+
+
+def naive(way: PlainReader, asked: Asked, coalitions: Coalitions) -> list[list[int]]:
+    """For each coalition encode its passages and generate, as if there were nothing else."""
+    answers = []
+    for row in coalitions:
+        passages = [passage for passage, member in zip(asked.passages, row, strict=True) if member]
+        blocks = way.encode(asked.question.text, passages)
+        answers.append(way.generate(blocks, np.ones((1, len(passages)), dtype=np.bool_))[0].tokens)
+    return answers
+
+
+def attribute(reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant) -> None:
+    """Votes attributed by permutation sampling; where coalitions may repeat, all that the orderings pass through."""
+    n = len(encoded.passages)
+    game = VotesGame(lambda rows: reader.generate(encoded, rows))
+    if variant.distinct:
+        explain(game, n, estimator="permutation", permutations=permutations, budget=n * permutations + 1)
+    else:
+        game(permutation_coalitions(n, permutations, seed=0))
+
+
+def asked_for(reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant = OURS) -> Coalitions:
+    """The coalitions that `attribute` has the reader evaluate, (n_coalitions, n_passages)."""
+    seen: list[Coalitions] = []
+
+    class Recorder:
+        def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
+            seen.append(coalitions)
+            return reader.generate(encoded, coalitions)
+
+    attribute(Recorder(), encoded, permutations, variant)  # type: ignore[arg-type]
+    return np.concatenate(seen)
+
+
+def table(title: str, settings: BenchmarkSettings, rows: Sequence[Row]) -> Table:
+    """The rows as text; ratios are to our own way, encoding counted on both sides, and after encoding."""
+    ours = next(row for row in rows if row["name"] == OURS.name)
+    cells = []
+    for row in rows:
+        after = row["seconds"]
+        cells.append(
+            [
+                row["name"] + (" (scaled up)" if row["timed"] is not None else ""),
+                f"{row['coalitions']:,.0f}",
+                f"{row['timed']:,.0f}" if row["timed"] is not None else "all",
+                "–" if after is None else str(Seconds(*after)),
+                str(Seconds(*row["with_encoding"])),
+                "–" if after is None else f"{after[0] / ours['seconds'][0]:.3g}",
+                f"{row['with_encoding'][0] / ours['with_encoding'][0]:.3g}",
+            ]
+        )
+    how = (
+        f"Seconds per question over {rows[0]['questions']} questions, median (least–most) of {settings.repeats} after a "
+        "warm-up; ratios to ours within this run, after encoding and with it. Scaled-up rows were timed on coalitions "
+        "at even distances in size. The first two rows evaluate every coalition that the orderings pass through, ours "
+        "each different one once."
+    )
+    heads = ["way", "coalitions", "timed on", "after encoding, s", "with encoding, s", "× ours", "× ours, with encoding"]
+    return Table(title, how, heads, cells)
+
+
+def _plus(one: Seconds, other: Seconds) -> Seconds:
+    return Seconds(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+def _row(
+    name: str,
+    coalitions: int,
+    sample: Sequence[Coalitions] | None,
+    n_questions: int,
+    after: Seconds | None,
+    whole: Seconds,
+) -> Row:
+    return {
+        "name": name,
+        "questions": n_questions,
+        "coalitions": coalitions / n_questions,
+        "timed": None if sample is None else sum(map(len, sample)) / n_questions,
+        "seconds": after,
+        "with_encoding": whole,
+    }

@@ -1,0 +1,94 @@
+"""`ragshap benchmark`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+
+if TYPE_CHECKING:
+    from eval.benchmark import BenchmarkResult
+
+benchmark = typer.Typer(no_args_is_help=True, help="Measure speed against the alternatives.", rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(benchmark, name="benchmark")
+
+    @benchmark.callback()
+    def _group() -> None:
+        """Measure speed against the alternatives."""
+
+    benchmark.command(epilog="Example: ragshap benchmark attribution --only speed,votes --out speed.json")(attribution)
+
+
+def attribution(
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of data with openqa in it, or a BEIR folder with answers.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all numbers and settings as JSON.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for plots.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    only: Annotated[
+        str | None, typer.Option(help="Sections, by comma: speed,shape,peak,votes,certain,growth,accuracy.")
+    ] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="Questions of the section accuracy.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Sizes that try the machinery; the numbers mean nothing.")] = (
+        False
+    ),
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Votes attributed by ours, by the naive way and by the released way, and our estimates against other libraries'.
+
+    Without --root it asks the example corpus's questions. Leave the machine alone meanwhile; on two cores it takes about
+    an hour. Other settings: passages, permutations, players, budgets, repeats, reader.… (with --set).
+    """
+    with progress_bars(quiet) as progress:
+        from eval.benchmark import QUICK, SECTIONS, BenchmarkSettings, benchmark_attribution
+        from eval.benchmark.plots import figure, plot
+        from rag.settings import load_section
+
+        if plots is not None:
+            figure()  # a missing library is better met now than after an hour
+        base = {**(QUICK if quick else {}), **({} if questions is None else {"questions": questions})}
+        result = benchmark_attribution(
+            load_section(BenchmarkSettings, None, overrides or [], base=base),
+            root=root,
+            only=SECTIONS if only is None else [name.strip() for name in only.split(",")],
+            quick=quick,
+            progress=stage_progress(progress),
+        )
+    if out is not None:
+        result.save(out)
+    if plots is not None:
+        plot(result, plots)
+    if as_json:
+        print_json(result.to_dict())
+    elif markdown:
+        typer.echo(result.markdown())
+    else:
+        _print(result)
+
+
+def _print(result: BenchmarkResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(result.heading(), markup=False)
+    for part in (part for section in result.sections for part in section.tables):
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for number, name in enumerate(part.columns):
+            table.add_column(Text(name), justify="right" if number else "left")
+        for row in part.rows:
+            table.add_row(*map(Text, row))
+        console.print(Text(f"\n{part.title}", style="bold"))
+        console.print(Text(f"{part.how}\n", style="dim"))
+        console.print(table)
