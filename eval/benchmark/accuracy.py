@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from attribution import ESTIMATORS, VotesGame, exact, explain
 from eval.benchmark.games import CountedGame, Values, all_coalitions
-from eval.benchmark.peers import fitting_amount, peers
+from eval.benchmark.peers import Peer, fitting_amount, peers
 from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
 from eval.selection import Asked
@@ -46,7 +47,7 @@ def accuracy(
     for number, (question, passages) in enumerate(asked, start=1):
         if len(passages) >= n:
             encoded = reader.encode(question.text, passages[:n])
-            tables.append(votes_table(lambda rows, encoded=encoded: reader.generate(encoded, rows), n))
+            tables.append(votes_table(partial(reader.generate, encoded), n))
         if progress is not None:
             progress(number, 2 * len(asked))
     if not tables:
@@ -70,24 +71,24 @@ def votes_table(generate: Callable[[Any], Sequence[str]], n_players: int) -> Val
 def ours() -> dict[str, Callable[[int], Method]]:
     """Our estimators of Shapley values by name: each maps a budget to a method."""
     names = [name for name in ESTIMATORS if name not in ("exact", "banzhaf")]
-    return {DEFAULT if name == "auto" else f"ours, {name}": lambda budget, name=name: _ours(name, budget) for name in
-            names}  # fmt: skip
+    return {DEFAULT if name == "auto" else f"ours, {name}": partial(_ours, name) for name in names}
 
 
 def others(n_players: int, budgets: Sequence[int]) -> dict[str, Callable[[int], Method]]:
     """The other libraries' estimators by name, with the effort that fits each budget."""
-    found = {}
+    found: dict[str, Callable[[int], Method]] = {}
     for peer in peers():
         fitting = {budget: fitting_amount(peer, n_players, budget) for budget in budgets}
 
-        def at(budget: int, peer: Any = peer, fitting: Any = fitting) -> Method:
-            amount = fitting[budget]
-            if amount is None:
-                return Method(None, "its least effort exceeds the budget")
-            return Method(lambda game, seed: peer.run(game, amount, seed))
-
-        found[peer.name] = at
+        found[peer.name] = partial(_other, peer, fitting)
     return found
+
+
+def _other(peer: Peer, fitting: Mapping[int, int | None], budget: int) -> Method:
+    amount = fitting[budget]
+    if amount is None:
+        return Method(None, f"{peer.name} takes more at its least effort")
+    return Method(lambda game, seed: peer.run(game, amount, seed))
 
 
 def _ours(name: str, budget: int) -> Method:
@@ -102,11 +103,11 @@ def measure(method: Method, tables: Sequence[Values], seeds: int) -> Errors | st
     if method.run is None:
         return method.note
     squared, absolute, distinct, calls = [], [], [], []
-    for table in tables:
+    for number, table in enumerate(tables):
         n = len(table).bit_length() - 1
         truth = exact(CountedGame(table), n).values[0]
         offs = []
-        for seed in range(seeds):
+        for seed in range(number * seeds, (number + 1) * seeds):  # every question has its own
             game = CountedGame(table)
             try:
                 offs.append(method.run(game, seed) - truth)
@@ -136,7 +137,7 @@ def _section(
     how = (
         f"Votes of {len(tables)} questions, the first {settings.players} passages each ({constant} of the games are "
         f"constant), against exact values; {settings.seeds} seeds; at each number of distinct evaluations, every "
-        "method with the most effort that fits. Means over questions with 95 % bootstrap intervals."
+        "method with the most effort that fits it on average. Means over questions with 95 % bootstrap intervals."
     )
     squared = Table(
         "Mean squared error, thousandths",
@@ -185,7 +186,7 @@ def _cell(errors: Errors | str, kind: str) -> str:
         return "–"
     samples = 1000 * getattr(errors, kind)
     low, high = interval(samples)
-    return f"{samples.mean():.3g} [{low:.3g}, {high:.3g}]"
+    return f"{_short(samples.mean())} [{_short(low)}, {_short(high)}]"
 
 
 def _spent(errors: Errors | str) -> str:
@@ -198,7 +199,12 @@ def _paired(found: dict[str, dict[int, Errors | str]], name: str, best: str | No
         return "–"
     difference = 1000 * (one.squared - other.squared)
     low, high = interval(difference)
-    return f"{difference.mean():+.3g} [{low:+.3g}, {high:+.3g}]"
+    return f"{_short(difference.mean(), '+')} [{_short(low, '+')}, {_short(high, '+')}]"
+
+
+def _short(number: float, sign: str = "") -> str:
+    """Three digits; rounding errors are zero."""
+    return f"{number if abs(number) > 1e-6 else 0:{sign}.3g}"
 
 
 def _numbers(errors: Errors | str) -> dict[str, Any]:

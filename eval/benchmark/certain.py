@@ -42,8 +42,8 @@ def certain(
     ]
     how = (
         f"{len(entries)} questions of {settings.passages} passages, default estimator, each question's median of "
-        f"{settings.repeats} after a warm-up, encoding included on both sides; medians over questions (ratio: least–most). "
-        "The reference is a run of permutation sampling with another seed."
+        f"{settings.repeats} after a warm-up, encoding included on both sides; medians over questions (of the ratio: "
+        "least–most). The reference is a run of permutation sampling with another seed."
     )
     title = f"First {rule.k} passages certain"
     return Section("certain", [Table(title, how, ["quantity", "value"], rows)], {"questions": entries})

@@ -72,7 +72,7 @@ def decoder_shape(reader: Reader) -> DecoderShape:
         own = reader.model.config
         width = own.hidden_size
         return DecoderShape(own.decoder_layers, width, own.heads, width, own.intermediate_size, False, 0, True)
-    config = getattr(getattr(reader, "model", None), "config", None)
+    config: Any = getattr(getattr(reader, "model", None), "config", None)
     if hasattr(config, "d_kv"):
         return DecoderShape(
             config.num_decoder_layers,
@@ -98,7 +98,7 @@ def decoder_shape(reader: Reader) -> DecoderShape:
     raise ValueError(f"operations are counted for the embedded reader, T5 and BART, not for {reader.name}")
 
 
-def matrix_product_peak(sizes: Sequence[int] = (1024, 1536, 2048), seconds: float = 1.0) -> float:
+def matrix_product_peak(seconds: float, sizes: Sequence[int] = (1024, 1536, 2048)) -> float:
     """Most operations per second that float32 products of square matrices reach, with torch's present threads."""
     best = 0.0
     for size in sizes:
@@ -107,7 +107,7 @@ def matrix_product_peak(sizes: Sequence[int] = (1024, 1536, 2048), seconds: floa
     return best
 
 
-def softmax_rate(rows: int = 512, tokens: int = 2048, seconds: float = 0.5) -> float:
+def softmax_rate(seconds: float, rows: int = 512, tokens: int = 2048) -> float:
     """Most exponentials per second that torch's float32 softmax reaches over rows of `tokens`."""
     scores = torch.rand(rows, tokens)
     return rows * tokens / _fastest(lambda: scores.softmax(-1), seconds)

@@ -48,9 +48,9 @@ def growth(settings: BenchmarkSettings, asked: Sequence[Asked]) -> Section:
         ]
     )
     how = (
-        f"{settings.permutations} permutations of one question's passages, each number in a process of its own, with that "
-        f"process's highest resident memory, model and libraries included; median (least–most) of {settings.repeats} after "
-        "a warm-up. Operations are those needed (eval/benchmark/flops.py): the theory for the time."
+        f"{settings.permutations} permutations of one question's passages, each number in a process of its own, with "
+        "that process's highest resident memory, model and libraries included; median (least–most) of "
+        f"{settings.repeats} after a warm-up. Operations are those needed (eval/benchmark/flops.py), as theory has it."
     )
     heads = ["passages", "coalitions", "seconds after encoding", "operations, billions", "peak memory, MB"]
     return Section("growth", [Table("Many passages", how, heads, rows)], {"runs": runs, "time_growth": ratio})

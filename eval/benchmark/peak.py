@@ -31,7 +31,7 @@ def peak(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) ->
         steps = [min(limit, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
         operations += decoder.answers(steps, visible)
         exponentials += decoder.exponentials(steps, visible)
-    best, rate = matrix_product_peak(), softmax_rate()
+    best, rate = matrix_product_peak(settings.peak_seconds), softmax_rate(settings.peak_seconds)
     taken = seconds(lambda: [reader.generate(*one) for one in work], settings.repeats)
     reached = operations / taken.median
     shares = {"products": operations / best / taken.median, "exponentials": exponentials / rate / taken.median}
@@ -46,8 +46,8 @@ def peak(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) ->
         ["the rest", f"{100 * (1 - sum(shares.values())):.0f} %"],
     ]
     how = (
-        f"Generation of the coalitions of {len(work)} questions, median of {settings.repeats} after a warm-up. Operations "
-        "are counted for visible tokens and generated tokens alone, one decoder step per token (formula in "
+        f"Generation of the coalitions of {len(work)} questions, median of {settings.repeats} after a warm-up. "
+        "Operations are counted for visible tokens and generated tokens alone, one decoder step per token (formula in "
         "eval/benchmark/flops.py); peak and softmax rate are measured in the same run with the same threads."
     )
     numbers = {

@@ -18,7 +18,7 @@ import numpy as np
 from eval.benchmark.games import CountedGame, Values
 
 INSTALL = "pip install 'ragshap[bench]'"
-_SEEDS = 3  # over which the number of distinct coalitions is averaged
+_SEEDS = 5  # over which the number of distinct coalitions is averaged
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class BenchmarkSettings(Section):
         vote_questions: questions whose votes are compared, on `vote_coalitions` random coalitions each.
         certain_questions: questions for `certain`; `reference` is the budget its first k are held against.
         top: the k of `certain`.
+        peak_seconds: how long `peak` multiplies matrices of each size.
         many_passages: the larger number of passages of `growth`.
         players: passages per question in `accuracy`, at most 14.
         budgets: budgets compared there, with `seeds` seeds each.
@@ -67,6 +68,7 @@ class BenchmarkSettings(Section):
     certain_questions: int = Field(default=10, ge=1)
     reference: int = Field(default=20_000, ge=1)
     top: int = Field(default=5, ge=1)
+    peak_seconds: float = Field(default=2.0, gt=0)
     many_passages: int = Field(default=100, ge=2)
     players: int = Field(default=12, ge=2, le=14)
     budgets: list[int] = Field(default=[32, 64, 128, 256, 512, 1024], min_length=1)
@@ -89,6 +91,7 @@ QUICK = {
     "certain_questions": 1,
     "reference": 30,
     "top": 2,
+    "peak_seconds": 0.05,
     "many_passages": 8,
     "players": 6,
     "budgets": [24, 40],

@@ -53,7 +53,7 @@ def shape(settings: BenchmarkSettings, variants: Sequence[Variant] = VARIANTS) -
 def make_t5(size: Shape, folder: Path) -> None:
     """Write a T5 and its tokenizer of numbered words; its special tokens have zero embeddings.
 
-    A zero embedding has the score 0, which the best of thousands of random scores exceeds, so that no answer ends early.
+    A zero embedding has the score 0, which the best of thousands of random scores exceeds: no answer ends early.
     """
     config = T5Config(
         vocab_size=size.vocabulary,
@@ -64,7 +64,6 @@ def make_t5(size: Shape, folder: Path) -> None:
         num_heads=size.heads,
         pad_token_id=0,
         eos_token_id=1,
-        decoder_start_token_id=0,
     )
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
@@ -74,6 +73,7 @@ def make_t5(size: Shape, folder: Path) -> None:
                 if parameter.dim() > 1 and "relative_attention_bias" not in name:
                     parameter.normal_(std=size.weights / parameter.shape[-1] ** 0.5)
         model.shared.weight[: len(_SPECIAL)] = 0
+    model.generation_config.decoder_start_token_id = 0
     model.save_pretrained(folder)
     words = [*_SPECIAL, *(f"w{number}" for number in range(size.vocabulary - len(_SPECIAL)))]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))

@@ -41,8 +41,8 @@ def votes(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -
         ["different, not explained", f"{len(differing) - ties}"],
     ]
     how = (
-        f"Random coalitions of all sizes over {min(len(asked), settings.vote_questions)} questions; greedy generation on "
-        "expanded states with stock attention. A tie: the two likeliest tokens of a step, or the probability of no "
+        f"Random coalitions of all sizes over {min(len(asked), settings.vote_questions)} questions; greedy generation "
+        "on expanded states with stock attention. A tie: the two likeliest tokens of a step, or the probability of no "
         "answer and its threshold, differ by less in log-probability."
     )
     return Section(

@@ -46,8 +46,8 @@ def attribution(
 ) -> None:
     """Votes attributed by ours, by the naive way and by the released way, and our estimates against other libraries'.
 
-    Without --root it asks the example corpus's questions. Leave the machine alone meanwhile; on two cores it takes about
-    an hour. Other settings: passages, permutations, players, budgets, repeats, reader.… (with --set).
+    Without --root it asks the example corpus's questions. Leave the machine alone meanwhile: other work spoils the
+    timings. Other settings: passages, permutations, players, budgets, repeats, reader.… (with --set).
     """
     with progress_bars(quiet) as progress:
         from eval.benchmark import QUICK, SECTIONS, BenchmarkSettings, benchmark_attribution
