@@ -68,10 +68,9 @@ def make_t5(size: Shape, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         model = T5ForConditionalGeneration(config)
-        if size.weights is not None:
-            for name, parameter in model.named_parameters():
-                if parameter.dim() > 1 and "relative_attention_bias" not in name:
-                    parameter.normal_(std=size.weights / parameter.shape[-1] ** 0.5)
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and "relative_attention_bias" not in name:
+                parameter.normal_(std=size.weights / parameter.shape[-1] ** 0.5)
         model.shared.weight[: len(_SPECIAL)] = 0
     model.generation_config.decoder_start_token_id = 0
     model.save_pretrained(folder)
