@@ -6,8 +6,8 @@ costs a given number of distinct coalitions, so that a library that asks for a c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -27,13 +27,24 @@ class Peer:
 
     Attributes:
         name: library and class.
-        run: called as run(game, amount, seed); returns the values (n_players,).
+        estimate: called as estimate(game, amount, seed); returns the values (n_players,).
         least: smallest amount it works with, by number of players.
     """
 
     name: str
-    run: Callable[[CountedGame, int, int], Values]
+    estimate: Callable[[CountedGame, int, int], Values]
     least: Callable[[int], int] = lambda n_players: 1
+
+    def run(self, game: CountedGame, amount: int, seed: int) -> Values:
+        """The values, (n_players,), without warnings, and with numpy's global generator as it was before."""
+        state = np.random.get_state()  # captum and shap draw from it
+        np.random.seed(seed)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self.estimate(game, amount, seed)
+        finally:
+            np.random.set_state(state)
 
 
 def peers() -> list[Peer]:
@@ -104,7 +115,7 @@ def _captum(method: Any, game: CountedGame, amount: int, seed: int) -> Values:
     def forward(rows: Any) -> Any:
         return torch.from_numpy(game(rows.numpy()))
 
-    with torch.random.fork_rng(devices=[]), _numpy_seed(seed):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         players = torch.ones(1, game.n_players, dtype=torch.float64)
         found = method(forward).attribute(players, n_samples=amount, perturbations_per_eval=64)
@@ -116,9 +127,8 @@ def _shap_permutations(game: CountedGame, amount: int, seed: int) -> Values:
     import shap
 
     n = game.n_players
-    with _numpy_seed(seed):
-        explainer = shap.PermutationExplainer(game, shap.maskers.Independent(np.zeros((1, n))), seed=seed)
-        found = explainer(np.ones((1, n)), max_evals=amount * (2 * n + 1), silent=True)
+    explainer = shap.PermutationExplainer(game, shap.maskers.Independent(np.zeros((1, n))), seed=seed)
+    found = explainer(np.ones((1, n)), max_evals=amount * (2 * n + 1), silent=True)
     values: Values = np.asarray(found.values, dtype=np.float64).reshape(n)
     return values
 
@@ -127,9 +137,8 @@ def _shap_kernel(game: CountedGame, amount: int, seed: int) -> Values:
     import shap
 
     n = game.n_players
-    with _numpy_seed(seed):
-        explainer = shap.KernelExplainer(game, np.zeros((1, n)))
-        found = explainer.shap_values(np.ones((1, n)), nsamples=amount, l1_reg=False, silent=True)
+    explainer = shap.KernelExplainer(game, np.zeros((1, n)))
+    found = explainer.shap_values(np.ones((1, n)), nsamples=amount, l1_reg=False, silent=True)
     values: Values = np.asarray(found, dtype=np.float64).reshape(n)
     return values
 
@@ -140,18 +149,3 @@ def _shapiq(name: str, game: CountedGame, amount: int, seed: int, **options: Any
     n = game.n_players
     found = getattr(shapiq.approximator, name)(n, random_state=seed, **options).approximate(amount, game)
     return np.array([found[(player,)] for player in range(n)], dtype=np.float64)
-
-
-def _numpy_seed(seed: int) -> AbstractContextManager[None]:
-    """Seed numpy's global generator, which captum and shap draw from, and put its state back afterwards."""
-
-    @contextmanager
-    def seeded() -> Any:
-        state = np.random.get_state()
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
-
-    return seeded()

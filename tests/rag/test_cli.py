@@ -121,6 +121,15 @@ def test_training_on_something_else_names_the_file(tmp_path, capfd, text, messag
 
 
 def test_every_command_helps_with_an_example(capfd):
-    for command in ("index", "search", "ask", "explain", "train", "evaluate qa", "evaluate suite"):
+    for command in (
+        "index",
+        "search",
+        "ask",
+        "explain",
+        "train",
+        "evaluate qa",
+        "evaluate suite",
+        "benchmark attribution",
+    ):
         assert run([*command.split(), "--help"]) == 0
         assert "Example: ragshap" in " ".join(capfd.readouterr().out.split())
