@@ -12,7 +12,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.attention import SHARED_ATTENTION, Prefixes
 
 EXPANDED_ATTENTION = "ragshap_expanded"
 _NO_BOUND_MB = 1 << 20
@@ -57,6 +57,30 @@ def _expanded(reader: Any) -> Iterator[None]:
 
 
 @contextmanager
+def _own_prefixes(reader: Any) -> Iterator[None]:
+    pays = Prefixes.pays
+    Prefixes.pays = False  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        Prefixes.pays = pays  # type: ignore[method-assign]
+
+
+def _pass_cost(queries: int) -> Callable[[Any], AbstractContextManager[None]]:
+    """Let the reader plan as if one more decoder pass cost so many queries."""
+
+    @contextmanager
+    def context(reader: Any) -> Iterator[None]:
+        measured, reader.pass_cost = reader.pass_cost, queries
+        try:
+            yield
+        finally:
+            reader.pass_cost = measured
+
+    return context
+
+
+@contextmanager
 def _one_chunk(reader: Any) -> Iterator[None]:
     bound, reader.memory_mb = reader.memory_mb, _NO_BOUND_MB
     try:
@@ -68,6 +92,9 @@ def _one_chunk(reader: Any) -> Iterator[None]:
 OURS = Variant("ours")
 VARIANTS = (
     Variant("ours, keys and values expanded to every coalition", _expanded),
+    Variant("ours, first layer computed for every coalition", _own_prefixes),
+    Variant("ours, never drafting answers", _pass_cost(0)),
+    Variant("ours, always drafting answers", _pass_cost(10**9)),
     Variant("ours, all coalitions in one chunk", _one_chunk),
     Variant("ours, coalitions that come again evaluated again", distinct=False),
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 # What one more decoder pass costs, in queries (a row's next token): measured with 2,500 source tokens.
-PASS_COST = {"cpu": 80, "cuda": 8000}
+PASS_COST = defaultdict(lambda: 8000, cpu=80)
 _MOST_DRAFTS = 16
 
 
@@ -75,7 +75,7 @@ def decode_in_chunks(
     done = 0
     while done < n_rows:
         drafts = seen.drafts(n_rows - done, room, pass_cost)
-        width = sum(1 for _ in drafts) * (1 + max(map(len, drafts), default=0)) or 1
+        width = max(1, len(drafts) * (1 + max(map(len, drafts), default=0)))
         part = slice(done, min(n_rows, done + max(1, room // width)))
         answers = decode(part, drafts)
         seen.add(answers)

@@ -76,6 +76,7 @@ class FiDReader:
         self.model.eval().to(device)
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
+        self.pass_cost = PASS_COST[self.model.device.type]
         self._rules = decoding_rules(self.model.generation_config, max_answer_tokens)
         self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
 
@@ -109,8 +110,7 @@ class FiDReader:
             return greedy_decode(decoder, len(view.tokens), drafts, rules.start, rules.stops, self.max_answer_tokens)
 
         room = max(1, self.memory_mb * 2**20 // self._bytes_per_query(state))
-        pass_cost = PASS_COST[self.model.device.type]
-        tokens = list(decode_in_chunks(len(coalitions), decode, state.seen, room, pass_cost))
+        tokens = list(decode_in_chunks(len(coalitions), decode, state.seen, room, self.pass_cost))
         answers: list[str] = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [answer.strip() for answer in answers]
 

@@ -76,6 +76,7 @@ class EmbeddedReader:
         self.no_answer_threshold = tuned if no_answer_threshold is None else no_answer_threshold
         self.memory_mb = memory_mb
         self.device = torch.device(device)
+        self.pass_cost = PASS_COST[self.device.type]
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
@@ -126,7 +127,7 @@ class EmbeddedReader:
             return greedy_decode(decoder, len(view.tokens), drafts, config.start_id, stops, self.max_answer_tokens)
 
         room = max(1, self.memory_mb * 2**20 // self._bytes_per_query(state))
-        rows = decode_in_chunks(len(coalitions), decode, state.seen, room, PASS_COST[self.device.type])
+        rows = decode_in_chunks(len(coalitions), decode, state.seen, room, self.pass_cost)
         found: dict[tuple[int, ...], list[tuple[int, str]]] = {}
         answers = []
         for coalition, ids in zip(coalitions, rows, strict=True):
