@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from eval.benchmark.games import Coalitions, evenly, permutation_coalitions
 from eval.benchmark.plain import PlainReader, plain
 from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.timing import Seconds, seconds
+from eval.benchmark.timing import Seconds, seconds, seconds_after
 from eval.benchmark.variants import OURS, VARIANTS, Variant
 from eval.selection import Asked
 from rag.readers import EncodedQuestion, Reader
@@ -51,9 +50,12 @@ def compare(
     n_questions, repeats = len(questions), settings.repeats
     work = [permutation_coalitions(len(a.passages), settings.permutations, seed) for seed, a in enumerate(questions)]
     total = sum(map(len, work))
-    encoded = [reader.encode(a.question.text, a.passages) for a in questions]
-    encode = seconds(lambda: [reader.encode(a.question.text, a.passages) for a in questions], repeats)
-    encode = encode.times(1 / n_questions)
+
+    def encode_all() -> list[EncodedQuestion]:
+        return [reader.encode(a.question.text, a.passages) for a in questions]
+
+    encoded = encode_all()
+    encode = seconds(encode_all, repeats).times(1 / n_questions)
     rows = []
 
     few = [evenly(coalitions, naive_sample) for coalitions in work]
@@ -75,8 +77,13 @@ def compare(
 
     for variant in (OURS, *variants):
         evaluated = sum(len(asked_for(reader, one, settings.permutations, variant)) for one in encoded)
-        with variant.context(reader):
-            taken = seconds(partial(_attribute_all, reader, encoded, settings.permutations, variant), repeats)
+
+        def attribute_all(fresh: Sequence[EncodedQuestion], variant: Variant = variant) -> None:
+            for one in fresh:
+                attribute(reader, one, settings.permutations, variant)
+
+        with variant.context(reader):  # encoded anew, or the answers of the run before would be known
+            taken = seconds_after(encode_all, attribute_all, repeats)
         taken = taken.times(1 / n_questions)
         rows.append(_row(variant.name, evaluated, None, n_questions, taken, _plus(taken, encode)))
     return rows
@@ -100,11 +107,6 @@ def attribute(reader: Reader, encoded: EncodedQuestion, permutations: int, varia
         explain(game, n, estimator="permutation", permutations=permutations, budget=n * permutations + 1)
     else:
         game(permutation_coalitions(n, permutations, seed=0))
-
-
-def _attribute_all(reader: Reader, encoded: Sequence[EncodedQuestion], permutations: int, variant: Variant) -> None:
-    for one in encoded:
-        attribute(reader, one, permutations, variant)
 
 
 def asked_for(reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant = OURS) -> Coalitions:

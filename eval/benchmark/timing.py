@@ -10,9 +10,11 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+
+Prepared = TypeVar("Prepared")
 
 
 class Seconds(NamedTuple):
@@ -33,11 +35,17 @@ class Seconds(NamedTuple):
 
 def seconds(function: Callable[[], Any], repeats: int) -> Seconds:
     """Time a function `repeats` times, after one call that warms up."""
-    function()
+    return seconds_after(lambda: None, lambda _: function(), repeats)
+
+
+def seconds_after(prepare: Callable[[], Prepared], function: Callable[[Prepared], Any], repeats: int) -> Seconds:
+    """The same for a function of what is prepared anew each time, which is not timed."""
+    function(prepare())
     taken = []
     for _ in range(repeats):
+        prepared = prepare()
         started = time.perf_counter()
-        function()
+        function(prepared)
         taken.append(time.perf_counter() - started)
     return Seconds(median(taken), min(taken), max(taken))
 
