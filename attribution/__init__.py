@@ -14,9 +14,11 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.exact import ExactEnumeration, exact
 from attribution.explain import ESTIMATORS, explain
 from attribution.games import CachedGame, Game, LikelihoodGame, VotesGame
+from attribution.groups import Group
 from attribution.interactions import Interactions, interactions
 from attribution.kernel import KernelSampling
 from attribution.normalize import normalize_answer
+from attribution.owen import OwenValues, exact_owen, owen
 from attribution.permutation import PermutationSampling
 from attribution.stopping import StoppingRule, TargetError, TopKCertain
 
@@ -28,16 +30,20 @@ __all__ = [
     "Contribution",
     "ExactEnumeration",
     "Game",
+    "Group",
     "Interactions",
     "KernelSampling",
     "LikelihoodGame",
+    "OwenValues",
     "PermutationSampling",
     "StoppingRule",
     "TargetError",
     "TopKCertain",
     "VotesGame",
     "exact",
+    "exact_owen",
     "explain",
     "interactions",
     "normalize_answer",
+    "owen",
 ]
