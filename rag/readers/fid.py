@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from rag.readers.decoding import PrefixTracker, fork_cache, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
+from rag.readers.fid_hidden import hidden_blocks
+from rag.readers.variants import Masking, Variant, check_variants, insert, insert_blocks, insert_cache, shortened
 from retrievers import Passage
 
 
@@ -96,6 +98,34 @@ class FiDReader:
         states = states[flat.row, flat.column][None]
         state = _State(states, flat.row, self._cross_cache(states), mask.sum(1).tolist(), SeenAnswers())
         return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
+
+    @torch.inference_mode()
+    def extend(
+        self, encoded: EncodedQuestion, variants: Sequence[Variant], masking: Masking = "attention"
+    ) -> EncodedQuestion:
+        """Encode passages with parts hidden beside the whole ones; see `PartsReader`."""
+        check_variants(encoded, variants, masking)
+        if not variants:
+            return encoded
+        passages, state = encoded.passages, encoded.state
+        blocks, seen = hidden_blocks(self._blocks, encoded.question, passages, variants, masking)
+        ids, mask = self._blocks.pad(blocks, self.model.device)
+        seen_mask = self._blocks.pad(seen, self.model.device)[0] * mask
+        encoder = self.model.get_encoder()
+
+        def encode(group: Tensor, length: int) -> Tensor:
+            return encoder(input_ids=ids[group, :length], attention_mask=seen_mask[group, :length]).last_hidden_state
+
+        states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
+        flat = flatten(seen_mask)
+        states = states[flat.row, flat.column][None]
+        block, at = insert_blocks(state.block, flat.row, len(passages))
+        cross = insert_cache(state.cross, self._cross_cache(states), at)
+        sizes = [*state.sizes[:-1], *seen_mask.sum(1).tolist(), state.sizes[-1]]
+        joined = _State(insert(state.states, states, at, 1), block, cross, sizes, state.seen)
+        left = [shortened(passages[variant.passage], variant) for variant in variants]
+        cut = [encoded.cut_tokens[variant.passage] for variant in variants]
+        return replace(encoded, passages=(*passages, *left), cut_tokens=(*encoded.cut_tokens, *cut), state=joined)
 
     @torch.inference_mode()
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:

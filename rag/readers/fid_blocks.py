@@ -30,6 +30,11 @@ class FiDTokenizer:
         self.max_block_tokens = max_block_tokens
         self._prefix, self._suffix = _special_tokens(tokenizer)
 
+    @property
+    def n_suffix(self) -> int:
+        """Number of special tokens after a block's text."""
+        return len(self._suffix)
+
     def blocks(self, question: str, passages: Sequence[Passage]) -> FiDBlocks:
         """The blocks of a question with its passages."""
         head = self._tokens([f"question: {question}"])[0]

@@ -1,6 +1,6 @@
 """Owen values against plain enumeration of nested orders, Shapley values, another library and known results."""
 
-from itertools import permutations, product
+from itertools import chain, permutations, product
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def nested_orders(tree, first=0):
     for part in tree.parts:
         within.append(nested_orders(part, first))
         first += part.n_players
-    return [sum(chosen, []) for order in permutations(within) for chosen in product(*order)]
+    return [list(chain(*chosen)) for order in permutations(within) for chosen in product(*order)]
 
 
 def by_enumeration(game, tree):
@@ -114,7 +114,7 @@ def test_two_of_three_who_agree_beforehand_share_the_majority(voting):
 
 
 def test_agreement_with_the_partition_explainer_of_shap(table):
-    """Values that shap 0.51 gave for this game and binary tree; it recurses from the root. (Importing it takes long.)"""
+    """Values that shap 0.51, which recurses from the root, gave for this game and tree (importing it takes long)."""
     tree = group((("a", "b"), "c"), (("d", "e"), "f"))
     found = [0.37925909, -0.11869734, 0.97307281, 0.82508121, 0.41614491, 0.71483859]
     np.testing.assert_allclose(players(exact_owen(table(6, seed=9), tree)), found, atol=1e-8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from rag.readers.attention import Prefixes
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import PrefixTracker, fork_cache, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
-from rag.readers.embedded.blocks import BlockTokenizer, Tokens, assemble, question_limit
+from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens, assemble, question_limit
+from rag.readers.embedded.hidden import hidden_blocks
 from rag.readers.embedded.model import CopyReaderModel, Source, extend_runs
 from rag.readers.embedded.weights import WEIGHTS, load_model
-from rag.readers.encoding import View, chunks, flatten
+from rag.readers.encoding import View, chunks, encode_blocks, flatten
+from rag.readers.variants import Masking, Variant, check_variants, insert, insert_blocks, insert_cache
 from retrievers import Passage
 
 
@@ -112,6 +114,60 @@ class EmbeddedReader:
         )
         cut = max(0, len(asked) - limit)
         return EncodedQuestion(question, tuple(passages), tuple(blocks.cut[:-1]), cut, state)
+
+    @torch.inference_mode()
+    def extend(
+        self, encoded: EncodedQuestion, variants: Sequence[Variant], masking: Masking = "attention"
+    ) -> EncodedQuestion:
+        """Encode passages with parts hidden beside the whole ones; see `PartsReader`."""
+        check_variants(encoded, variants, masking)
+        if not variants:
+            return encoded
+        state: _State = encoded.state
+        n_passages, limit = len(encoded.passages), self.max_block_tokens
+        asked = self.tokenizer.encode([encoded.question])[0].ids[: question_limit(limit)]
+        head = [CLS, *asked, SEP]
+        blocks = hidden_blocks(self.tokenizer, head, encoded.passages, variants, masking, limit)
+        ids, positions, types, mask, copyable = (part.to(self.device) for part in blocks[:5])
+
+        def encode(group: Tensor, length: int) -> Tensor:
+            return self.model.encoder(
+                input_ids=ids[group, :length],
+                position_ids=positions[group, :length],
+                token_type_ids=types[group, :length],
+                attention_mask=mask[group, :length],
+            ).last_hidden_state
+
+        states = encode_blocks(encode, mask, self.model.config.hidden_size)
+        row, column = flatten(mask)
+        new = self.model.source(
+            states[row, column][None],
+            ids[row, column][None],
+            row[None],
+            copyable[row, column][None],
+            states[None, :, 0],
+        )
+        block, at = insert_blocks(state.source.block[0], row, n_passages)
+        source = Source(*(insert(old, added, at, 1) for old, added in zip(state.source, new, strict=True)))
+        vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
+        ends = (at + mask.sum(1).cumsum(0)).tolist()
+        joined = _State(
+            source._replace(block=block[None]),
+            insert_cache(state.cross, self._cross_cache(new), at),
+            vocabulary,
+            int(torch.searchsorted(vocabulary, self.model.config.stop_id)),
+            place,
+            [*state.tokens, *blocks.tokens],
+            [*state.first, *(begin + len(head) for begin in [at, *ends[:-1]])],
+            [*state.sizes[:-1], *mask.sum(1).tolist(), state.sizes[-1]],
+            state.seen,
+        )
+        return replace(
+            encoded,
+            passages=(*encoded.passages, *blocks.passages),
+            cut_tokens=(*encoded.cut_tokens, *blocks.cut),
+            state=joined,
+        )
 
     @torch.inference_mode()
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:

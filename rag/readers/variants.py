@@ -1,0 +1,146 @@
+"""Variants: passages of which parts are hidden from the reader, encoded beside the whole ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from rag.readers.base import EncodedQuestion, Reader
+from retrievers import Passage
+
+Masking = Literal["attention", "mask", "delete"]
+"""How a part is hidden: its tokens keep their places, but nothing attends to them nor copies them; each of its tokens
+becomes the tokeniser's mask token (or its unknown one); its text is deleted."""
+
+Spans = tuple[tuple[int, int], ...]
+
+
+class Variant(NamedTuple):
+    """A passage with parts hidden.
+
+    Attributes:
+        passage: its column among the encoded passages.
+        hidden: ranges [start, end) of characters of its text, in ascending order, none overlapping.
+        title_hidden: whether its title is hidden as well.
+    """
+
+    passage: int
+    hidden: Spans
+    title_hidden: bool = False
+
+
+@runtime_checkable
+class PartsReader(Reader, Protocol):
+    """A reader that can read passages of which parts are hidden."""
+
+    def extend(
+        self, encoded: EncodedQuestion, variants: Sequence[Variant], masking: Masking = "attention"
+    ) -> EncodedQuestion:
+        """Encode variants, and nothing else, beside the passages encoded before.
+
+        Args:
+            encoded: stays as it is.
+            variants: what to encode.
+            masking: how parts are hidden.
+
+        Returns:
+            The question with one more passage for each variant, after those of `encoded`: coalitions have as many more
+            columns, and a coalition that reads a variant must leave out the whole passage.
+
+        Raises:
+            ValueError: a variant names no passage or no range of its text, or the masking is unknown.
+        """
+        ...
+
+
+def check_variants(encoded: EncodedQuestion, variants: Iterable[Variant], masking: str) -> None:
+    """Raise `ValueError` for variants that do not fit the encoded passages, or an unknown masking."""
+    if masking not in get_args(Masking):
+        raise ValueError(f"unknown masking {masking!r}; known: {', '.join(get_args(Masking))}")
+    for passage, hidden, _ in variants:
+        if not 0 <= passage < len(encoded.passages):
+            raise ValueError(f"a variant of passage {passage}; there are {len(encoded.passages)} encoded passages")
+        bounds = [0, *(place for span in hidden for place in span), len(encoded.passages[passage].text)]
+        if bounds != sorted(bounds):
+            raise ValueError(
+                "hidden ranges must be ascending, apart, and within the "
+                f"{bounds[-1]} characters of the text of passage {encoded.passages[passage].id!r}; got {list(hidden)}"
+            )
+
+
+def full_text_spans(passage: Passage, variant: Variant) -> Spans:
+    """What a variant hides of its passage's `full_text`."""
+    title = len(passage.full_text) - len(passage.text)
+    hidden = tuple((title + start, title + end) for start, end in variant.hidden)
+    return ((0, title), *hidden) if variant.title_hidden and title else hidden
+
+
+def without(text: str, hidden: Spans) -> tuple[str, Spans]:
+    """A text without some ranges of characters and the white space after each; and the ranges taken out."""
+    removed: list[tuple[int, int]] = []
+    for start, end in hidden:
+        while end < len(text) and text[end].isspace():
+            end += 1
+        if removed and removed[-1][1] >= start:
+            removed[-1] = (removed[-1][0], end)
+        else:
+            removed.append((start, end))
+    bounds = [0, *(place for span in removed for place in span), len(text)]
+    kept = "".join(text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
+    if removed and removed[-1][1] == len(text):
+        kept = kept.rstrip()
+    return kept, tuple(removed)
+
+
+def shortened(passage: Passage, variant: Variant) -> Passage:
+    """The passage with the hidden parts deleted."""
+    text, _ = without(passage.text, variant.hidden)
+    return replace(passage, text=text, title="" if variant.title_hidden else passage.title)
+
+
+def moved(place: int, removed: Spans) -> int:
+    """Where a kept character stands after `without` took out ranges."""
+    before = removed[: bisect_right(removed, (place, place))]
+    return place - sum(end - start for start, end in before)
+
+
+def overlaps(offsets: Iterable[tuple[int, int]], hidden: Spans) -> list[bool]:
+    """Which tokens, given by their characters [start, end), have a character in a hidden range."""
+    starts = [start for start, _ in hidden]
+    found = []
+    for start, end in offsets:
+        place = bisect_right(starts, end - 1) - 1
+        found.append(place >= 0 and start < end and hidden[place][1] > start)
+    return found
+
+
+def insert(old: Tensor, new: Tensor, at: int, dim: int) -> Tensor:
+    """`new` put into `old` before position `at` of a dimension."""
+    return torch.cat([old.narrow(dim, 0, at), new, old.narrow(dim, at, old.shape[dim] - at)], dim)
+
+
+def insert_blocks(old: Tensor, new: Tensor, n_columns: int) -> tuple[Tensor, int]:
+    """Blocks of all tokens, those of new columns before the question alone, which stays last; and where they begin.
+
+    Args:
+        old: `(n_tokens,)` ascending, `n_columns` on the question alone.
+        new: `(n_new_tokens,)` ascending, from 0.
+        n_columns: number of columns of `old`.
+    """
+    at = int((old < n_columns).sum())
+    alone = n_columns + int(new.max()) + 1 if len(new) else n_columns
+    return torch.cat([old[:at], new + n_columns, torch.full_like(old[at:], alone)]), at
+
+
+def insert_cache(old: DynamicCache, new: DynamicCache, at: int) -> DynamicCache:
+    """Keys and values of new tokens put into those of old ones."""
+    joined = DynamicCache()
+    for layer, (before, added) in enumerate(zip(old.layers, new.layers, strict=True)):
+        joined.update(insert(before.keys, added.keys, at, 2), insert(before.values, added.values, at, 2), layer)
+    return joined
