@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attribution import Attribution
+from rag.hierarchy import Hierarchy
 from retrievers import Passage
 
 FORMAT = "ragshap-answer"
@@ -68,6 +69,7 @@ class Answer:
         warnings: what the user should know (cut passages, identical passages, ...).
         settings: what produced the answer.
         screened: ids of retrieved passages that the reader did not get; `evidence` and `attribution` leave them out.
+        hierarchy: values of sentences and words, if the level asked for goes below passages.
     """
 
     question: str
@@ -81,6 +83,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     screened: tuple[str, ...] = ()
+    hierarchy: Hierarchy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers."""
@@ -108,6 +111,7 @@ class Answer:
             ],
             "other_answers": [{"answer": o.text, "share": o.share, "passages": list(o.passages)} for o in self.others],
             "attribution": self.attribution.to_dict(),
+            "hierarchy": self.hierarchy.to_dict() if self.hierarchy else None,
             "seconds": dict(self.seconds),
             "warnings": list(self.warnings),
             "screened": list(self.screened),

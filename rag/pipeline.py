@@ -13,6 +13,7 @@ import numpy as np
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
 from rag.explaining import Explanation, explain_passages
+from rag.hierarchy import explain_parts
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.rerank import attributed_order
@@ -115,6 +116,11 @@ class Pipeline:
         seconds = {**explanation.seconds, "answer": time.perf_counter() - started}
         if self.screener is not None:
             seconds = {"screen": screening, **seconds}
+        hierarchy = None
+        if self.settings.hierarchy.level != "passage":
+            seed = self.settings.attribution.seed
+            hierarchy = explain_parts(self.reader, explanation, self.settings.hierarchy, seed=seed, progress=progress)
+            seconds["parts"] = hierarchy.seconds
         return Answer(
             question=explanation.encoded.question,
             text=text,
@@ -123,6 +129,7 @@ class Pipeline:
             evidence=_evidence(hits, read, explanation, order, kept),
             others=_other_answers(explanation),
             attribution=explanation.attribution,
+            hierarchy=hierarchy,
             seconds=seconds,
             warnings=tuple(_warnings(explanation, len(hits))),
             screened=tuple(hit.passage.id for index, hit in enumerate(hits) if index not in read),

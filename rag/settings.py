@@ -150,6 +150,32 @@ class AttributionSettings(Section):
     screen: int = Field(default=0, ge=0)
 
 
+class HierarchySettings(Section):
+    """How far down an answer is attributed, and at what cost; see `rag.hierarchy`.
+
+    At most `passages` passages, and `sentences` sentences of each, are opened, the most valuable ones: those worth more
+    than `above` (`open` "value"), those worth more than two standard errors ("certain"), or any ("top-n").
+    """
+
+    level: Literal["passage", "sentence", "word"] = "passage"
+    open: Literal["value", "certain", "top-n"] = "value"
+    above: float = Field(default=0.02, ge=0)
+    passages: int = Field(default=3, ge=1)
+    sentences: int = Field(default=2, ge=1)
+    masking: Literal["attention", "mask", "delete"] = "attention"
+    permutations: int = 128
+    shared: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _in_draws(self) -> HierarchySettings:
+        draw = 2 * self.shared
+        if self.permutations % draw or self.permutations < 2 * draw:
+            raise ValueError(
+                f"permutations must be a multiple of 2 x shared = {draw}, at least {2 * draw}; got {self.permutations}"
+            )
+        return self
+
+
 class RerankSettings(Section):
     """The order of the passages, and how many the final answer is read from.
 
@@ -174,6 +200,7 @@ class Settings(Section):
     retriever: RetrieverSettings = RetrieverSettings()
     reader: ReaderSettings = ReaderSettings()
     attribution: AttributionSettings = AttributionSettings()
+    hierarchy: HierarchySettings = HierarchySettings()
     rerank: RerankSettings = RerankSettings()
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation as one HTML page.")]
 Passages = Annotated[int | None, typer.Option("-k", min=1, help="Passages to retrieve.")]
+Level = Annotated[str | None, typer.Option("--level", help="What to attribute to: passage, sentence or word.")]
 Budget = Annotated[int | None, typer.Option("--budget", help="Coalitions to evaluate.")]
 
 
@@ -44,6 +45,7 @@ def ask(
     corpus: CorpusPath = None,
     html: Html = None,
     k: Passages = None,
+    level: Level = None,
     budget: Budget = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -55,7 +57,9 @@ def ask(
     with progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
 
-        pipeline = Pipeline.from_config(config, corpus=corpus, index=index, overrides=_settings(overrides, k, budget))
+        pipeline = Pipeline.from_config(
+            config, corpus=corpus, index=index, overrides=_settings(overrides, k, level, budget)
+        )
         answer = pipeline.ask(question, progress=stage_progress(progress))
     _show(answer, as_json, html)
 
@@ -63,7 +67,7 @@ def ask(
 def explain(
     question: Question,
     passages: Annotated[str, typer.Option("--passages", "-p", help="Your passages: JSONL, TSV, a folder, …")],
-    level: Annotated[str, typer.Option(help="What to attribute to: passage.")] = "passage",
+    level: Level = None,
     html: Html = None,
     budget: Budget = None,
     config: Config = None,
@@ -73,15 +77,13 @@ def explain(
 ) -> None:
     """Attribute an answer over passages that you bring."""
     check_question(question)
-    if level != "passage":
-        raise typer.BadParameter(f"{level!r} is not available; known: passage", param_hint="--level")
     with progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline, set_threads
         from rag.readers.loading import load_reader
         from rag.settings import load_settings
         from retrievers import load_corpus
 
-        settings = load_settings(config, _settings(overrides, None, budget))
+        settings = load_settings(config, _settings(overrides, None, level, budget))
         set_threads(settings.threads)
         own = list(load_corpus(passages, passage_words=settings.passage_words))
         pipeline = Pipeline(None, load_reader(settings.reader), settings)
@@ -89,9 +91,9 @@ def explain(
     _show(answer, as_json, html)
 
 
-def _settings(overrides: list[str] | None, k: int | None, budget: int | None) -> list[str]:
+def _settings(overrides: list[str] | None, k: int | None, level: str | None, budget: int | None) -> list[str]:
     """The short options as overrides; they win over `--set`."""
-    short = {"retriever.passages": k, "attribution.budget": budget}
+    short = {"retriever.passages": k, "hierarchy.level": level, "attribution.budget": budget}
     return [*(overrides or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
 
 

@@ -154,7 +154,11 @@ def test_answers_are_spelled_as_in_what_is_left(tiny_embedded, masking):
     variants = [Variant(0, ((10, 13), (26, 43))), Variant(0, ((0, 25),), True)]
     extended = reader.extend(encoded, variants, masking)
     ids = tuple(reader.tokenizer.encode(["edinburgh castle"])[0].ids)
-    assert dict(reader._spellings(extended, ids)) == {0: "edinburgh CASTLE", 1: "EDINBURGH Castle", 2: "edinburgh CASTLE"}
+    assert dict(reader._spellings(extended, ids)) == {
+        0: "edinburgh CASTLE",
+        1: "EDINBURGH Castle",
+        2: "edinburgh CASTLE",
+    }
 
 
 def test_the_spelling_of_a_long_passage_stays_within_what_was_read(tiny_embedded):

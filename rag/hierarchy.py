@@ -1,0 +1,205 @@
+"""From passages down to sentences and words: Owen values of the parts of the passages that matter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from attribution import Group, OwenValues, normalize_answer, owen
+from rag.explaining import Explanation
+from rag.parts import Part, sentences, whole, words
+from rag.parts_game import PartsGame, Values
+from rag.readers import EncodedQuestion, Reader
+from rag.readers.base import Coalitions
+from rag.readers.variants import PartsReader
+from rag.settings import HierarchySettings, SettingsError
+from retrievers import Passage
+
+FORMAT = "ragshap-hierarchy"
+VERSION = 1
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """What passages, their sentences and their words did for the answer.
+
+    All values come from one nested estimate, so that a part's value is exactly the sum of its parts' values, and the
+    passages' values sum to what they add together. It is an estimate of its own: a passage's value here and in the
+    passage-level attribution differ by what their standard errors allow.
+
+    Attributes:
+        level: "sentence" or "word".
+        answer: the answer explained, that from all passages.
+        passages: every passage in the retriever's order, the opened ones with their parts.
+        masking: how parts were hidden.
+        permutations: number of nested orders behind the values.
+        evaluations: number of distinct coalitions evaluated, at both levels.
+        variants: number of encoded passages with parts hidden.
+        seconds: time of it all.
+    """
+
+    level: str
+    answer: str
+    passages: tuple[Part, ...]
+    masking: str
+    permutations: int
+    evaluations: int
+    variants: int
+    seconds: float
+
+    def of(self, passage: str) -> Part:
+        """The node of a passage, by id; raises `KeyError` if there is none."""
+        for part in self.passages:
+            if part.passage == passage:
+                return part
+        raise KeyError(passage)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers, with the format's name and version."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        passages = [part.to_dict() for part in self.passages]
+        return {"format": FORMAT, "version": VERSION, **content, "passages": passages}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Hierarchy:
+        """Inverse of `to_dict`; raises `ValueError` for what is foreign, newer or damaged."""
+        if content.get("format") != FORMAT or content.get("version") != VERSION:
+            raise ValueError(f"not a hierarchy of version {VERSION}: expected format {FORMAT!r}")
+        try:
+            passages = tuple(Part.from_dict(part) for part in content["passages"])
+            own = {name: value for name, value in content.items() if name not in ("format", "version")}
+            return cls(**{**own, "passages": passages})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"damaged hierarchy: {error}") from error
+
+
+def explain_parts(
+    reader: Reader,
+    explanation: Explanation,
+    settings: HierarchySettings,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Hierarchy:
+    """Attribute an explained answer to sentences, or words, of the passages that matter.
+
+    Passages are opened by their passage-level values, sentences by values that are estimated first; every other
+    passage or sentence stays a single player. The game is that of `explanation`: 1 where the reader gives the explained
+    answer, or that answer's log-probability.
+
+    Args:
+        reader: the reader that gave `explanation`; it must be able to hide parts of passages.
+        explanation: the answer and its passage-level attribution.
+        settings: level, what is opened, how parts are hidden, and how many orders are drawn.
+        seed: seed of the orders.
+        progress: called as progress("sentences" or "words", coalitions done, coalitions asked for).
+
+    Raises:
+        SettingsError: the level is "passage", the reader cannot hide parts, or the attribution is not Shapley's.
+    """
+    if settings.level == "passage":
+        raise SettingsError("hierarchy.level: passage has no parts; use sentence or word")
+    if not isinstance(reader, PartsReader):
+        raise SettingsError(f"hierarchy.level: reader {reader.name!r} cannot hide parts of a passage; use passage")
+    attribution = explanation.attribution
+    if attribution.semivalue != "shapley":
+        raise SettingsError(
+            f"hierarchy.level: {settings.level} goes with attribution.semivalue=shapley, not {attribution.semivalue}"
+        )
+    started = time.perf_counter()
+    passages = explanation.encoded.passages
+    texts = {passage.id: passage for passage in passages}
+    tree = [whole(passage) for passage in passages]
+    values, errors = attribution.of(attribution.output).tolist(), attribution.errors[attribution.output].tolist()
+    tree = [replace(part, value=value, error=error) for part, value, error in zip(tree, values, errors, strict=True)]
+    tree = _opened(tree, settings, settings.passages, lambda part: sentences(texts[part.passage]))
+    evaluations = variants = 0
+    for level in ("sentence", "word")[: 1 + (settings.level == "word")]:
+        if level == "word":
+            tree = [_with_words(part, settings, texts[part.passage]) for part in tree]
+        found, game = _estimate(reader, explanation, tree, settings, level, seed, progress)
+        evaluations, variants = evaluations + found.evaluations, variants + game.variants
+        nodes = zip(found.values[0, 1:].tolist(), found.errors[0, 1:].tolist(), strict=True)
+        tree = [_valued(part, nodes) for part in tree]
+    return Hierarchy(
+        settings.level,
+        explanation.text,
+        tuple(tree),
+        settings.masking,
+        settings.permutations,
+        evaluations,
+        variants,
+        time.perf_counter() - started,
+    )
+
+
+def _estimate(
+    reader: PartsReader,
+    explanation: Explanation,
+    tree: Sequence[Part],
+    settings: HierarchySettings,
+    level: str,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[OwenValues, PartsGame]:
+    game = PartsGame(
+        reader,
+        explanation.encoded,
+        [_players(part) for part in tree],
+        _worth(reader, explanation),
+        settings.masking,
+        None if progress is None else lambda done, total: progress(f"{level}s", done, total),
+    )
+    # A passage has few sentences, so that their states repeat from order to order; of words hardly any state does.
+    shared = 1 if level == "sentence" else settings.shared
+    return owen(game, _group(tree), permutations=settings.permutations, shared=shared, seed=seed), game
+
+
+def _worth(reader: Reader, explanation: Explanation) -> Callable[[EncodedQuestion, Coalitions], Values]:
+    """The passage-level game's worth for the explained answer, of any encoded passages."""
+    if explanation.attribution.utility == "likelihood":
+        return lambda encoded, rows: reader.score(encoded, rows, [explanation.text])[:, 0]
+    explained = normalize_answer(explanation.text)
+
+    def votes(encoded: EncodedQuestion, rows: Coalitions) -> Values:
+        return np.array([normalize_answer(answer) == explained for answer in reader.generate(encoded, rows)], float)
+
+    return votes
+
+
+def _opened(
+    parts: Sequence[Part], settings: HierarchySettings, most: int, divide: Callable[[Part], tuple[Part, ...]]
+) -> list[Part]:
+    """The parts, the most valuable ones that qualify divided into parts of their own."""
+    rule = {
+        "top-n": lambda part: True,
+        "value": lambda part: part.value > settings.above,
+        "certain": lambda part: part.value > 2 * part.error,
+    }[settings.open]
+    able = [index for index, part in enumerate(parts) if part.kind != "title" and rule(part)]
+    chosen = sorted(able, key=lambda index: -parts[index].value)[:most]
+    return [replace(part, parts=divide(part)) if index in chosen else part for index, part in enumerate(parts)]
+
+
+def _with_words(part: Part, settings: HierarchySettings, passage: Passage) -> Part:
+    divided = _opened(part.parts, settings, settings.sentences, lambda sentence: words(passage, sentence))
+    return replace(part, parts=tuple(divided))
+
+
+def _group(parts: Sequence[Part], name: str = "all") -> Group:
+    return Group(name, tuple(_group(part.parts, part.kind) for part in parts))
+
+
+def _players(part: Part) -> list[Part]:
+    return [node for node in part.walk() if not node.parts]
+
+
+def _valued(part: Part, nodes: Iterator[tuple[float, float]]) -> Part:
+    """The part and its parts with the next values and errors, depth first."""
+    value, error = next(nodes)
+    return replace(part, value=value, error=error, parts=tuple(_valued(child, nodes) for child in part.parts))

@@ -1,0 +1,71 @@
+"""Parts of passages: sentences and words, in the characters of the original text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from retrievers import Passage
+from retrievers.chunking import sentence_spans
+
+Kind = Literal["passage", "title", "sentence", "word"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A passage, its title, one of its sentences or words, and what it did for the answer.
+
+    Attributes:
+        kind: what it is.
+        passage: id of its passage.
+        start: its first character in the passage's text; in the title for a title.
+        end: the character after its last.
+        value: its Owen value; the sum of its parts' values, if it has parts.
+        error: standard error of the value.
+        parts: its parts, if it was opened.
+    """
+
+    kind: Kind
+    passage: str
+    start: int
+    end: int
+    value: float = 0.0
+    error: float = 0.0
+    parts: tuple[Part, ...] = ()
+
+    def walk(self) -> Iterator[Part]:
+        """The part itself, then its parts with theirs, depth first."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers."""
+        return {**asdict(self), "parts": [part.to_dict() for part in self.parts]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Part:
+        """Inverse of `to_dict`."""
+        return cls(**{**content, "parts": tuple(cls.from_dict(part) for part in content["parts"])})
+
+
+def whole(passage: Passage) -> Part:
+    """A passage as one part."""
+    return Part("passage", passage.id, 0, len(passage.text))
+
+
+def sentences(passage: Passage) -> tuple[Part, ...]:
+    """A passage's title, if it has one, and its sentences: together all that a reader reads of it."""
+    title = [Part("title", passage.id, 0, len(passage.title))] if passage.title else []
+    spans = sentence_spans(passage.text)
+    return (*title, *(Part("sentence", passage.id, start, end) for start, end in spans))
+
+
+def words(passage: Passage, sentence: Part) -> tuple[Part, ...]:
+    """A sentence's words, with the punctuation that touches them."""
+    found = re.finditer(r"\S+", passage.text[sentence.start : sentence.end])
+    return tuple(
+        Part("word", passage.id, sentence.start + match.start(), sentence.start + match.end()) for match in found
+    )
