@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.parts import shades, worth
 from rag.report.text import Part, extract, harmless, marked
 
 _SNIPPET = 170
@@ -66,6 +67,8 @@ def render_page(answer: Answer) -> str:
             places={row.evidence.passage.id: row.place for row in rows},
             labels=labels,
             heat=_heat(answer),
+            shades=shades(answer),
+            part_worth=worth,
             others_shown=_OTHERS_SHOWN,
             efficiency=wording.efficiency(attribution),
             largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),

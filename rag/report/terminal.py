@@ -9,6 +9,7 @@ from rich.text import Text
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.parts import part_lines
 from rag.report.text import Part, extract, one_line
 
 _BAR = 12
@@ -25,6 +26,10 @@ def print_answer(answer: Answer, console: Console) -> None:
     console.print(_head(answer), width=width)
     console.print()
     console.print(_evidence(answer, width), width=width)
+    parts = part_lines(answer, wording.labels(answer, _OTHER_NAME), width)
+    if parts is not None:
+        console.print()
+        console.print(parts, width=width)
     if answer.others:
         console.print()
         console.print(_others(answer), width=width)
