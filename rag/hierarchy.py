@@ -119,7 +119,8 @@ def explain_parts(
     tree = [replace(part, value=value, error=error) for part, value, error in zip(tree, values, errors, strict=True)]
     tree = _opened(tree, settings, settings.passages, lambda part: sentences(texts[part.passage]))
     evaluations = variants = 0
-    for level in ("sentence", "word")[: 1 + (settings.level == "word")]:
+    levels = ("sentence", "word") if settings.level == "word" else ("sentence",)
+    for level in levels if tree else ():
         if level == "word":
             tree = [_with_words(part, settings, texts[part.passage]) for part in tree]
         found, game = _estimate(reader, explanation, tree, settings, level, seed, progress)

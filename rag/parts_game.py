@@ -67,9 +67,9 @@ class PartsGame:
             chosen[partial, passage] = len(variants) + np.argsort(order)[which.ravel()]
             variants += [_variant(passage, parts, states[state]) for state in order]
         values = np.empty(len(coalitions))
-        for rows, used in self._batches(chosen):
-            values[rows] = self._evaluate(seen[rows], chosen[rows], used, variants)
-            self._done += len(rows)
+        for members, used in self._batches(chosen):
+            values[members] = self._evaluate(seen[members], chosen[members], used, variants)
+            self._done += len(members)
             if self._progress is not None:
                 self._progress(self._done, self._asked)
         return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -141,6 +141,8 @@ def insert_blocks(old: Tensor, new: Tensor, n_columns: int) -> tuple[Tensor, int
 def insert_cache(old: DynamicCache, new: DynamicCache, at: int) -> DynamicCache:
     """Keys and values of new tokens put into those of old ones."""
     joined = DynamicCache()
+    before: Any
+    added: Any
     for layer, (before, added) in enumerate(zip(old.layers, new.layers, strict=True)):
         joined.update(insert(before.keys, added.keys, at, 2), insert(before.values, added.values, at, 2), layer)
     return joined

@@ -55,6 +55,24 @@ def test_explain_over_passages_of_ones_own(tmp_path, capfd):
     assert content["attribution"]["evaluations"] == 4
 
 
+def test_explain_down_to_the_word(tmp_path, capfd):
+    mine, page = tmp_path / "mine.jsonl", tmp_path / "why.html"
+    rows = [{"id": "b", "text": "Oslo is the capital of Norway."}, {"id": "c", "text": "Cats sleep a lot."}]
+    mine.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    few = ["-s", "hierarchy.permutations=8", "-s", "hierarchy.shared=2"]
+    command = ["explain", "What is the capital of Norway?", "-p", str(mine), "--level", "word", *few]
+    assert run([*command, "--json", "--html", str(page)]) == 0
+    content = json.loads(capfd.readouterr().out)["hierarchy"]
+    assert content["version"] == 1
+    assert content["passages"][1]["parts"] == []
+    (sentence,) = content["passages"][0]["parts"]
+    words = {rows[0]["text"][word["start"] : word["end"]]: word["value"] for word in sentence["parts"]}
+    assert list(words) == rows[0]["text"].split()
+    assert sum(words.values()) == pytest.approx(sentence["value"]) == pytest.approx(1)
+    assert max(words, key=words.get) == "Oslo"
+    assert 'title="word: ' in page.read_text(encoding="utf-8")
+
+
 def test_search_prints_passages(index, capfd):
     assert run(["search", "tunnel to Sandoy", "-i", str(index), "-k", "2", "--json"]) == 0
     content = json.loads(capfd.readouterr().out)
@@ -75,7 +93,9 @@ def test_search_prints_passages(index, capfd):
         (["ask", "who?", "-i", "INDEX", "-s", "reader.checkpoint=./nosuch"], 2, "reader.checkpoint"),
         (["ask", "who built it?", "-i", "INDEX", "--budget", "5"], 1, "budget of at least 78"),
         (["ask", "who?", "-i", "INDEX", "-k", "0"], 2, "-k"),
-        (["explain", "who?", "-p", "x", "--level", "letter"], 2, "letter"),
+        (["explain", "who?", "-p", "x", "--level", "letter"], 2, "'passage', 'sentence' or 'word' (got 'letter')"),
+        (["ask", "who?", "-i", "INDEX", "--level", "letter"], 2, "hierarchy.level"),
+        (["ask", "who?", "-i", "INDEX", "-s", "hierarchy.shared=3"], 2, "multiple of 2 x shared = 6"),
         (["index", "nowhere", "--out", "y"], 1, "nowhere"),
         (["frobnicate"], 2, "frobnicate"),
     ],

@@ -77,8 +77,8 @@ def hidden_blocks(
         tokens.append(Tokens([*body, *pieces.ids[room:]], [*offsets, *pieces.offsets[room:]]))
         left.append(passage)
         cut.append(len(pieces.ids) - len(ids))
-    columns = [_padded(column) for column in zip(*rows, strict=True)]
-    return HiddenBlocks(*columns[:4], columns[4].bool(), tokens, left, cut)
+    all_ids, positions, all_types, mask, can_copy = (_padded(column) for column in zip(*rows, strict=True))
+    return HiddenBlocks(all_ids, positions, all_types, mask, can_copy.bool(), tokens, left, cut)
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
