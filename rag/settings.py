@@ -163,8 +163,8 @@ class HierarchySettings(Section):
     passages: int = Field(default=3, ge=1)
     sentences: int = Field(default=2, ge=1)
     masking: Literal["attention", "mask", "delete"] = "attention"
-    permutations: int = 128
-    shared: int = Field(default=8, ge=1)
+    permutations: int = 64
+    shared: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
     def _in_draws(self) -> HierarchySettings:

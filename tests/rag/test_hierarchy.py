@@ -207,7 +207,7 @@ def test_what_cannot_be_done_is_said(reader):
     banzhaf = explain_passages(reader, "where?", PASSAGES, AttributionSettings(semivalue="banzhaf"))
     with pytest.raises(SettingsError, match="semivalue=shapley, not banzhaf"):
         explain_parts(reader, banzhaf, HierarchySettings(level="word"))
-    with pytest.raises(SettingsError, match="multiple of 2 x shared = 16"):
+    with pytest.raises(SettingsError, match="multiple of 2 x shared = 8"):
         load_settings(None, ["hierarchy.permutations=100"])
 
 
