@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from attribution.adjusted import RegressionAdjusted
 from attribution.attribution import Attribution
 from attribution.banzhaf import BanzhafSampling
 from attribution.estimator import SEMIVALUES, Estimator, check_semivalue, run
@@ -11,8 +12,14 @@ from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
 from attribution.stopping import StoppingRule
 
-ESTIMATORS = ("auto", "exact", "permutation", "kernel", "banzhaf")
-_OF = {"exact": SEMIVALUES, "permutation": ("shapley",), "kernel": ("shapley",), "banzhaf": ("banzhaf",)}
+ESTIMATORS = ("auto", "exact", "permutation", "kernel", "regression-adjusted", "banzhaf")
+_OF = {
+    "exact": SEMIVALUES,
+    "permutation": ("shapley",),
+    "kernel": ("shapley",),
+    "regression-adjusted": ("shapley",),
+    "banzhaf": ("banzhaf",),
+}
 
 
 def explain(
@@ -41,8 +48,8 @@ def explain(
             Hand in a CachedGame to share evaluations between calls.
         n_players: number of players.
         players: names of the players, by default "player 0", "player 1", ...
-        estimator: "exact"; "permutation" or "kernel" for Shapley; "banzhaf"; or "auto": exact for at most 14 players
-            if the budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
+        estimator: "exact"; "permutation", "kernel" or "regression-adjusted" for Shapley; "banzhaf"; or "auto": exact
+            for at most 14 players if the budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
             samples the semivalue.
         semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
@@ -101,4 +108,6 @@ def _choose(
         return exact_estimator(semivalue, p)
     if estimator == "kernel":
         return KernelSampling()
+    if estimator == "regression-adjusted":
+        return RegressionAdjusted()
     return PermutationSampling(permutations) if estimator == "permutation" else BanzhafSampling(p)

@@ -128,7 +128,7 @@ def test_every_estimator_takes_the_fewest_players(estimator, n):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"estimator": "owen"}, "unknown estimator 'owen'; known: auto, exact, permutation, kernel, banzhaf"),
+        ({"estimator": "owen"}, "unknown estimator 'owen'; known: auto, exact, permutation, kernel, regression-adjusted"),
         ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
         (
             {"estimator": "banzhaf"},
