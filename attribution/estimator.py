@@ -127,7 +127,8 @@ def _estimate(
 ) -> tuple[Estimate, bool | None]:
     """One estimate from the whole budget, or estimates from growing parts of it until the rule is content.
 
-    Comes with whether the rule was content. A larger part continues the sample of a smaller one, so that nothing evaluated is wasted.
+    Comes with whether the rule was content. A larger part continues the sample of a smaller one, so that nothing
+    evaluated is wasted.
     """
     if until is None:
         return estimator.estimate(game, np.random.default_rng(seed)), None

@@ -37,6 +37,7 @@ def explain(
     output: int | str | None = None,
     batch_size: int = 1024,
     until: StoppingRule | None = None,
+    pivots: bool = False,
 ) -> Attribution:
     """Attribute all outputs of a game to its players.
 
@@ -49,8 +50,8 @@ def explain(
         n_players: number of players.
         players: names of the players, by default "player 0", "player 1", ...
         estimator: "exact"; "permutation", "kernel" or "regression-adjusted" for Shapley; "banzhaf"; or "auto": exact
-            for at most 14 players if the budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
-            samples the semivalue.
+            for at most 14 players if the budget admits all 2^n_players coalitions and neither `permutations` nor
+            `until` is given; else "kernel" for Shapley ("permutation" for `permutations` or `pivots`), or "banzhaf".
         semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
         budget: most distinct coalitions to evaluate, the full and the empty one included; never exceeded.
@@ -61,6 +62,7 @@ def explain(
             coalition are evaluated; by default the answer of the full coalition for votes, else output 0.
         batch_size: most coalitions in one call of `game`.
         until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
+        pivots: whether pivots are needed, which makes "auto" choose an estimator that gives them.
 
     Raises:
         ValueError: for unknown names, settings that contradict each other, a budget too small for the
@@ -69,7 +71,7 @@ def explain(
     """
     check_semivalue(semivalue, p)
     return run(
-        _choose(estimator, semivalue, p, n_players, budget, permutations, until),
+        _choose(estimator, semivalue, p, n_players, budget, permutations, until, pivots),
         game,
         n_players,
         players=players,
@@ -90,12 +92,14 @@ def _choose(
     budget: int,
     permutations: int | None,
     until: StoppingRule | None,
+    pivots: bool,
 ) -> Estimator:
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None
-        samplers = {"shapley": "permutation", "banzhaf": "banzhaf"}
+        shapley = "permutation" if pivots or permutations is not None else "kernel"
+        samplers = {"shapley": shapley, "banzhaf": "banzhaf"}
         estimator = "exact" if enumerable else samplers.get(semivalue, "exact")
     if semivalue not in _OF[estimator]:
         able = ", ".join(repr(name) for name, semivalues in _OF.items() if semivalue in semivalues)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.findings import findings
 from rag.report.text import Part, extract, harmless, marked
 
 _SNIPPET = 170
@@ -67,6 +68,8 @@ def render_page(answer: Answer) -> str:
             labels=labels,
             heat=_heat(answer),
             others_shown=_OTHERS_SHOWN,
+            findings=findings(answer),
+            stopping=wording.stopping(attribution),
             efficiency=wording.efficiency(attribution),
             largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),
             settings=_flat(answer.settings),

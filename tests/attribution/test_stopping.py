@@ -22,7 +22,7 @@ def test_the_rule_by_hand():
     assert not TargetError(0.039).reached(np.zeros(2), errors, 0)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", ["kernel", "permutation"])
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_first_k_are_right_as_often_as_stated(voting, estimator, k):
     """Over 60 seeds, with nothing counted as tied; at 95 % the chance of 8 wrong ones or more is 1 in 100."""
