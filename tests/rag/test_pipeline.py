@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rag import Answer, Pipeline, Reranker, Settings, load_settings
+from rag.explaining import most_decodes
 from rag.settings import AttributionSettings, SettingsError
 from retrievers import BM25Retriever, Hit, Passage
 
@@ -76,6 +77,23 @@ def test_no_coalition_is_decoded_twice(passages):
     overrides = ["attribution.interactions=true", "rerank.keep=smallest"]
     Pipeline(None, Counting(), load_settings(overrides=overrides)).explain("where?", passages)
     assert len(Counting.seen) == len(set(Counting.seen)) == 16
+
+
+@pytest.mark.parametrize("interacting", ["true", "false"])
+def test_no_more_is_decoded_than_is_announced(interacting):
+    class Counting(ScriptedReader):
+        decoded = 0
+
+        def generate(self, encoded, coalitions):
+            self.decoded += len(coalitions)
+            return super().generate(encoded, coalitions)
+
+    many = [Passage(str(i), f"Town{'n' * (i % 6)} it is.") for i in range(16)]
+    overrides = ["attribution.budget=70", "attribution.minimal_sets=40", f"attribution.interactions={interacting}"]
+    settings, counting = load_settings(overrides=[*overrides, "rerank.keep=smallest"]), Counting()
+    Pipeline(None, counting, settings).explain("where?", many)
+    assert 70 < counting.decoded <= most_decodes(settings.attribution, 16)
+    assert most_decodes(settings.attribution, 5) == 32
 
 
 def test_what_was_not_looked_for_is_not_reported(reader, passages):
