@@ -9,6 +9,7 @@ Needs numpy alone and takes any callable from coalitions to values, so it works 
 [Contribution(player='left', value=0.6666666666666666, error=0.0)]
 """
 
+from attribution.adjusted import RegressionAdjusted
 from attribution.attribution import Attribution, Contribution
 from attribution.banzhaf import BanzhafSampling
 from attribution.exact import ExactEnumeration, exact
@@ -36,6 +37,7 @@ __all__ = [
     "LikelihoodGame",
     "OwenValues",
     "PermutationSampling",
+    "RegressionAdjusted",
     "StoppingRule",
     "TargetError",
     "TopKCertain",

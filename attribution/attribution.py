@@ -14,7 +14,7 @@ import numpy.typing as npt
 from attribution.games import Values
 
 FORMAT = "ragshap-attribution"
-VERSION = 1
+VERSION = 2
 
 
 class Contribution(NamedTuple):
@@ -41,13 +41,15 @@ class Attribution:
         empty: worth of the coalition of none, (n_outputs,).
         output: index of the explained output.
         evaluations: number of distinct coalitions the estimate rests on.
-        estimator: "exact", "permutation", "kernel" or "banzhaf".
+        estimator: "exact", "permutation", "kernel", "regression-adjusted" or "banzhaf".
         semivalue: "shapley", "banzhaf", "leave-one-out" or "first-in".
         utility: "votes", "likelihood" or "game".
         p: inclusion probability of the Banzhaf value; None for Shapley.
         samples: number of orderings or draws; None where exact.
         seed: seed of the sampling; None where exact.
         budget: the budget of evaluations given, if any.
+        until: what a stopping rule was to reach, as a clause ("the first 5 are certain at 95%"); None without one.
+        reached: whether it was reached before the budget ran out; None without a rule.
     """
 
     players: tuple[str, ...]
@@ -66,6 +68,8 @@ class Attribution:
     samples: int | None = None
     seed: int | None = None
     budget: int | None = None
+    until: str | None = None
+    reached: bool | None = None
 
     def __post_init__(self) -> None:
         """Copy the arrays and make them read-only; raises ValueError where parts do not fit together."""
@@ -77,6 +81,8 @@ class Attribution:
         for name in ("evaluations", "samples", "seed", "budget"):
             number = getattr(self, name)
             object.__setattr__(self, name, None if number is None else index(number))
+        if (self.until is None) != (self.reached is None) or not isinstance(self.until, str | None):
+            raise ValueError(f"until (a string) and reached go together, got {self.until!r} and {self.reached!r}")
         matrix = (len(self.outputs), len(self.players))
         for name, shape in _ARRAYS.items():
             if name == "pivots" and self.pivots is None:
@@ -127,12 +133,14 @@ class Attribution:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Attribution":
-        """Inverse of `to_dict`; raises ValueError for what is foreign, newer or damaged."""
+        """Inverse of `to_dict`, also of version 1's; raises ValueError for what is foreign, newer or damaged."""
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"not an attribution: expected a mapping with format {FORMAT!r}")
         version = content.get("version")
-        if version != VERSION:
-            raise ValueError(f"attribution of version {version!r}; this release reads version {VERSION}")
+        if version == 1:  # had no stopping rules
+            content = {**content, "until": None, "reached": None}
+        elif version != VERSION:
+            raise ValueError(f"attribution of version {version!r}; this release reads versions 1 and {VERSION}")
         given, known = set(content) - {"format", "version"}, {field.name for field in fields(cls)}
         if given != known:
             raise ValueError(f"damaged attribution: missing {sorted(known - given)}, unknown {sorted(given - known)}")

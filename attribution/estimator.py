@@ -98,7 +98,7 @@ def run(
         index = output_index(output, cached.outputs)
     else:
         index = int(full.argmax()) if cached.utility == "votes" else 0
-    estimate = _estimate(estimator, cached, seed, index, minimum, until)
+    estimate, reached = _estimate(estimator, cached, seed, index, minimum, until)
     full, empty = cached(ends)
     return Attribution(
         players=names,
@@ -117,25 +117,29 @@ def run(
         samples=estimate.samples,
         seed=None if estimate.samples is None else seed,
         budget=budget,
+        until=None if until is None else until.goal,
+        reached=reached,
     )
 
 
 def _estimate(
     estimator: Estimator, game: CachedGame, seed: int | None, output: int, minimum: int, until: StoppingRule | None
-) -> Estimate:
+) -> tuple[Estimate, bool | None]:
     """One estimate from the whole budget, or estimates from growing parts of it until the rule is content.
 
-    A larger part continues the sample of a smaller one, so that nothing evaluated is wasted.
+    Comes with whether the rule was content. A larger part continues the sample of a smaller one, so that nothing
+    evaluated is wasted.
     """
     if until is None:
-        return estimator.estimate(game, np.random.default_rng(seed))
+        return estimator.estimate(game, np.random.default_rng(seed)), None
     whole, part, look = game.budget, minimum, 0
     while True:
         game.budget = min(part, whole)
         estimate = estimator.estimate(game, np.random.default_rng(seed))
         # A player that never mattered in m samples shows no error, but may matter in one of m.
         unseen = game.spread(output) / estimate.samples if estimate.samples else 0.0
-        if part >= whole or until.reached(estimate.values[output], np.hypot(estimate.errors[output], unseen), look):
+        reached = until.reached(estimate.values[output], np.hypot(estimate.errors[output], unseen), look)
+        if reached or part >= whole:
             game.budget = whole
-            return estimate
+            return estimate, reached
         part, look = int(part * _GROWTH) + 1, look + 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from attribution.adjusted import RegressionAdjusted
 from attribution.attribution import Attribution
 from attribution.banzhaf import BanzhafSampling
 from attribution.estimator import SEMIVALUES, Estimator, check_semivalue, run
@@ -11,8 +12,14 @@ from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
 from attribution.stopping import StoppingRule
 
-ESTIMATORS = ("auto", "exact", "permutation", "kernel", "banzhaf")
-_OF = {"exact": SEMIVALUES, "permutation": ("shapley",), "kernel": ("shapley",), "banzhaf": ("banzhaf",)}
+ESTIMATORS = ("auto", "exact", "permutation", "kernel", "regression-adjusted", "banzhaf")
+_OF = {
+    "exact": SEMIVALUES,
+    "permutation": ("shapley",),
+    "kernel": ("shapley",),
+    "regression-adjusted": ("shapley",),
+    "banzhaf": ("banzhaf",),
+}
 
 
 def explain(
@@ -30,6 +37,7 @@ def explain(
     output: int | str | None = None,
     batch_size: int = 1024,
     until: StoppingRule | None = None,
+    pivots: bool = False,
 ) -> Attribution:
     """Attribute all outputs of a game to its players.
 
@@ -41,9 +49,9 @@ def explain(
             Hand in a CachedGame to share evaluations between calls.
         n_players: number of players.
         players: names of the players, by default "player 0", "player 1", ...
-        estimator: "exact"; "permutation" or "kernel" for Shapley; "banzhaf"; or "auto": exact for at most 14 players
-            if the budget admits all 2^n_players coalitions and no `permutations` are asked for, else the one that
-            samples the semivalue.
+        estimator: "exact"; "permutation", "kernel" or "regression-adjusted" for Shapley; "banzhaf"; or "auto": exact
+            for at most 14 players if the budget admits all 2^n_players coalitions and neither `permutations` nor
+            `until` is given; else "kernel" for Shapley ("permutation" for `permutations` or `pivots`), or "banzhaf".
         semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
         budget: most distinct coalitions to evaluate, the full and the empty one included; never exceeded.
@@ -54,6 +62,7 @@ def explain(
             coalition are evaluated; by default the answer of the full coalition for votes, else output 0.
         batch_size: most coalitions in one call of `game`.
         until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
+        pivots: whether pivots are needed, which makes "auto" choose an estimator that gives them.
 
     Raises:
         ValueError: for unknown names, settings that contradict each other, a budget too small for the
@@ -62,7 +71,7 @@ def explain(
     """
     check_semivalue(semivalue, p)
     return run(
-        _choose(estimator, semivalue, p, n_players, budget, permutations, until),
+        _choose(estimator, semivalue, p, n_players, budget, permutations, until, pivots),
         game,
         n_players,
         players=players,
@@ -83,12 +92,14 @@ def _choose(
     budget: int,
     permutations: int | None,
     until: StoppingRule | None,
+    pivots: bool,
 ) -> Estimator:
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None
-        samplers = {"shapley": "permutation", "banzhaf": "banzhaf"}
+        shapley = "permutation" if pivots or permutations is not None else "kernel"
+        samplers = {"shapley": shapley, "banzhaf": "banzhaf"}
         estimator = "exact" if enumerable else samplers.get(semivalue, "exact")
     if semivalue not in _OF[estimator]:
         able = ", ".join(repr(name) for name, semivalues in _OF.items() if semivalue in semivalues)
@@ -101,4 +112,6 @@ def _choose(
         return exact_estimator(semivalue, p)
     if estimator == "kernel":
         return KernelSampling()
+    if estimator == "regression-adjusted":
+        return RegressionAdjusted()
     return PermutationSampling(permutations) if estimator == "permutation" else BanzhafSampling(p)

@@ -13,6 +13,11 @@ from attribution.games import Values
 class StoppingRule(Protocol):
     """Decides on the values of the explained output."""
 
+    @property
+    def goal(self) -> str:
+        """What holds once it is reached, as a clause."""
+        ...
+
     def reached(self, values: Values, errors: Values, look: int) -> bool:
         """Whether to stop; `values` and `errors` are (n_players,), `look` counts the looks at the data from 0."""
         ...
@@ -46,6 +51,13 @@ class TopKCertain:
         if self.margin < 0:
             raise ValueError(f"margin must be 0 or more, got {self.margin}")
 
+    @property
+    def goal(self) -> str:
+        """The clause, with confidence and margin."""
+        first = "first is" if self.k == 1 else f"first {self.k} are"
+        ties = f" (values within {self.margin:g} count as tied)" if self.margin else ""
+        return f"the {first} certain at {100 * self.confidence:g}%{ties}"
+
     def reached(self, values: Values, errors: Values, look: int) -> bool:
         """Whether the first k are certain; always so for k players or fewer."""
         order = descending(values)
@@ -56,7 +68,8 @@ class TopKCertain:
         z = NormalDist().inv_cdf(1 - chance)
         gaps = values[first][:, None] - values[others]
         spread = np.hypot(errors[first][:, None], errors[others])
-        return bool((gaps + self.margin >= z * spread).all())
+        rounding = 1e-12 * float(np.abs(values).max())
+        return bool((gaps + self.margin + rounding >= z * spread).all())
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,11 @@ class TargetError:
         """Raise ValueError for an error that is not above zero."""
         if not self.error > 0:
             raise ValueError(f"the target error must be above 0, got {self.error}")
+
+    @property
+    def goal(self) -> str:
+        """The clause, with the error."""
+        return f"no standard error is above {self.error:g}"
 
     def reached(self, values: Values, errors: Values, look: int) -> bool:
         """Whether all errors are small enough."""

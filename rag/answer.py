@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from attribution import Attribution
+from rag.findings import Conflict, PairInteraction, PairInteractions
 from rag.hierarchy import Hierarchy
+from rag.minimal import MinimalSet
 from retrievers import Passage
 
 FORMAT = "ragshap-answer"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class OtherAnswer:
     Attributes:
         text: the answer; "" is "no answer".
         share: part of the evaluated coalitions that gave it, between 0 and 1.
-        passages: ids of the passages that pull towards it (positive value), the strongest first, at most three.
+        passages: ids of the passages that pull towards it, their value above zero by two standard errors, the strongest
+            first, at most three.
     """
 
     text: str
@@ -70,6 +73,11 @@ class Answer:
         settings: what produced the answer.
         screened: ids of retrieved passages that the reader did not get; `evidence` and `attribution` leave them out.
         hierarchy: values of sentences and words, if the level asked for goes below passages.
+        sufficient: the smallest set found that alone gives `full_text`; None if it was not looked for.
+        counterfactual: the smallest set found without which the answer is another; None if there is none, or it was
+            not looked for.
+        conflicts: pairs of answers between which the passages are divided.
+        interactions: pairs of passages that need one another or repeat one another; None if not asked for.
     """
 
     question: str
@@ -84,6 +92,10 @@ class Answer:
     settings: Mapping[str, Any] = field(default_factory=dict)
     screened: tuple[str, ...] = ()
     hierarchy: Hierarchy | None = None
+    sufficient: MinimalSet | None = None
+    counterfactual: MinimalSet | None = None
+    conflicts: tuple[Conflict, ...] = ()
+    interactions: PairInteractions | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers."""
@@ -116,14 +128,93 @@ class Answer:
             "warnings": list(self.warnings),
             "screened": list(self.screened),
             "settings": dict(self.settings),
+            "sufficient": _plain(self.sufficient),
+            "counterfactual": _plain(self.counterfactual),
+            "conflicts": [_plain(conflict) for conflict in self.conflicts],
+            "interactions": _plain(self.interactions),
         }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Answer:
+        """Inverse of `to_dict`, also of version 1's, which had no minimal sets, conflicts and interactions.
+
+        Raises:
+            ValueError: for what is foreign, newer or damaged.
+        """
+        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+            raise ValueError(f"not an answer: expected a mapping with format {FORMAT!r}")
+        if content.get("version") not in (1, VERSION):
+            raise ValueError(
+                f"answer of version {content.get('version')!r}; this release reads versions 1 and {VERSION}"
+            )
+        if content["version"] == 1:
+            content = {"screened": (), **content, "sufficient": None, "counterfactual": None}
+            content |= {"conflicts": (), "interactions": None, "hierarchy": None}
+        try:
+            return cls(
+                question=content["question"],
+                text=content["answer"],
+                full_text=content["full_answer"],
+                share=content["share"],
+                evidence=tuple(
+                    Evidence(
+                        Passage(e["id"], e["text"], e["title"], e["metadata"]),
+                        **{name: e[name] for name in ("rank", "score", "value", "error", "kept", "cut_tokens")},
+                    )
+                    for e in content["evidence"]
+                ),
+                others=tuple(
+                    OtherAnswer(o["answer"], o["share"], tuple(o["passages"])) for o in content["other_answers"]
+                ),
+                attribution=Attribution.from_dict(content["attribution"]),
+                seconds=content["seconds"],
+                warnings=tuple(content["warnings"]),
+                settings=content["settings"],
+                screened=tuple(content["screened"]),
+                sufficient=_minimal_set(content["sufficient"]),
+                counterfactual=_minimal_set(content["counterfactual"]),
+                conflicts=tuple(_conflict(conflict) for conflict in content["conflicts"]),
+                interactions=_interactions(content["interactions"]),
+                hierarchy=None if content["hierarchy"] is None else Hierarchy.from_dict(content["hierarchy"]),
+            )
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"damaged answer: {type(error).__name__} at {error}") from error
 
     def to_json(self) -> str:
         """`to_dict` as indented JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Answer:
+        """Inverse of `to_json`; raises ValueError for what is foreign, newer or damaged."""
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"damaged answer, not valid JSON: {error}") from error
+        return cls.from_dict(content)
 
     def to_html(self) -> str:
         """One self-contained page: answer, evidence with value bars, other answers; needs no network."""
         from rag.report import render_page
 
         return render_page(self)
+
+
+def _plain(part: MinimalSet | Conflict | PairInteractions | None) -> dict[str, Any] | None:
+    return None if part is None else asdict(part)
+
+
+def _minimal_set(content: Mapping[str, Any] | None) -> MinimalSet | None:
+    return None if content is None else MinimalSet(tuple(content["passages"]), content["answer"], content["proof"])
+
+
+def _conflict(content: Mapping[str, Any]) -> Conflict:
+    first, second = content["passages"]
+    return Conflict((content["answers"][0], content["answers"][1]), (tuple(first), tuple(second)))
+
+
+def _interactions(content: Mapping[str, Any] | None) -> PairInteractions | None:
+    if content is None:
+        return None
+    pairs = (PairInteraction((pair["passages"][0], pair["passages"][1]), pair["value"]) for pair in content["pairs"])
+    return PairInteractions(tuple(content["among"]), tuple(pairs))

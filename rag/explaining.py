@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attribution import Attribution, LikelihoodGame, VotesGame, explain, normalize_answer
+from attribution import (
+    Attribution,
+    LikelihoodGame,
+    StoppingRule,
+    TargetError,
+    TopKCertain,
+    VotesGame,
+    explain,
+    normalize_answer,
+)
+from rag.coalition_answers import CoalitionAnswers
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions, CostlyReader
 from rag.settings import AttributionSettings
@@ -17,13 +27,16 @@ from retrievers import Passage
 
 Progress = Callable[[int, int], None]
 
+_CERTAIN = 5  # passages, where nothing says how many
+
 
 @dataclass(frozen=True)
 class Explanation:
     """What the reader made of a question and its passages.
 
     Attributes:
-        encoded: the encoded question; answers for further coalitions come from it.
+        encoded: the encoded question.
+        answers: the reader's answers from further coalitions; those met are not decoded again.
         text: the answer from all passages.
         attribution: values of the passages (players are passage ids in the order given).
         votes: for each answer met, by normalised text, how many coalitions gave it; empty for likelihood.
@@ -31,6 +44,7 @@ class Explanation:
     """
 
     encoded: EncodedQuestion
+    answers: CoalitionAnswers
     text: str
     attribution: Attribution
     votes: Mapping[str, int]
@@ -48,6 +62,7 @@ def explain_passages(
     passages: Sequence[Passage],
     settings: AttributionSettings | None = None,
     progress: Progress | None = None,
+    pivots: bool = False,
 ) -> Explanation:
     """Attribute the reader's answer to the passages.
 
@@ -57,6 +72,7 @@ def explain_passages(
         passages: the players; none is allowed, the answer is then from the question alone.
         settings: utility, estimator and budget.
         progress: called as progress(evaluations, budget).
+        pivots: whether they are needed; estimator "auto" then chooses one that gives them.
     """
     settings = settings or AttributionSettings()
     started = time.perf_counter()
@@ -64,21 +80,21 @@ def explain_passages(
     encoded_at = time.perf_counter()
     costly = reader if isinstance(reader, CostlyReader) else None
     if costly is not None:
-        # Beyond the budget, the final answer may ask for the first 0, 1, … passages.
-        costly.announce(encoded, min(settings.budget + len(passages) + 1, 2 ** len(passages)))
-    text = reader.generate(encoded, np.ones((1, len(passages)), dtype=bool))[0]
+        costly.announce(encoded, most_decodes(settings, len(passages)))
+    answers = CoalitionAnswers(reader, encoded)
+    text = answers(np.ones((1, len(passages)), dtype=bool))[0]
     votes: Counter[str] = Counter()
 
     def generate(coalitions: Coalitions) -> list[str]:
-        answers = reader.generate(encoded, coalitions)
-        votes.update(normalize_answer(answer) for answer in answers)
-        return answers
+        said = answers(coalitions)
+        votes.update(normalize_answer(answer) for answer in said)
+        return said
 
     game: VotesGame | LikelihoodGame
     if settings.utility == "votes":
         game = VotesGame(generate)
     else:
-        game = LikelihoodGame(lambda rows, answers: reader.score(encoded, rows, answers), [text])
+        game = LikelihoodGame(lambda rows, texts: reader.score(encoded, rows, texts), [text])
     attribution = explain(
         game,
         len(passages),
@@ -91,6 +107,25 @@ def explain_passages(
         seed=settings.seed,
         batch_size=1024 if costly is None else costly.batch_size,
         progress=progress,
+        until=stopping_rule(settings),
+        pivots=pivots,
     )
     seconds = {"encode": encoded_at - started, "attribute": time.perf_counter() - encoded_at}
-    return Explanation(encoded, text, attribution, dict(votes), seconds)
+    return Explanation(encoded, answers, text, attribution, dict(votes), seconds)
+
+
+def most_decodes(settings: AttributionSettings, n_passages: int) -> int:
+    """How many coalitions may be decoded for one question, at most.
+
+    Beyond the budget, the final answer may ask for the first 0, 1, … passages, and what is made of the attribution for
+    single ones, for the minimal sets, and for interactions.
+    """
+    examined = 2 * settings.minimal_sets + settings.interactions * settings.budget + n_passages
+    return int(min(settings.budget + n_passages + 1 + examined, 2**n_passages))
+
+
+def stopping_rule(settings: AttributionSettings) -> StoppingRule | None:
+    """The rule that the settings name; None to spend the whole budget."""
+    if settings.until == "top-k certain":
+        return TopKCertain(settings.k or _CERTAIN, settings.confidence, settings.margin)
+    return TargetError(settings.target_error) if settings.until == "target error" else None

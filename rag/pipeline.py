@@ -13,7 +13,9 @@ import numpy as np
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
 from rag.explaining import Explanation, explain_passages
+from rag.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.hierarchy import explain_parts
+from rag.minimal import minimal_sets
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.rerank import attributed_order
@@ -100,6 +102,9 @@ class Pipeline:
         """Answer a question from passages that you bring, in their given order."""
         hits = [item if isinstance(item, Hit) else Hit(item, 0.0) for item in passages]
         _check_ids(hit.passage.id for hit in hits)
+        settings, keep = self.settings.attribution, self.settings.rerank.keep
+        if settings.k is None and isinstance(keep, int):
+            settings = settings.model_copy(update={"k": keep})
         started = time.perf_counter()
         read = self._screened(question, hits)
         screening = time.perf_counter() - started
@@ -107,13 +112,21 @@ class Pipeline:
             self.reader,
             question,
             [hits[index].passage for index in read],
-            self.settings.attribution,
+            settings,
             None if progress is None else lambda done, total: progress("attribute", done, total),
+            pivots=self.settings.rerank.score == "pivots",
         )
         started = time.perf_counter()
         order = attributed_order(explanation.attribution, self.settings.rerank.score)
-        kept, text = distil(self.reader, explanation, order, self.settings.rerank.keep)
-        seconds = {**explanation.seconds, "answer": time.perf_counter() - started}
+        kept, text = distil(explanation, order, keep)
+        answered = time.perf_counter()
+        attribution, answers = explanation.attribution, explanation.answers
+        sufficient = counterfactual = None
+        if settings.minimal_sets:
+            sufficient, counterfactual = minimal_sets(answers, order, attribution.players, settings.minimal_sets)
+        conflicting = conflicts(attribution, answers) if settings.utility == "votes" else ()
+        interacting = pair_interactions(attribution, answers, settings.budget) if settings.interactions else None
+        seconds = {**explanation.seconds, "answer": answered - started, "examine": time.perf_counter() - answered}
         if self.screener is not None:
             seconds = {"screen": screening, **seconds}
         hierarchy = None
@@ -128,11 +141,15 @@ class Pipeline:
             share=explanation.share(explanation.text),
             evidence=_evidence(hits, read, explanation, order, kept),
             others=_other_answers(explanation),
-            attribution=explanation.attribution,
+            attribution=attribution,
             hierarchy=hierarchy,
             seconds=seconds,
             warnings=tuple(_warnings(explanation, len(hits))),
             screened=tuple(hit.passage.id for index, hit in enumerate(hits) if index not in read),
+            sufficient=sufficient,
+            counterfactual=counterfactual,
+            conflicts=conflicting,
+            interactions=interacting,
             settings={
                 **self.settings.model_dump(mode="json"),
                 "reader_name": self.reader.name,
@@ -187,12 +204,11 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def distil(reader: Reader, explanation: Explanation, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
+def distil(explanation: Explanation, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
     """The passages to keep and the answer read from them alone.
 
     Args:
-        reader: the reader that made the explanation.
-        explanation: holds the encoded passages; nothing is encoded again.
+        explanation: gives the answers from subsets; nothing is encoded again.
         order: passages, best first.
         keep: a number of passages, or "smallest": the fewest first ones that give the full answer.
     """
@@ -200,7 +216,7 @@ def distil(reader: Reader, explanation: Explanation, order: Sequence[int], keep:
     prefixes = np.zeros((len(sizes), len(order)), dtype=bool)
     for row, size in enumerate(sizes):
         prefixes[row, list(order[:size])] = True
-    answers = reader.generate(explanation.encoded, prefixes)
+    answers = explanation.answers(prefixes)
     if keep != "smallest":
         return list(order[: sizes[0]]), answers[0]
     full = normalize_answer(explanation.text)
@@ -235,7 +251,7 @@ def _other_answers(explanation: Explanation) -> tuple[OtherAnswer, ...]:
         OtherAnswer(
             text,
             explanation.share(text),
-            tuple(item.player for item in attribution.top(3, index) if item.value > 0),
+            tuple(item.player for item in attribution.top(3, index) if item.value >= max(ABOUT_ZERO, 2 * item.error)),
         )
         for index, text in enumerate(attribution.outputs)
         if index != attribution.output

@@ -97,7 +97,8 @@ class Reranker:
         if self.screener is not None:
             read = screen(self.screener, question, passages, self.attribution.screen, self.attribution.seed)
         chosen = [passages[index] for index in read]
-        attribution = explain_passages(self.reader, question, chosen, self.attribution).attribution
+        explanation = explain_passages(self.reader, question, chosen, self.attribution, pivots=self.score == "pivots")
+        attribution = explanation.attribution
         scores = passage_scores(attribution, self.score)
         ranked = [Hit(chosen[index], float(scores[index])) for index in attributed_order(attribution, self.score)]
         lowest = min(0.0, float(scores.min(initial=0.0)))

@@ -138,16 +138,33 @@ class AttributionSettings(Section):
     """How passages are valued; `budget` counts distinct coalitions.
 
     With `screen`, the embedded reader chooses so many of the passages, and the reader gets these alone; 0 is all.
+    `until` stops before the budget is spent: once the first `k` passages are certain at `confidence`, values within
+    `margin` counting as tied (`k` is by default what `rerank.keep` keeps, or 5), or once no standard error is above
+    `target_error`. `minimal_sets` bounds the decodes of each search for a minimal set.
     """
 
     utility: Literal["votes", "likelihood"] = "votes"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
-    estimator: Literal["auto", "exact", "permutation", "kernel", "banzhaf"] = "auto"
+    estimator: Literal["auto", "exact", "permutation", "kernel", "regression-adjusted", "banzhaf"] = "auto"
     p: float = Field(default=0.5, gt=0, lt=1)
     budget: int = Field(default=1000, ge=2)
     permutations: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
     screen: int = Field(default=0, ge=0)
+    until: Literal["none", "top-k certain", "target error"] = "none"
+    k: int | None = Field(default=None, ge=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    margin: float = Field(default=0.01, ge=0)
+    target_error: float = Field(default=0.02, gt=0)
+    minimal_sets: int = Field(default=300, ge=0)
+    interactions: bool = False
+
+    @model_validator(mode="after")
+    def _can_stop(self) -> AttributionSettings:
+        exact = self.estimator == "exact" or self.semivalue in ("leave-one-out", "first-in")
+        if self.until != "none" and exact:
+            raise ValueError(f"until: {self.until} needs values that are sampled, but exact ones are asked for")
+        return self
 
 
 class HierarchySettings(Section):

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.findings import findings
 from rag.report.parts import shades, worth
 from rag.report.text import Part, extract, harmless, marked
 
@@ -70,6 +71,8 @@ def render_page(answer: Answer) -> str:
             shades=shades(answer),
             part_worth=worth,
             others_shown=_OTHERS_SHOWN,
+            findings=findings(answer),
+            stopping=wording.stopping(attribution),
             efficiency=wording.efficiency(attribution),
             largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),
             settings=_flat(answer.settings),

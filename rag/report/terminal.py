@@ -9,6 +9,7 @@ from rich.text import Text
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.findings import Finding, findings
 from rag.report.parts import part_lines
 from rag.report.text import Part, extract, one_line
 
@@ -21,7 +22,7 @@ _POSITIVE, _NEGATIVE = "cyan", "red"
 
 
 def print_answer(answer: Answer, console: Console) -> None:
-    """Print question, answer, evidence with value bars, other answers, cost and warnings to `console`."""
+    """Print question, answer, evidence with value bars, findings, other answers, cost and warnings to `console`."""
     width = min(console.width, _MOST_WIDTH)
     console.print(_head(answer), width=width)
     console.print()
@@ -30,6 +31,10 @@ def print_answer(answer: Answer, console: Console) -> None:
     if parts is not None:
         console.print()
         console.print(parts, width=width)
+    found = findings(answer)
+    if found:
+        console.print()
+        console.print(_findings(answer, found), width=width)
     if answer.others:
         console.print()
         console.print(_others(answer), width=width)
@@ -113,6 +118,16 @@ def _bar(value: float, low: float, high: float) -> Text:
     return Text((end + "█" * full).rjust(left), _NEGATIVE) + Text(line)
 
 
+def _findings(answer: Answer, found: Sequence[Finding]) -> Table:
+    names = wording.labels(answer, _OTHER_NAME)
+    rows = []
+    for place, finding in enumerate(found):
+        repeated = place > 0 and found[place - 1].label == finding.label
+        pieces = ((names.get(p.text, one_line(p.text)), "bold") if p.is_passage else p.text for p in finding.pieces)
+        rows.append(("" if repeated else finding.label, Text.assemble(*pieces)))
+    return _labelled(rows)
+
+
 def _others(answer: Answer) -> Group:
     names = wording.labels(answer, _OTHER_NAME)
     table = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
@@ -132,6 +147,9 @@ def _others(answer: Answer) -> Group:
 def _foot(answer: Answer) -> Table:
     times = [f"{one_line(stage)} {wording.duration(time)}" for stage, time in answer.seconds.items()]
     rows = [("Values", Text(wording.method(answer.attribution)))]
+    stopping = wording.stopping(answer.attribution)
+    if stopping:
+        rows.append(("", Text(stopping)))
     gap = wording.efficiency(answer.attribution)
     if gap:
         rows.append(("", Text(gap)))

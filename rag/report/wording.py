@@ -4,10 +4,8 @@ from collections import Counter
 
 from attribution import Attribution
 from rag.answer import Answer, Evidence
+from rag.findings import ABOUT_ZERO
 from rag.report.text import one_line
-
-ABOUT_ZERO = 0.005
-"""Values nearer to 0 than this are summarised."""
 
 NO_ANSWER = "no answer"
 
@@ -76,17 +74,20 @@ def about_zero(rest: list[Evidence], of_all: int) -> str:
     return f"{len(rest)}{more} passage{'s' * (len(rest) != 1)}{note}: value about 0{errors}"
 
 
+def subject(answer: Answer) -> str:
+    """What to call the explained answer in a sentence: "this answer" where it is the one on show."""
+    if not answer.full_text:
+        return "the outcome “no answer”"
+    return "this answer" if answer.text == answer.full_text else f"the answer {quoted(answer.full_text)}"
+
+
 def summary(answer: Answer) -> list[str]:
     """Sentences on what the answer rests on."""
     attribution, n = answer.attribution, len(answer.evidence)
     if not n:
         return ["There are no passages to attribute the answer to: it comes from the question alone."]
     votes = attribution.utility == "votes"
-    same = answer.text == answer.full_text
-    subject = "this answer" if same and answer.text else f"the answer {quoted(answer.full_text)}"
-    if not answer.full_text:
-        subject = "the outcome “no answer”"
-    sentences = [_carriers(answer, subject)]
+    sentences = [_carriers(answer, subject(answer))]
     away = sum(-e.value >= max(ABOUT_ZERO, 2 * e.error) for e in answer.evidence)
     if away:
         sentences.append(f"{count(away, 'passage')} {'pulls' if away == 1 else 'pull'} away from it.")
@@ -137,3 +138,13 @@ def method(attribution: Attribution) -> str:
         f"{attribution.semivalue.capitalize()} values{measure} of {attribution.utility}, "
         f"{attribution.estimator}, {count(attribution.evaluations, 'evaluation')}{budget}"
     )
+
+
+def stopping(attribution: Attribution) -> str | None:
+    """Whether sampling stopped early, and on what; None without a stopping rule."""
+    if attribution.until is None:
+        return None
+    budget = f" of at most {attribution.budget:,}" if attribution.budget is not None else ""
+    if attribution.reached:
+        return f"stopped after {attribution.evaluations:,}{budget} evaluations: {attribution.until}"
+    return f"the budget ran out before this was reached: {attribution.until}"

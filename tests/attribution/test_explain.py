@@ -12,10 +12,12 @@ def size(coalitions):
     ("n", "settings", "chosen"),
     [
         (10, {}, "exact"),
-        (11, {}, "permutation"),  # 2,048 coalitions, above the default budget
+        (11, {}, "kernel"),  # 2,048 coalitions, above the default budget
         (11, {"budget": 2048}, "exact"),
         (14, {"budget": 16_384}, "exact"),
-        (15, {"budget": 40_000}, "permutation"),
+        (15, {"budget": 20_000}, "kernel"),
+        (15, {"pivots": True}, "permutation"),
+        (9, {"pivots": True}, "exact"),
         (10, {"permutations": 20}, "permutation"),
         (10, {"semivalue": "banzhaf"}, "exact"),
         (11, {"semivalue": "banzhaf"}, "banzhaf"),
@@ -128,7 +130,10 @@ def test_every_estimator_takes_the_fewest_players(estimator, n):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"estimator": "owen"}, "unknown estimator 'owen'; known: auto, exact, permutation, kernel, banzhaf"),
+        (
+            {"estimator": "owen"},
+            "unknown estimator 'owen'; known: auto, exact, permutation, kernel, regression-adjusted",
+        ),
         ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
         (
             {"estimator": "banzhaf"},

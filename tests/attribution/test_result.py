@@ -93,6 +93,7 @@ def test_equality_is_by_content():
         ({"errors": np.full((2, 4), np.nan)}, "errors holds a number that is not finite"),
         ({"output": 2}, "no output 2"),
         ({"players": "abcd"}, "players must be a sequence of strings"),
+        ({"until": "all is well"}, "until .* and reached go together"),
         ({"players": (1, 2, 3, 4)}, "players must be a sequence of strings"),
     ],
 )
@@ -113,13 +114,14 @@ def awkward():
     return [
         make(),
         make(pivots=None, seed=None, budget=None, samples=None, p=0.25),
+        make(until="the first is certain", reached=False),
         make(values=np.random.default_rng(0).normal(size=(2, 4)) / 3),
         exact(lambda c: np.ones((len(c), 2)), 0),
         explain(VotesGame(lambda c: ['"quoted"\n' if row[0] else "" for row in c]), 20, seed=np.int64(5)),
     ]
 
 
-@pytest.mark.parametrize("case", range(5))
+@pytest.mark.parametrize("case", range(6))
 def test_round_trips_are_exact(tmp_path, case):
     result = awkward()[case]
     assert Attribution.from_dict(result.to_dict()) == result
@@ -173,7 +175,7 @@ def without(name):
         ("{}", "not an attribution: expected a mapping with format 'ragshap-attribution'"),
         ("[1, 2]", "not an attribution"),
         (changed(format="parquet"), "not an attribution"),
-        (changed(version=2), "version 2; this release reads version 1"),
+        (changed(version=3), "version 3; this release reads versions 1 and 2"),
         (without("version"), "version None"),
         (without("errors"), r"damaged attribution: missing \['errors'\], unknown \[\]"),
         (changed(extra=1), r"missing \[\], unknown \['extra'\]"),
@@ -195,6 +197,14 @@ def test_load_refuses_what_is_foreign_newer_or_damaged(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         Attribution.load(path)
     assert str(path) in str(error.value)
+
+
+def test_version_1_had_no_stopping_rules():
+    content = make().to_dict()
+    del content["until"], content["reached"]
+    assert Attribution.from_dict({**content, "version": 1}) == make()
+    with pytest.raises(ValueError, match="missing"):
+        Attribution.from_dict(content)
 
 
 def test_load_refuses_a_binary_file(tmp_path):

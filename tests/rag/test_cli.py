@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,18 @@ def test_explain_down_to_the_word(tmp_path, capfd):
     assert sum(words.values()) == pytest.approx(sentence["value"]) == pytest.approx(1)
     assert max(words, key=words.get) == "Oslo"
     assert 'title="word: ' in page.read_text(encoding="utf-8")
+
+
+def test_sampling_stops_when_the_first_are_certain_and_says_so(index, capfd):
+    rule = ["-s", "attribution.until=top-k certain", "-s", "attribution.margin=0.1", "-s", "rerank.keep=2"]
+    question = "According to modern measurement, how high is Hvannadalshnjúkur?"
+    assert run(["ask", question, "-i", str(index), "-k", "12", *rule]) == 0
+    out = " ".join(capfd.readouterr().out.split())
+    said = re.search(r"stopped after (\d+) of at most 1,000 evaluations: the first 2 are certain at 95%", out)
+    assert 46 <= int(said[1]) < 1000
+    assert "alone gives this answer" in out
+    assert "Without Hvannadalshnjúkur (hvannadalshnjukur-2), the answer is “2,119 metres”" in out
+    assert "“2,119 metres” by Hvannadalshnjúkur (hvannadalshnjukur-1)." in out
 
 
 def test_search_prints_passages(index, capfd):

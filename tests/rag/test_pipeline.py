@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import permutations
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from rag import Pipeline, Reranker, Settings, load_settings
+from rag import Answer, Pipeline, Reranker, Settings, load_settings
+from rag.explaining import most_decodes
 from rag.settings import AttributionSettings, SettingsError
 from retrievers import BM25Retriever, Hit, Passage
+
+from .conftest import ScriptedReader
 
 
 def shapley_by_hand(reader, passages, answer):
@@ -45,6 +50,123 @@ def test_other_answers_come_with_their_share_and_their_passages(reader, passages
     assert answer.share == 12 / 16
     rome = next(other for other in answer.others if other.text == "Rome")
     assert rome.passages == ("rome",)
+
+
+def test_what_is_enough_what_is_needed_and_who_is_divided(reader, passages):
+    settings = load_settings(overrides=["attribution.interactions=true"])
+    answer = Pipeline(None, reader, settings).explain("where?", passages)
+    assert (answer.sufficient.passages, answer.sufficient.proof) == (("paris",), "smallest")
+    assert answer.counterfactual.passages == ("paris", "paris again")
+    assert answer.counterfactual.answer == "Rome"
+    assert [(c.answers, c.passages) for c in answer.conflicts] == [
+        (("Paris", "Rome"), (("paris", "paris again"), ("rome",)))
+    ]
+    # Either passage on Paris does, with Rome and without: one makes up for the other.
+    assert answer.interactions.pairs[0].passages == ("paris", "paris again")
+    assert answer.interactions.pairs[0].value < -0.5
+
+
+def test_no_coalition_is_decoded_twice(passages):
+    class Counting(ScriptedReader):
+        seen: ClassVar[list[bytes]] = []
+
+        def generate(self, encoded, coalitions):
+            self.seen.extend(row.tobytes() for row in coalitions)
+            return super().generate(encoded, coalitions)
+
+    overrides = ["attribution.interactions=true", "rerank.keep=smallest"]
+    Pipeline(None, Counting(), load_settings(overrides=overrides)).explain("where?", passages)
+    assert len(Counting.seen) == len(set(Counting.seen)) == 16
+
+
+@pytest.mark.parametrize("interacting", ["true", "false"])
+def test_no_more_is_decoded_than_is_announced(interacting):
+    class Counting(ScriptedReader):
+        decoded = 0
+
+        def generate(self, encoded, coalitions):
+            self.decoded += len(coalitions)
+            return super().generate(encoded, coalitions)
+
+    many = [Passage(str(i), f"Town{'n' * (i % 6)} it is.") for i in range(16)]
+    overrides = ["attribution.budget=70", "attribution.minimal_sets=40", f"attribution.interactions={interacting}"]
+    settings, counting = load_settings(overrides=[*overrides, "rerank.keep=smallest"]), Counting()
+    Pipeline(None, counting, settings).explain("where?", many)
+    assert 70 < counting.decoded <= most_decodes(settings.attribution, 16)
+    assert most_decodes(settings.attribution, 5) == 32
+
+
+def test_what_was_not_looked_for_is_not_reported(reader, passages):
+    settings = load_settings(overrides=["attribution.minimal_sets=0", "attribution.utility=likelihood"])
+    answer = Pipeline(None, reader, settings).explain("where?", passages)
+    assert (answer.sufficient, answer.counterfactual, answer.conflicts, answer.interactions) == (None, None, (), None)
+
+
+@pytest.mark.parametrize(("keep", "k", "certain"), [("3", None, 3), ("smallest", None, 5), ("3", 2, 2)])
+def test_as_many_must_be_certain_as_are_kept(reader, keep, k, certain):
+    many = [Passage(str(i), f"Town{i % 4} it is.") for i in range(16)]
+    overrides = ["attribution.until=top-k certain", f"rerank.keep={keep}", f"attribution.k={k or 'null'}"]
+    answer = Pipeline(None, reader, load_settings(overrides=overrides)).explain("where?", many)
+    assert answer.attribution.until.startswith(f"the first {certain} are certain at 95%")
+    assert answer.attribution.reached is (answer.attribution.evaluations < 999)
+
+
+def test_a_target_error_stops_sampling(reader):
+    many = [Passage(str(i), f"Town{i % 4} it is.") for i in range(16)]
+    overrides = ["attribution.until=target error", "attribution.target_error=0.05"]
+    answer = Pipeline(None, reader, load_settings(overrides=overrides)).explain("where?", many)
+    assert answer.attribution.reached
+    assert answer.attribution.errors[answer.attribution.output].max() <= 0.05
+
+
+def test_saved_answers_come_back(reader, passages):
+    settings = load_settings(overrides=["attribution.interactions=true", "rerank.keep=1"])
+    answer = Pipeline(None, reader, settings).explain("where?", passages)
+    again = Answer.from_json(answer.to_json())
+    assert again == answer
+    assert again.to_html() == answer.to_html()
+
+
+def test_answers_of_version_1_load_without_what_they_had_not(reader, passages):
+    answer = Pipeline(None, reader).explain("where?", passages)
+    content = {**answer.to_dict(), "version": 1}
+    for name in ("sufficient", "counterfactual", "conflicts", "interactions"):
+        del content[name]
+    content["attribution"] = {**content["attribution"], "version": 1}
+    del content["attribution"]["until"], content["attribution"]["reached"]
+    old = Answer.from_dict(content)
+    assert old == replace(answer, sufficient=None, counterfactual=None, conflicts=())
+    assert "What it takes" not in old.to_html()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "not an answer: expected a mapping with format 'ragshap-answer'"),
+        ({"version": 3}, "answer of version 3; this release reads versions 1 and 2"),
+        ({"evidence": [{}]}, "damaged answer: KeyError at 'id'"),
+        ({"attribution": {}}, "not an attribution"),
+        ({"conflicts": 5}, "damaged answer"),
+    ],
+)
+def test_a_foreign_newer_or_damaged_answer_is_refused(reader, passages, change, message):
+    content = Pipeline(None, reader).explain("where?", passages).to_dict() | change
+    with pytest.raises(ValueError, match=message):
+        Answer.from_dict(content)
+    with pytest.raises(ValueError, match="not valid JSON"):
+        Answer.from_json("{")
+
+
+def test_pivots_are_given_where_they_are_asked_for(reader):
+    many = [Passage(str(i), f"Town{i % 4} it is.") for i in range(16)]
+    hits = [Hit(passage, 0.0) for passage in many]
+    overrides = ["attribution.budget=200", "rerank.score=pivots"]
+    answer = Pipeline(None, reader, load_settings(overrides=overrides)).explain("where?", hits)
+    assert answer.attribution.estimator == "permutation"
+    settings = AttributionSettings(budget=200)
+    assert [h.passage for h in Reranker(reader, settings, "pivots").rerank("where?", hits)] == [
+        e.passage for e in answer.evidence
+    ]
 
 
 def test_final_answer_is_read_from_the_kept_passages_alone(reader, passages):
@@ -115,7 +237,7 @@ def test_ask_retrieves_then_explains(reader, passages):
     answer = pipeline.ask("is it Paris?")
     assert answer.text == "Paris"
     assert [e.rank for e in sorted(answer.evidence, key=lambda e: e.rank)] == list(range(1, len(answer.evidence) + 1))
-    assert set(answer.seconds) == {"retrieve", "encode", "attribute", "answer"}
+    assert set(answer.seconds) == {"retrieve", "encode", "attribute", "answer", "examine"}
     assert any("20 passages asked for, the corpus has 4" in warning for warning in answer.warnings)
 
 

@@ -61,7 +61,7 @@ def test_the_reader_gets_what_matters_to_the_screener_in_the_retrievers_order(ma
     assert [(e.passage.id, e.rank) for e in answer.evidence] == [("t1", 5), ("t2", 10), ("t0", 9)]
     assert answer.screened == tuple(p.id for p in many if p.id not in ("t0", "t1", "t2"))
     assert any("7 of 10 passages were screened out" in warning for warning in answer.warnings)
-    assert list(answer.seconds) == ["screen", "encode", "attribute", "answer"]
+    assert list(answer.seconds) == ["screen", "encode", "attribute", "answer", "examine"]
     assert json.loads(answer.to_json())["screened"] == list(answer.screened)
     assert "screened out" in answer.to_html()
 

@@ -1,0 +1,75 @@
+"""Shapley values by unbiased sampling, with a fitted game as control variate."""
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+
+from attribution.estimator import Estimate
+from attribution.games import CachedGame
+from attribution.kernel import draw_pairs
+
+_FOLDS = 10
+
+
+@dataclass(frozen=True)
+class RegressionAdjusted:
+    """Regression-adjusted Monte Carlo (Witter, Liu and Musco 2025) on pairs of coalitions stratified by size.
+
+    A game f of known Shapley values is fitted to the sampled coalitions, and what it leaves is estimated by sampling:
+    values = values of f + estimate of (v - f). Here f is additive, so its values are its coefficients, found by the
+    regression of `KernelSampling`; pairs are drawn as there. The estimate of the rest weighs each size of coalitions
+    as the Shapley value does, and uses every coalition for every player. For each tenth of the sample f is fitted to
+    the other nine, whose coalitions are known, while those of the tenth stand for all the rest; so the values are
+    unbiased at any budget, where `KernelSampling` is so in the limit only. They sum to v(all) - v(none), and with all
+    coalitions they are exact.
+
+    Standard errors are those of a stratified sample without replacement, from the squares of what f leaves.
+    """
+
+    name = "regression-adjusted"
+    semivalue = "shapley"
+    p = None
+
+    def minimum_budget(self, n_players: int) -> int:
+        """Empty and full coalition, and twice as many pairs as there are values to fit."""
+        return int(min(2**n_players, 2 + 4 * max(0, n_players - 1)))
+
+    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+        """Draw pairs within the budget of `game`, fit, and correct."""
+        n = game.n_players
+        empty, full = game(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
+        total = full - empty
+        if n < 2:
+            values = np.repeat(total[:, None], n, axis=1)
+            return Estimate(values, np.zeros_like(values), None, None)
+        sample = draw_pairs(n, (game.budget - 2) // 2, rng)
+        pairs, m = sample.pairs, len(sample.pairs)
+        worth = game(np.concatenate([pairs, ~pairs]))
+        # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
+        total = np.pad(total, (0, worth.shape[1] - len(total)))
+        sizes = pairs.sum(axis=1)
+        rows = pairs - sizes[:, None] / n
+        targets = worth[:m] - worth[m:] - np.outer(2 * sizes / n - 1, total)
+        # What a pair counts for each player: pairs of the middle size of an even n are half as many as its coalitions.
+        middle = 1 + (2 * sizes == n)
+        levers = rows * (n / (sizes * (n - sizes)) / middle)[:, None]
+        drawn, there_are = np.bincount(sizes)[sizes], np.array([comb(n, s) for s in sizes.tolist()]) / middle
+        folds = np.arange(m) % _FOLDS  # pairs of a size come in random order
+        left = np.zeros_like(targets)  # of each pair, what the fit of the other folds leaves
+        values = np.repeat(total[:, None] / n, n, axis=1)
+        for fold in range(min(_FOLDS, m)):
+            own = folds == fold
+            root = np.where(own, 0.0, np.sqrt(sample.weights))[:, None]
+            fit = np.linalg.pinv(rows * root, rcond=1e-10) @ (targets * root)
+            residuals = targets - rows @ fit
+            left[own] = residuals[own]
+            # Of a size, the pairs of the other folds stand for themselves, those of this one for all the rest.
+            held = np.bincount(sizes[own], minlength=n)[sizes]
+            parts = np.where(own, (there_are - drawn + held) / drawn, held / drawn) / there_are
+            values += (residuals * parts[:, None]).T @ levers
+            # By the covariance of membership in a random coalition of given size, each size holds so much of the fit.
+            values += fit.T * (own / drawn / middle).sum() / (n - 1)
+        variances = (left**2).T @ (levers**2 * (sample.unseen / drawn**2)[:, None])
+        samples = None if not sample.unseen.any() else 2 * m
+        return Estimate(values, np.sqrt(variances), None, samples)

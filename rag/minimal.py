@@ -1,0 +1,139 @@
+"""The smallest sets of passages that give an answer, and that it cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from math import comb
+from typing import Literal
+
+import numpy as np
+
+from attribution import normalize_answer
+from rag.coalition_answers import CoalitionAnswers
+from rag.readers.base import Coalitions
+
+_BATCH = 256  # sets asked about together
+
+
+@dataclass(frozen=True)
+class MinimalSet:
+    """Passages that alone give an answer, or without which it changes; decoded, not inferred.
+
+    Attributes:
+        passages: ids, those of highest value first.
+        answer: what the reader answers from these alone, or from all others.
+        proof: "smallest": every smaller set was tried and does not do; "irreducible": each passage of it is needed,
+            but a smaller set of other passages was not ruled out; "none": the decodes allowed did not suffice for that.
+    """
+
+    passages: tuple[str, ...]
+    answer: str
+    proof: Literal["smallest", "irreducible", "none"]
+
+
+def minimal_sets(
+    answers: CoalitionAnswers, order: Sequence[int], names: Sequence[str], limit: int
+) -> tuple[MinimalSet | None, MinimalSet | None]:
+    """The sufficient and the counterfactual set of the answer from all passages.
+
+    All sets of 0, 1, 2, ... passages are tried as far as `limit` admits. Where none does, sets are shortened: of the
+    first passages in attributed order as many as it takes, then each that can be spared is left out.
+
+    Args:
+        answers: the reader's answers; what they know already is not decoded again and costs nothing.
+        order: all passages, the most contributing first.
+        names: ids of the passages.
+        limit: most coalitions to decode for each of the two sets.
+
+    Returns:
+        The smallest set found that alone gives the answer, and the smallest found without which it changes. The
+        second is None where none was found: the reader may give the answer from whatever subset, even from none.
+    """
+    found = []
+    for without in (False, True):
+        search = _Search(answers, order, without, limit)
+        members, proof = search.smallest()
+        found.append(
+            None
+            if members is None
+            else MinimalSet(tuple(names[i] for i in members), search.answers_of([members])[0], proof)
+        )
+    return found[0], found[1]
+
+
+class _Search:
+    """For the smallest set that gives the full answer, or without which it changes; either may end with more in it."""
+
+    def __init__(self, answers: CoalitionAnswers, order: Sequence[int], without: bool, limit: int):
+        self.answers, self.order, self.without, self.left = answers, order, without, limit
+        self.full = normalize_answer(answers(np.ones((1, len(order)), dtype=bool))[0])
+
+    def answers_of(self, sets: Sequence[Sequence[int]]) -> list[str]:
+        """What the reader answers from each set, or without it; raises _LimitReached."""
+        rows = self.rows(sets)
+        cost = self.answers.count_new(rows)
+        if cost > self.left:
+            raise _LimitReached
+        self.left -= cost
+        return self.answers(rows)
+
+    def rows(self, sets: Sequence[Sequence[int]]) -> Coalitions:
+        """What the reader sees, bool `(n_sets, n_passages)`: the sets, or all but these."""
+        rows = np.full((len(sets), len(self.order)), self.without)
+        for row, members in zip(rows, sets, strict=True):
+            row[list(members)] = not self.without
+        return rows
+
+    def first(self, sets: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+        """The first of the sets that does; raises _LimitReached."""
+        does = ((normalize_answer(answer) == self.full) != self.without for answer in self.answers_of(sets))
+        return next((tuple(members) for members, done in zip(sets, does, strict=True) if done), None)
+
+    def smallest(self) -> tuple[tuple[int, ...] | None, Literal["smallest", "irreducible", "none"]]:
+        """The set, the first in the order given where several are as small, and what is proven of it."""
+        greedy: tuple[int, ...] | None = None
+        irreducible = False
+        for size in range(len(self.order) + 1):
+            if size == 2:  # beyond single passages it pays to know what size to beat
+                greedy, irreducible = self.greedy()
+            if greedy is not None and size >= len(greedy):
+                return greedy, "smallest"
+            if comb(len(self.order), size) > self.left:  # what is known already costs nothing, but is a small part
+                break
+            try:
+                found = self.exhaust(size)
+            except _LimitReached:
+                break
+            if found is not None:
+                return found, "smallest"
+        return greedy, "irreducible" if irreducible else "none"
+
+    def exhaust(self, size: int) -> tuple[int, ...] | None:
+        """The first set of a size that holds, of all there are."""
+        sets = combinations(self.order, size)
+        while batch := list(islice(sets, _BATCH)):
+            found = self.first(batch)
+            if found is not None:
+                return found
+        return None
+
+    def greedy(self) -> tuple[tuple[int, ...] | None, bool]:
+        """The fewest first passages that do, less all that can be spared; and whether that came to its end."""
+        members: tuple[int, ...] | None = None
+        try:
+            members = self.first([self.order[:size] for size in range(len(self.order) + 1)])
+            while members:
+                # The least contributing is left out first.
+                shorter = self.first([(*members[:i], *members[i + 1 :]) for i in reversed(range(len(members)))])
+                if shorter is None:
+                    break
+                members = shorter
+        except _LimitReached:
+            return members, False
+        return members, members is not None
+
+
+class _LimitReached(Exception):  # noqa: N818 - no error, only the end of the search
+    pass
