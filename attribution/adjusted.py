@@ -32,8 +32,8 @@ class RegressionAdjusted:
     p = None
 
     def minimum_budget(self, n_players: int) -> int:
-        """Empty and full coalition, and twice as many pairs as there are values to fit."""
-        return int(min(2**n_players, 2 + 4 * max(0, n_players - 1)))
+        """Empty and full coalition, and one pair more than there are values to fit."""
+        return int(min(2**n_players, 2 + 2 * n_players))
 
     def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
         """Draw pairs within the budget of `game`, fit, and correct."""

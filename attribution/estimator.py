@@ -132,7 +132,8 @@ def _estimate(
     """
     if until is None:
         return estimator.estimate(game, np.random.default_rng(seed)), None
-    whole, part, look = game.budget, minimum, 0
+    # The errors of the least possible sample rest on too little to be looked at.
+    whole, part, look = game.budget, 2 * minimum, 0
     while True:
         game.budget = min(part, whole)
         estimate = estimator.estimate(game, np.random.default_rng(seed))

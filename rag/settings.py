@@ -106,8 +106,6 @@ class ReaderSettings(Section):
 
     @model_validator(mode="after")
     def _honoured(self) -> ReaderSettings:
-        if self.is_embedded and self.dtype != "float32":
-            raise ValueError("dtype must be float32 for the embedded reader")
         if not self.is_embedded and self.no_answer_threshold is not None:
             raise ValueError("no_answer_threshold is for the embedded reader; leave it out")
         if self.is_embedded and self.prompt is not None:

@@ -110,7 +110,7 @@ def shared_attention(
 def _merged_blocks(query: Tensor, key: Tensor, value: Tensor, prefixes: Prefixes) -> Tensor:
     """Attention of scaled queries `(1, heads, n, size)` by way of each prefix's attention to each block."""
     heads, _, size = query.shape[1:]
-    few = query[:, :, prefixes.first]
+    few = query[:, :, prefixes.first].to(key.dtype)
     sums, outputs = [], []
     for keys, values in zip(key.split(prefixes.sizes, 2), value.split(prefixes.sizes, 2), strict=True):
         scores = (few @ keys.transpose(2, 3)).float()

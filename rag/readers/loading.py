@@ -23,7 +23,7 @@ def load_reader(settings: ReaderSettings | None = None) -> Reader:
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"reader.device: {settings.device!r} cannot be used here: {error}") from None
-    options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens", "memory_mb", "device"})
+    options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens", "memory_mb", "device", "dtype"})
     if settings.is_embedded:
         from rag.readers.embedded import EmbeddedReader
         from rag.readers.embedded.weights import WEIGHTS
@@ -38,7 +38,7 @@ def load_reader(settings: ReaderSettings | None = None) -> Reader:
             raise ValueError("it is an encoder-decoder and takes no prompt; leave reader.prompt out")
         from rag.readers.fid import FiDReader
 
-        return FiDReader(settings.checkpoint, dtype=settings.dtype, **options)
+        return FiDReader(settings.checkpoint, **options)
     except (OSError, ValueError) as error:
         raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be loaded: {error}") from None
 

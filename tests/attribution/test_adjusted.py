@@ -72,6 +72,6 @@ def test_answers_that_appear_late_count_as_zero_before():
 
 
 def test_a_budget_below_the_minimum_is_refused():
-    message = r"'regression-adjusted' needs a budget of at least 78 evaluations for 20 players, got 77"
+    message = r"'regression-adjusted' needs a budget of at least 42 evaluations for 20 players, got 41"
     with pytest.raises(ValueError, match=message):
-        explain(lambda c: c.sum(axis=1), 20, estimator="regression-adjusted", budget=77)
+        explain(lambda c: c.sum(axis=1), 20, estimator="regression-adjusted", budget=41)

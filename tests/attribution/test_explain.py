@@ -146,7 +146,7 @@ def test_every_estimator_takes_the_fewest_players(estimator, n):
         ({"semivalue": "banzhaf", "permutations": 10}, "applies to estimator 'permutation', not 'banzhaf'"),
         ({"permutations": 7}, "an even number"),
         ({"budget": 0}, "budget must be 1 evaluation or more, got 0"),
-        ({"budget": 10}, "needs a budget of at least 78 evaluations for 20 players, got 10"),
+        ({"budget": 10}, "needs a budget of at least 42 evaluations for 20 players, got 10"),
         ({"batch_size": 0}, "batch_size must be 1"),
         ({"players": ["a"]}, "must be 20 strings, got 1"),
         ({"n_players": -1}, "n_players must be 0 or more"),

@@ -132,8 +132,8 @@ def test_a_larger_budget_continues_the_same_pairs(counting, n):
 
 def test_a_budget_below_the_minimum_is_refused(counting):
     game = counting(lambda c: c.sum(axis=1))
-    with pytest.raises(ValueError, match=r"'kernel' needs a budget of at least 78 evaluations for 20 players, got 77"):
-        explain(game, 20, estimator="kernel", budget=77)
+    with pytest.raises(ValueError, match=r"'kernel' needs a budget of at least 42 evaluations for 20 players, got 41"):
+        explain(game, 20, estimator="kernel", budget=41)
     assert game.asked == []
 
 

@@ -38,7 +38,6 @@ def test_shipped_files_are_valid_by_name_and_by_path(name):
         ("attribution: {until: top-k certain, semivalue: first-in}", "until: top-k certain needs values"),
         ("rerank: {keep: 0}", "keep must be at least 1"),
         ("rerank: {keep: some}", "rerank.keep"),
-        ("reader: {dtype: bfloat16}", "dtype must be float32 for the embedded reader"),
         ("reader: {checkpoint: t5-small, no_answer_threshold: 0.5}", "no_answer_threshold"),
         ("- a list", "must hold 'key: value' lines"),
         ("a: [", "not valid YAML"),

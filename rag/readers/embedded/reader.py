@@ -49,6 +49,7 @@ class EmbeddedReader:
             threshold that training tuned.
         memory_mb: bound on the attention scores that are held at once.
         device: a torch device, such as "cpu" or "cuda".
+        dtype: "float32", or "bfloat16" for the encoder's products; the decoder, which is small, keeps float32.
 
     Raises:
         WeightsError: the folder's weights are missing, damaged, or not safetensors.
@@ -63,6 +64,7 @@ class EmbeddedReader:
         no_answer_threshold: float | None = None,
         memory_mb: int = 64,
         device: str = "cpu",
+        dtype: str = "float32",
     ):
         self.name = "embedded" if Path(folder) == WEIGHTS else str(folder)
         self.model: CopyReaderModel = load_model(Path(folder)).eval().to(device)
@@ -78,6 +80,7 @@ class EmbeddedReader:
         self.no_answer_threshold = tuned if no_answer_threshold is None else no_answer_threshold
         self.memory_mb = memory_mb
         self.device = torch.device(device)
+        self.dtype = getattr(torch, dtype)
         self.pass_cost = PASS_COST[self.device.type]
 
     @torch.inference_mode()
@@ -88,7 +91,8 @@ class EmbeddedReader:
         tokens = self.tokenizer.encode([passage.full_text for passage in passages])
         pairs = [*((asked, passage.ids) for passage in tokens), (asked, None)]
         blocks = assemble(pairs, self.max_block_tokens).to(self.device)
-        states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
+        with self._precision():
+            states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
         flat = flatten(blocks.mask)
         source = self.model.source(
             states[flat.row, flat.column][None],
@@ -138,7 +142,8 @@ class EmbeddedReader:
                 attention_mask=mask[group, :length],
             ).last_hidden_state
 
-        states = encode_blocks(encode, mask, self.model.config.hidden_size)
+        with self._precision():
+            states = encode_blocks(encode, mask, self.model.config.hidden_size)
         row, column = flatten(mask)
         new = self.model.source(
             states[row, column][None],
@@ -247,6 +252,9 @@ class EmbeddedReader:
             use_cache=True,
         )
         return cache.cross_attention_cache
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _bytes_per_query(self, state: _State) -> int:
         """Of the mask and the pointer's scores, features and temporaries, each one number per source token."""

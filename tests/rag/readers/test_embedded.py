@@ -260,6 +260,14 @@ def test_long_input_is_cut_and_counted(reader):
     assert len(reader.generate(encoded, random_coalitions(4, 2))) == 4
 
 
+def test_bfloat16_is_near_float32(folder, reader):
+    half = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=5, dtype="bfloat16")
+    passages = random_passages(4, seed=3)
+    exact, near = (one.encode(QUESTION, passages).state.source.states for one in (reader, half))
+    assert near.dtype == torch.float32
+    assert 0 < (exact - near).abs().max() < 0.1 * exact.abs().max()
+
+
 def test_no_passages_at_all(reader):
     encoded = reader.encode(QUESTION, [])
     assert len(reader.generate(encoded, np.ones((2, 0), bool))) == 2
