@@ -15,7 +15,7 @@ from rag.readers.variants import Masking, PartsReader, Variant
 Values = NDArray[np.float64]
 Worth = Callable[[EncodedQuestion, Coalitions], Values]
 
-VARIANTS_AT_ONCE = 8  # encoded together, read, and dropped: bounded memory, and few blocks that a row does not read
+VARIANTS_AT_ONCE = 16  # encoded together, read, and dropped: bounded memory, and few blocks that a row does not read
 
 
 class PartsGame:
