@@ -8,6 +8,7 @@ from pathlib import Path
 from eval.benchmark.accuracy import accuracy
 from eval.benchmark.certain import certain
 from eval.benchmark.growth import growth
+from eval.benchmark.levels import levels
 from eval.benchmark.peak import peak
 from eval.benchmark.peers import peers
 from eval.benchmark.report import BenchmarkResult
@@ -73,6 +74,7 @@ def benchmark_attribution(
         "votes": lambda: votes(settings, reader, asked),
         "certain": lambda: certain(settings, reader, asked, report("certain")),
         "growth": lambda: growth(settings, asked),
+        "levels": lambda: levels(settings, reader, asked),
         "accuracy": lambda: accuracy(settings, reader, asked, report("accuracy")),
     }
     sections = []

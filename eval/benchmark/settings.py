@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rag.settings import ReaderSettings, Section
 
-SECTIONS = ("speed", "shape", "peak", "votes", "certain", "growth", "accuracy")
+SECTIONS = ("speed", "shape", "peak", "votes", "certain", "growth", "levels", "accuracy")
 
 
 class Shape(Section):
@@ -50,6 +50,7 @@ class BenchmarkSettings(Section):
         top: the k of `certain`.
         peak_seconds: how long `peak` multiplies matrices of each size.
         many_passages: the larger number of passages of `growth`.
+        word_permutations: nested orders of `levels`; flat sampling is timed on `flat_sample` coalitions beside it.
         players: passages per question in `accuracy`, at most 14.
         budgets: budgets compared there, with `seeds` seeds each.
         shape: the random T5 of `shape`.
@@ -71,6 +72,8 @@ class BenchmarkSettings(Section):
     top: int = Field(default=5, ge=1)
     peak_seconds: float = Field(default=2.0, gt=0)
     many_passages: int = Field(default=100, ge=2)
+    word_permutations: int = Field(default=64, ge=16, multiple_of=8)
+    flat_sample: int = Field(default=12, ge=2)
     players: int = Field(default=12, ge=2, le=14)
     budgets: list[int] = Field(default=[32, 64, 128, 256, 512, 1024], min_length=1)
     seeds: int = Field(default=3, ge=1)
@@ -94,6 +97,8 @@ QUICK = {
     "top": 2,
     "peak_seconds": 0.05,
     "many_passages": 8,
+    "word_permutations": 16,
+    "flat_sample": 2,
     "players": 6,
     "budgets": [24, 40],
     "seeds": 1,

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from eval.benchmark import QUICK, SECTIONS, VARIANTS, BenchmarkSettings, Table, benchmark_attribution, growth
+from eval.benchmark import QUICK, VARIANTS, BenchmarkSettings, Table, benchmark_attribution, growth
 from eval.benchmark.run import data_folder
 from eval.benchmark.variants import OURS
 from eval.selection import Asked
@@ -23,13 +23,13 @@ def test_a_quick_run_prints_all_tables_and_writes_json_and_plots(tmp_path, capfd
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'ragshap[plot]'")
     out = tmp_path / "all.json"
     arguments = ["--quick", "--markdown", "--out", str(out), "--plots", str(tmp_path / "plots")]
-    only = "speed,shape,votes,certain,peak,accuracy"
+    only = "speed,shape,peak,votes,certain,accuracy"
     assert run(["benchmark", "attribution", *arguments, "--only", only, "-s", "budgets=[24]"]) == 0
     printed, err = capfd.readouterr()
     assert err == ""
     content = json.loads(out.read_text(encoding="utf-8"))
     assert content["quick"] is True
-    assert list(content["sections"]) == [name for name in SECTIONS if name != "growth"]
+    assert list(content["sections"]) == only.split(",")
     for section in content["sections"].values():
         for table in section["tables"]:
             assert f"**{table['title']}.**" in printed
@@ -51,6 +51,15 @@ def test_growth_compares_few_and_many_passages(monkeypatch):
     assert (few["passages"], many["passages"]) == (5, 8)
     assert many["operations"] > few["operations"] > 0
     assert len(section.tables[0].rows) == 3
+
+
+def test_words_are_compared_with_flat_sampling():
+    settings = load_section(BenchmarkSettings, None, base={**QUICK, "passages": 2})
+    (section,) = benchmark_attribution(settings, only=["levels"]).sections
+    (entry,) = section.numbers["questions"]
+    assert entry["flat_coalitions"] == 16 * entry["words"] > entry["coalitions"] > 0
+    assert entry["times_anew"] == pytest.approx(entry["flat_anew"] / entry["seconds"])
+    assert [row[0][:4] for row in section.tables[0].rows] == ["pass", "flat", "flat"]
 
 
 def test_memory_is_that_of_a_process_of_its_own():
