@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from retrievers.errors import CorpusError
 
-_ID_FIELDS = ("id", "_id")
+_ID_FIELDS = ("id", "_id", "docid")
 _TEXT_FIELDS = ("text", "contents", "passage")
 _HEADING = re.compile(r"^[^\S\n]{0,3}#{1,6}[^\S\n]+(.+?)[^\S\n]*#*[^\S\n]*$", re.MULTILINE)
 
@@ -28,7 +28,7 @@ class Record(NamedTuple):
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
-    """JSON Lines, BEIR's included: ``id`` or ``_id``; ``text``, ``contents`` or ``passage``; ``title``.
+    """JSON Lines, BEIR's and MIRACL's included: ``id``, ``_id`` or ``docid``; ``text``, ``contents`` or ``passage``; ``title``.
 
     Every other field goes into the metadata, a ``metadata`` object item by item. Blank lines are skipped.
     """
@@ -64,35 +64,45 @@ def read_dpr(path: Path) -> Iterator[Record]:
 
 
 def read_squad(path: Path) -> Iterator[Record]:
-    """SQuAD JSON: each distinct paragraph once, with the id ``<title>/<number>``.
-
-    Underscores in titles are read as spaces. An article without a title is named after the file in ids.
-    """
+    """SQuAD JSON: each distinct paragraph of an article once, with the ids of :func:`squad_paragraphs`."""
     try:
         content = json.loads("".join(_decoded_lines(path)))
     except json.JSONDecodeError as error:
         hint = '; JSON Lines are read with format="jsonl"' if error.msg == "Extra data" else ""
         raise CorpusError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}){hint}") from error
+    seen: set[str] = set()
+    for record, _ in squad_paragraphs(content, path):
+        if record.id not in seen:
+            seen.add(record.id)
+            yield record
+
+
+def squad_paragraphs(content: Any, path: Path) -> Iterator[tuple[Record, Mapping[str, Any]]]:
+    """Every paragraph of parsed SQuAD JSON, as a record and as it is; one that an article repeats keeps its first record.
+
+    The id is ``<file>/<title>/<number>``, so that a corpus of the file and the questions in it name their passages
+    alike, and several files together name theirs apart. Underscores in titles are read as spaces.
+    """
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise CorpusError(f'{path}: not SQuAD JSON, which is an object with a list "data" of articles')
-    seen: set[str] = set()
+    file = path.name.removesuffix(".gz").removesuffix(".json")
+    first: dict[tuple[str, str], Record] = {}
     counts: dict[str, int] = {}
     for article_number, article in enumerate(content["data"]):
         where = f"{path}, article {article_number}"
         if not isinstance(article, dict) or not isinstance(article.get("paragraphs"), list):
-            raise CorpusError(f'{where}: expected an object with a list "paragraphs"')
+            raise CorpusError(f'{where}: not SQuAD JSON, expected an object with a list "paragraphs"')
         title = _optional_text(article, "title", where)
-        name = title.replace(" ", "_") or path.name.removesuffix(".json")
+        name = f"{file}/{title.replace(' ', '_')}" if title else file
         for paragraph_number, paragraph in enumerate(article["paragraphs"]):
             here = f"{where}, paragraph {paragraph_number}"
             if not isinstance(paragraph, dict) or not isinstance(paragraph.get("context"), str):
-                raise CorpusError(f'{here}: expected an object with a string "context"')
+                raise CorpusError(f'{here}: not SQuAD JSON, expected an object with a string "context"')
             context = paragraph["context"]
-            if context in seen:
-                continue
-            seen.add(context)
-            number = counts[name] = counts.get(name, -1) + 1
-            yield Record(here, f"{name}/{number}", context, title.replace("_", " "), {})
+            if (name, context) not in first:
+                number = counts[name] = counts.get(name, -1) + 1
+                first[name, context] = Record(here, f"{name}/{number}", context, title.replace("_", " "), {})
+            yield first[name, context], paragraph
 
 
 def read_text_files(root: Path) -> Iterator[Record]:

@@ -142,8 +142,8 @@ def test_a_question_of_100000_characters_is_cut_and_reported(index, capfd):
     [
         ("{", "mine.json, line 1: not valid JSON"),
         ("[]", "mine.json: cannot tell the layout"),
-        ('{"data": [{"title": "t"}]}', "mine.json is not SQuAD JSON"),
-        ('{"data": 5}', "mine.json is not SQuAD JSON"),
+        ('{"data": [{"title": "t"}]}', "mine.json, article 0: not SQuAD JSON"),
+        ('{"data": 5}', "mine.json: not SQuAD JSON"),
     ],
 )
 def test_training_on_something_else_names_the_file(tmp_path, capfd, text, message):

@@ -72,8 +72,8 @@ def test_squad_paragraphs_come_once_each(tmp_path: Path) -> None:
     path = tmp_path / "dev.json"
     path.write_text(json.dumps({"data": articles}), encoding="utf-8")
     assert [(p.id, p.title, p.text) for p in load_corpus(path)] == [
-        ("New_York/0", "New York", "One."),
-        ("New_York/1", "New York", "Two."),
+        ("dev/New_York/0", "New York", "One."),
+        ("dev/New_York/1", "New York", "Two."),
         ("dev/0", "", "Three."),
     ]
 
@@ -167,7 +167,7 @@ def test_hugging_face_names_are_loaded_streaming(
         (
             "a.json",
             '{"data": [{"paragraphs": [{"text": "t"}]}]}',
-            "article 0, paragraph 0: expected an object",
+            "article 0, paragraph 0: not SQuAD JSON, expected an object",
         ),
         ("a.txt", b"ok\n\xe9t\xe9", "line 2: not valid UTF-8"),
         ("a.txt", " ", "passage 'a.txt' has no text"),

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from rag.questions import load_questions, split_by_article
-from retrievers import CorpusError, split_text
+from retrievers import CorpusError, load_corpus, split_text
 
 SQUAD = {
     "data": [
@@ -179,7 +179,7 @@ def test_a_line_separator_inside_a_string_ends_no_line(tmp_path):
         ("[]", "cannot tell the layout"),
         ('[{"something": 1}]', r"cannot tell the layout \(fields: \['something'\]\)"),
         ('{"data": []}', "holds no question"),
-        ('{"data": [{"title": "x"}]}', "is not SQuAD JSON.*'paragraphs'"),
+        ('{"data": [{"title": "x"}]}', 'article 0: not SQuAD JSON.*"paragraphs"'),
         (json.dumps([*HOTPOT, {"question": "q"}]), "question 2: not HotpotQA JSON"),
         ('[{"ctxs": [{"title": "no text"}], "question": "q", "answers": ["a"]}]', "question 1: not DPR/FiD JSON"),
     ],
@@ -210,3 +210,18 @@ def test_articles_are_split_whole(tmp_path):
     assert not titles[0] & titles[1]
     assert sorted([*train, *held_out]) == list(range(14))
     assert len(titles[1]) == 2
+
+
+def test_a_corpus_and_the_questions_of_a_squad_file_name_passages_alike(tmp_path):
+    long = " ".join(f"Sentence number {n} speaks of nothing but of stones and of the sea." for n in range(20))
+    paragraphs = [*SQUAD["data"][0]["paragraphs"], {"context": long, "qas": []}]
+    repeated = [{**paragraphs[0], "qas": [{**paragraphs[0]["qas"][0], "id": "again"}]}, *paragraphs]
+    articles = [{"title": "Other one", "paragraphs": paragraphs}, {"title": "Bell_Rock", "paragraphs": repeated}]
+    path = write(tmp_path / "towers.json", {"data": articles})
+    data = load_questions([path])
+    assert data.passages == list(load_corpus(path))
+    assert [p.id for p in data.passages][:2] == ["towers/Other_one/0", "towers/Other_one/1#0"]
+    again, original = (q for q in data.questions if q.article == "Bell Rock" and q.answers)
+    assert again.id == "again"
+    assert again.gold == original.gold
+    assert data.passages[again.gold[0]].id == "towers/Bell_Rock/0"
