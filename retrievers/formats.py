@@ -32,7 +32,7 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
     Every other field goes into the metadata, a ``metadata`` object item by item. Blank lines are skipped.
     """
-    for number, line in enumerate(_decoded_lines(path), start=1):
+    for number, line in enumerate(decoded_lines(path), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -47,7 +47,7 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def read_dpr(path: Path) -> Iterator[Record]:
     """Tab-separated ``id, text, title`` with that header, quoted like DPR's ``psgs_w100.tsv``."""
-    rows = csv.reader(_decoded_lines(path), delimiter="\t")
+    rows = csv.reader(decoded_lines(path), delimiter="\t")
     try:
         header = next(rows, [])
         if sorted(header) != ["id", "text", "title"]:
@@ -66,7 +66,7 @@ def read_dpr(path: Path) -> Iterator[Record]:
 def read_squad(path: Path) -> Iterator[Record]:
     """SQuAD JSON: each distinct paragraph of an article once, with the ids of :func:`squad_paragraphs`."""
     try:
-        content = json.loads("".join(_decoded_lines(path)))
+        content = json.loads("".join(decoded_lines(path)))
     except json.JSONDecodeError as error:
         hint = '; JSON Lines are read with format="jsonl"' if error.msg == "Extra data" else ""
         raise CorpusError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}){hint}") from error
@@ -113,7 +113,7 @@ def read_text_files(root: Path) -> Iterator[Record]:
     """
     base = root if root.is_dir() else root.parent
     for path in text_files(root):
-        text = re.sub(r"\r\n?", "\n", "".join(_decoded_lines(path)))
+        text = re.sub(r"\r\n?", "\n", "".join(decoded_lines(path)))
         heading = _HEADING.search(text) if path.suffix.lower() == ".md" else None
         title = heading.group(1) if heading else path.stem
         yield Record(str(path), path.relative_to(base).as_posix(), text, title, {})
@@ -170,7 +170,7 @@ def _optional_text(fields: Mapping[str, Any], field: str, where: str) -> str:
     return value
 
 
-def _decoded_lines(path: Path) -> Iterator[str]:
+def decoded_lines(path: Path) -> Iterator[str]:
     """Lines of a UTF-8 file, ``.gz`` or not, with their line ends; a byte order mark is dropped."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         number = 0
