@@ -93,7 +93,8 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
     """
     root = root or Path()
     data = load_questions([root / path for path in selection.data])
-    found = [q for q in data.questions if _wanted(q, selection)]
+    kinds = [q for q in data.questions if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")]
+    found = of_parity(kinds, selection.ids)
     if not found:
         raise SettingsError(
             f"none of {len(data.questions)} questions is left by kind={selection.kind} and ids={selection.ids}"
@@ -105,21 +106,30 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
             raise SettingsError(
                 f"passages={selection.passages}: no question has a passage marked as holding its answer"
             )
-    if selection.limit is not None and selection.limit < len(usable):
-        picked = sorted(random.Random(selection.seed).sample(range(len(usable)), selection.limit))
-        usable = [usable[index] for index in picked]
+    usable = sample(usable, selection.limit, selection.seed)
     return Chosen(_passages(data, usable, selection, root), len(usable), len(found) - len([q for q in found if q.gold]))
 
 
-def _wanted(question: Question, selection: Selection) -> bool:
-    if selection.kind != "all" and bool(question.answers) != (selection.kind == "answerable"):
-        return False
-    if selection.ids == "all":
-        return True
-    number = re.search(r"(\d+)\D*$", question.id)
-    if number is None:
-        raise SettingsError(f"ids={selection.ids}: the id {question.id!r} holds no number")
-    return int(number[1]) % 2 == (selection.ids == "odd")
+def of_parity(questions: Sequence[Question], ids: Literal["all", "odd", "even"]) -> list[Question]:
+    """The questions whose id ends in an odd or an even number, or all; `SettingsError` for an id without number."""
+    if ids == "all":
+        return list(questions)
+    kept = []
+    for question in questions:
+        number = re.search(r"(\d+)\D*$", question.id)
+        if number is None:
+            raise SettingsError(f"ids={ids}: the id {question.id!r} holds no number")
+        if int(number[1]) % 2 == (ids == "odd"):
+            kept.append(question)
+    return kept
+
+
+def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
+    """At most `limit` questions, drawn at random and kept in their order; None is all."""
+    if limit is None or limit >= len(questions):
+        return list(questions)
+    picked = sorted(random.Random(seed).sample(range(len(questions)), limit))
+    return [questions[index] for index in picked]
 
 
 def _passages(data: QuestionSet, questions: Sequence[Question], selection: Selection, root: Path) -> Iterator[Asked]:
@@ -134,7 +144,7 @@ def _passages(data: QuestionSet, questions: Sequence[Question], selection: Selec
         for question in questions:
             yield Asked(question, [hit.passage for hit in retriever.search(question.text, depth)])
         return
-    pool = _pool(data, selection, root)
+    pool = pooled(data, selection.pool, root)
     place = {passage.full_text: index for index, passage in enumerate(pool)}
     gold = [tuple(place[data.passages[index].full_text] for index in question.gold) for question in questions]
     placed = [replace(question, gold=own) for question, own in zip(questions, gold, strict=True)]
@@ -146,18 +156,22 @@ def _passages(data: QuestionSet, questions: Sequence[Question], selection: Selec
 def _retriever(data: QuestionSet, selection: Selection, root: Path) -> Retriever:
     if selection.index is not None:
         return load_index(root / selection.index)
-    return build_retriever(_pool(data, selection, root), selection.retriever)
+    return build_retriever(pooled(data, selection.pool, root), selection.retriever)
 
 
-def _pool(data: QuestionSet, selection: Selection, root: Path) -> list[Passage]:
-    """The passages of data and pool, those with the same text once."""
+def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> list[Passage]:
+    """The passages of the data and of more files or folders, those with the same text once.
+
+    Raises:
+        SettingsError: there are none.
+    """
     passages = list(data.passages)
-    for path in selection.pool:
+    for path in paths:
         try:
             passages += load_questions([root / path]).passages
         except CorpusError:
             passages += load_corpus(root / path)
     unique = list({passage.full_text: passage for passage in reversed(passages)}.values())[::-1]
     if not unique:
-        raise SettingsError(f"{', '.join(selection.data)}: no passages to search; give index or pool")
+        raise SettingsError("the questions bring no passages to search; give index or pool")
     return unique

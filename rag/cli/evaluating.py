@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.retrieval import EXAMPLE, retrieval
 
-evaluate = typer.Typer(no_args_is_help=True, help="Measure answers.", rich_markup_mode=None)
+evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval and answers.", rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(evaluate, name="evaluate")
     evaluate.command(epilog="Example: ragshap evaluate qa examples/islands -k 5 -k 20")(qa)
+    evaluate.command(epilog=EXAMPLE)(retrieval)
     evaluate.command(epilog="Example: ragshap evaluate suite model-card --root data --out results")(suite)
 
 

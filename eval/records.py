@@ -1,0 +1,95 @@
+"""Results that are kept question by question, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from rag.settings import SettingsError
+
+
+class Records:
+    """One JSON object with an "id" per question, appended to a file as they come; in memory without a file.
+
+    The file's first line says what the records were made with. A line that a kill left unfinished is dropped.
+
+    Args:
+        path: a JSON Lines file, continued if it is there; None keeps records in memory alone.
+        made_with: what the records depend on.
+
+    Raises:
+        SettingsError: the file's records were made with something else.
+        ValueError: the file is damaged, or not of records.
+    """
+
+    def __init__(self, path: Path | None, made_with: Mapping[str, Any]):
+        self._found: dict[str, dict[str, Any]] = {}
+        self._file: TextIO | None = None
+        if path is None:
+            return
+        header: dict[str, Any] = json.loads(json.dumps({"made_with": made_with}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            stored = list(_lines(path))
+            if stored and stored[0] != header:
+                changed = _changed(stored[0].get("made_with", {}), header["made_with"])
+                raise SettingsError(f"{path} holds results made with other {changed}; choose another folder for these")
+            self._found = {record["id"]: record for record in stored[1:]}
+        self._file = path.open("a", encoding="utf-8")
+        if path.stat().st_size == 0:
+            self._write(header)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep a record, and hand it to the operating system before returning."""
+        self._found[record["id"]] = record
+        if self._file is not None:
+            self._write(record)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a record with this id."""
+        return name in self._found
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        """The record with this id."""
+        return self._found[name]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file, which is cut after the last of them."""
+    raw = path.read_bytes()
+    whole = raw.rfind(b"\n") + 1
+    if whole < len(raw):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    for number, line in enumerate(raw[:whole].split(b"\n")[:-1], start=1):
+        try:
+            value = json.loads(line)
+            if ("made_with" if number == 1 else "id") not in value:
+                raise KeyError
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{path}, line {number}: not a record of an evaluation; delete or move the file") from None
+        yield value
+
+
+def _changed(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    """Dotted names of the entries that differ."""
+    names = []
+    for key in sorted({*stored, *wanted}):
+        old, new = stored.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            names.append(_changed(old, new, f"{prefix}{key}."))
+        elif old != new:
+            names.append(prefix + key)
+    return ", ".join(names)

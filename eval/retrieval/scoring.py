@@ -1,0 +1,117 @@
+"""By what a question's candidates are reranked, all from one encoding and one game of each kind.
+
+A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
+"shapley", "banzhaf", "leave-one-out" or "first-in"; or "relevance", the embedded reader's own score, which costs nothing.
+Alone it is the value for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood": of the
+answer from each passage by itself). With "+rrf" at its end it is fused with the order that it reranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
+from attribution.attribution import descending
+from attribution.estimator import SEMIVALUES
+from rag.readers import Reader
+from rag.readers.embedded import EmbeddedReader
+from rag.rerank import SCORES, Scores, passage_scores
+from rag.settings import AttributionSettings, SettingsError
+from retrievers import Passage
+
+_MODES = (*SCORES, "likelihood")
+
+
+class Scoring(NamedTuple):
+    """A parsed scoring: `semivalue` may be "relevance"; `mode` is a rerank score or "likelihood"."""
+
+    semivalue: str
+    mode: str
+    fused: bool
+
+
+class Scored(NamedTuple):
+    """Score of each candidate, `(n_passages,)`, and the distinct coalitions that it took."""
+
+    scores: Scores
+    evaluations: int
+
+
+def parse_scoring(name: str) -> Scoring:
+    """Read "shapley", "shapley:pivots+rrf" and so on; raises `ValueError` for anything else."""
+    base, plus, fusion = name.partition("+")
+    semivalue, colon, mode = base.partition(":")
+    relevance = semivalue == "relevance" and not colon
+    if (not relevance and semivalue not in SEMIVALUES) or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
+        raise ValueError(
+            f"rerank: {name!r} is unknown; write relevance, or one of {', '.join(SEMIVALUES)}, "
+            f"then perhaps one of {', '.join(f':{m}' for m in _MODES)}, then perhaps +rrf"
+        )
+    return Scoring(semivalue, mode or "value", bool(plus))
+
+
+class CandidateScores:
+    """The candidates of one question: encoded once, and each coalition asked once per utility.
+
+    Args:
+        reader: the reader.
+        question: the question.
+        passages: the candidates, in the order that is reranked.
+        settings: estimator, budget and seed.
+    """
+
+    def __init__(self, reader: Reader, question: str, passages: Sequence[Passage], settings: AttributionSettings):
+        self.reader, self.settings, self.n = reader, settings, len(passages)
+        self.encoded = reader.encode(question, passages)
+        self.answer = reader.generate(self.encoded, np.ones((1, self.n), dtype=bool))[0]
+        self._games = {
+            "votes": CachedGame(VotesGame(lambda rows: reader.generate(self.encoded, rows)), self.n),
+            "likelihood": CachedGame(
+                LikelihoodGame(lambda rows, texts: reader.score(self.encoded, rows, texts), [self.answer]), self.n
+            ),
+        }
+        self._attributions: dict[tuple[str, str], Attribution] = {}
+
+    def __call__(self, scoring: Scoring) -> Scored:
+        """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
+        if scoring.semivalue == "relevance":
+            if not isinstance(self.reader, EmbeddedReader):
+                raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
+            return Scored(self.reader.relevance(self.encoded), 0)
+        utility = "likelihood" if scoring.mode == "likelihood" else "votes"
+        attribution = self._attribution(scoring.semivalue, utility)
+        score = "value" if scoring.mode == "likelihood" else scoring.mode
+        return Scored(passage_scores(attribution, score), attribution.evaluations)
+
+    def _attribution(self, semivalue: str, utility: str) -> Attribution:
+        key = semivalue, utility
+        if key not in self._attributions:
+            own = self.settings if semivalue == "shapley" else AttributionSettings()
+            self._attributions[key] = explain(
+                self._games[utility],
+                self.n,
+                estimator=own.estimator,
+                semivalue=semivalue,
+                p=self.settings.p if semivalue == "banzhaf" else 0.5,
+                budget=self.settings.budget,
+                permutations=own.permutations,
+                seed=self.settings.seed,
+            )
+        return self._attributions[key]
+
+
+def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores]:
+    """Candidates from best to worst, equal ones in their given order, and the scores that say so, in that order.
+
+    Fused scores are 1 / (rrf_k + rank) in the given order plus the same by score (Cormack, Clarke and Büttcher 2009).
+    """
+    order, scores = descending(scored.scores), scored.scores
+    if fused:
+        ranks = np.empty(len(order))
+        ranks[order] = np.arange(1, len(order) + 1)
+        scores = 1 / (rrf_k + np.arange(1, len(order) + 1)) + 1 / (rrf_k + ranks)
+        order = descending(scores)
+    return order.tolist(), scores[order]

@@ -1,0 +1,177 @@
+"""`ragshap evaluate retrieval`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag.cli.options import CorpusPath, Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+
+if TYPE_CHECKING:
+    from eval.retrieval import RetrievalResult
+    from eval.retrieval.summary import RetrievalRow
+
+EXAMPLE = "Example: ragshap evaluate retrieval examples/islands --rerank shapley,relevance --limit 20 -o results/islands"
+
+
+def retrieval(
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DATA…",
+            help="Questions: a BEIR folder, SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON, or a TSV of topics or PopQA.",
+            show_default=False,
+        ),
+    ] = None,
+    retriever: Annotated[
+        list[str] | None, typer.Option(help="bm25, dense, hybrid, or own (the order of the questions' own passages).")
+    ] = None,
+    trec: Annotated[list[str] | None, typer.Option("--run", help="A TREC run; repeatable.")] = None,
+    rerank: Annotated[
+        list[str] | None,
+        typer.Option(help="Scores: relevance, shapley, shapley:positive, banzhaf:likelihood, … and each with +rrf."),
+    ] = None,
+    depth: Annotated[list[int] | None, typer.Option(min=1, help="Rerank the first so many; repeatable.")] = None,
+    k: Annotated[list[int] | None, typer.Option("-k", min=1, help="Recall at K; AUC up to the largest.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Measures by qrels in ir_measures' notation, such as nDCG@10.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Test all systems against this one; by default each against what it reranks.")
+    ] = None,
+    qrels: Annotated[str | None, typer.Option(help="TREC or BEIR judgements.")] = None,
+    index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index.")] = None,
+    corpus: CorpusPath = None,
+    pool: Annotated[list[str] | None, typer.Option(help="Search these files' passages too; repeatable.")] = None,
+    odd: Annotated[bool, typer.Option("--odd", help="Only questions whose id ends in an odd number.")] = False,
+    even: Annotated[bool, typer.Option("--even", help="Only questions whose id ends in an even number.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions, drawn at random.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of that draw.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="A B", help="Compare two result.json files instead.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Recall and other measures of retrieved passages, before and after reranking by attribution.
+
+    Options that take names also take several with commas between. Other settings: split, passage_words, rrf_k, bm25.…,
+    dense.…, reader.…, attribution.…, report.… (with --set).
+    """
+    if odd and even:
+        raise typer.BadParameter("give one of --odd and --even")
+    if (data is None) == (compare is None):
+        raise typer.BadParameter("give either DATA or --compare with two files")
+    if compare is not None:
+        _compare(*compare, overrides or [], as_json)
+        return
+    report = {"k": k, "metrics": _split(metric), "baseline": baseline}
+    given: dict[str, Any] = {
+        "data": data,
+        "retrievers": _split(retriever),
+        "runs": trec,
+        "rerank": _split(rerank),
+        "depth": depth or ([max(20, *k)] if k else None),
+        "qrels": qrels,
+        "index": index,
+        "corpus": corpus,
+        "pool": pool,
+        "ids": "odd" if odd else "even" if even else None,
+        "limit": limit,
+        "seed": seed,
+        "report": _given(report) or None,
+    }
+    with progress_bars(quiet) as progress:
+        from eval.retrieval import RetrievalRun, evaluate_retrieval
+        from eval.retrieval.plots import check_plots, plot_curves
+        from rag.settings import load_section
+
+        run = load_section(RetrievalRun, None, overrides or [], base=_given(given))
+        if out is not None:
+            check_plots()
+        bar = stage_progress(progress)
+        result = evaluate_retrieval(run, out, progress=lambda done, total: bar("questions", done, total))
+    if out is not None:
+        result.save(out / "result.json")
+        plot_curves(result.curves, run.systems(), out)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    _print_result(result)
+    if out is not None:
+        typer.echo(f"{out}: result.json, questions.jsonl, recall.png, recall.svg")
+
+
+def _compare(first: Path, second: Path, overrides: Sequence[str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from eval.retrieval import compare
+    from eval.retrieval.settings import ReportSettings
+    from rag.settings import load_section
+
+    rows, said = compare(first, second, load_section(ReportSettings, None, overrides))
+    if as_json:
+        print_json({"rows": [asdict(row) for row in rows], "warnings": said})
+        return
+    _print_rows(rows, {})
+    for line in said:
+        typer.echo(line)
+
+
+def _print_result(result: RetrievalResult) -> None:
+    _print_rows(result.rows, result.evaluations)
+    report = result.run.report
+    typer.echo(
+        f"{len(result.ids)} questions; intervals: bootstrap, {100 * report.confidence:g} %; * p < 0.05, ** p < 0.01: "
+        f"paired randomisation against the baseline ({report.baseline or 'the order reranked'}), Holm-corrected"
+    )
+    for warning in result.warnings:
+        typer.echo(warning)
+
+
+def _print_rows(rows: Sequence[RetrievalRow], evaluations: Mapping[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("system", overflow="fold")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    if any(row.headroom is not None for row in rows):
+        table.add_column("headroom", justify="right")
+    if evaluations:
+        table.add_column("coalitions", justify="right")
+    for system in dict.fromkeys(row.system for row in rows):
+        own = {row.metric: row for row in rows if row.system == system}
+        cells = [_cell(own[metric]) if metric in own else "–" for metric in metrics]
+        closed = [f"{row.headroom:.2f}" for row in own.values() if row.headroom is not None]
+        spent = [f"{evaluations[system]:,.0f}"] if system in evaluations else []
+        table.add_row(system, *cells, *(closed or [""] * any(r.headroom is not None for r in rows)), *spent)
+    Console().print(table)
+
+
+def _cell(row: RetrievalRow) -> str:
+    """Mean and half the width of its interval; the difference, with a star where it is significant."""
+    half = (row.high - row.low) / 2
+    text = f"{100 * row.mean:.1f} ±{100 * half:.1f}"
+    if row.difference is None or row.p_holm is None:
+        return text
+    stars = "**" if row.p_holm < 0.01 else "*" if row.p_holm < 0.05 else ""
+    return f"{text} ({100 * row.difference:+.1f}{stars})"
+
+
+def _split(names: Sequence[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between."""
+    return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
