@@ -6,10 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from attribution import normalize_answer
 from eval.retrieval.settings import RetrievalRun
 from eval.selection import of_parity, sample
-from rag.questions import Question, QuestionSet, holds_answer, load_questions
+from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
 from rag.settings import SettingsError
 from retrievers import CorpusError, Passage
 from retrievers.trec import read_qrels
@@ -38,7 +37,7 @@ class Task(NamedTuple):
 
     def found(self, question: Question, passage: Passage) -> bool:
         """Whether a passage counts: it holds an accepted answer or, for a question without answers, is relevant."""
-        if question.answers:
+        if _has_words(question):
             return holds_answer(passage.full_text, question.answers)
         return passage.id in self.relevant(question)
 
@@ -59,7 +58,7 @@ def load_task(run: RetrievalRun, root: Path) -> Task:
     if unknown := len(qrels.keys() - counts.keys()):
         warnings.append(f"{unknown} judged questions are not in the data and are left out")
     wanted = of_parity(data.questions, run.ids)
-    usable = [q for q in wanted if any(map(normalize_answer, q.answers)) or any(g > 0 for g in qrels.get(q.id, {}).values())]
+    usable = [q for q in wanted if _has_words(q) or any(grade > 0 for grade in qrels.get(q.id, {}).values())]
     if len(usable) < len(wanted):
         warnings.append(f"{len(wanted) - len(usable)} questions have neither an answer nor a relevant passage")
     if not usable:
@@ -69,6 +68,10 @@ def load_task(run: RetrievalRun, root: Path) -> Task:
         )
     questions = sample(usable, run.limit, run.seed)
     return Task(data, questions, qrels, warnings)
+
+
+def _has_words(question: Question) -> bool:
+    return any(whole_words(answer) != " " for answer in question.answers)
 
 
 def gold_qrels(data: QuestionSet) -> Qrels:

@@ -1,7 +1,8 @@
 """Questions with known answers: their file layouts, splits, scores and hard negatives."""
 
 from rag.questions.loading import load_questions
-from rag.questions.negatives import holds_answer, mine_negatives
+from rag.questions.matching import holds_answer, whole_words
+from rag.questions.negatives import mine_negatives
 from rag.questions.question import AnswerPlace, Question, QuestionSet, split_by_article
 from rag.questions.scoring import AnswerScore, score_answer
 
@@ -15,4 +16,5 @@ __all__ = [
     "mine_negatives",
     "score_answer",
     "split_by_article",
+    "whole_words",
 ]
