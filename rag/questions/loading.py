@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from rag.questions.contexts import read_dpr, read_hotpotqa, read_paragraphs
+from rag.questions.open_domain import ANSWER_FIELDS, read_open, read_table
 from rag.questions.question import Question, QuestionSet
 from rag.questions.squad import read_squad
 from retrievers import CorpusError, load_corpus
 
-KNOWN = "SQuAD JSON, DPR/FiD JSON, HotpotQA JSON, MuSiQue JSON, or a BEIR folder with answers in its queries' metadata"
+KNOWN = (
+    "SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON, a .tsv or .csv of PopQA, DPR questions or topics, or a BEIR "
+    "folder, with answers in its queries' metadata"
+)
 
 
 def load_questions(paths: Iterable[str | Path]) -> QuestionSet:
@@ -44,6 +48,8 @@ def _load(path: Path) -> QuestionSet:
         raise FileNotFoundError(f"no such question file or folder: {path}")
     if path.is_dir():
         return _read_beir(path)
+    if Path(path.name.removesuffix(".gz")).suffix in (".tsv", ".csv"):
+        return read_table(path)
     content = _json(path)
     if isinstance(content, dict) and "data" in content:
         return read_squad(path, content)
@@ -55,6 +61,8 @@ def _load(path: Path) -> QuestionSet:
         return read_hotpotqa(path, entries)
     if fields & {"paragraphs", "contexts"}:
         return read_paragraphs(path, entries)
+    if "question" in fields and fields & set(ANSWER_FIELDS):
+        return read_open(path, entries)
     raise CorpusError(f"{path}: cannot tell the layout (fields: {sorted(fields)[:8]}); expected {KNOWN}")
 
 

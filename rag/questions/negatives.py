@@ -37,7 +37,7 @@ def mine_negatives(
     for first in range(0, len(questions), _AT_ONCE):
         part = questions[first : first + _AT_ONCE]
         for question, hits in zip(part, retriever.search_many([q.text for q in part], depth), strict=True):
-            answers = [words for words in map(whole_words, question.answers) if words != " "]
+            answers = [sought for sought in map(whole_words, question.answers) if sought != " "]
             found = [position[hit.passage.id] for hit in hits]
             negatives.append([p for p in found if p not in question.gold and not any(a in words[p] for a in answers)])
         if progress is not None:

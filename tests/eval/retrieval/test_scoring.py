@@ -1,0 +1,106 @@
+"""Every score of a question's candidates, from one encoding and with no coalition read twice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from attribution import LikelihoodGame, VotesGame, explain
+from eval.retrieval.scoring import CandidateScores, Scored, parse_scoring, rerank
+from rag.rerank import Reranker
+from rag.settings import AttributionSettings, SettingsError
+from retrievers import Hit, HybridRetriever, Passage
+
+TEXTS = ["Rome it is", "no Paris", "nothing", "it is Paris", "perhaps Oslo", "the Oslo of Paris", "in Rome", "so"]
+PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "utility", "score"),
+    [
+        ("shapley", "votes", "value"),
+        ("shapley:positive", "votes", "positive"),
+        ("shapley:pivots", "votes", "pivots"),
+        ("shapley:likelihood", "likelihood", "value"),
+    ],
+)
+@pytest.mark.parametrize("budget", [60, 256])
+def test_the_same_order_as_the_reranker_of_a_pipeline(reader, name, utility, score, budget):
+    settings = AttributionSettings(budget=budget, estimator="permutation")
+    candidates = CandidateScores(reader, "where?", PASSAGES, settings)
+    for other in ("banzhaf", "leave-one-out", "shapley:positive", "first-in:likelihood"):
+        candidates(parse_scoring(other))
+    order, scores = rerank(candidates(parse_scoring(name)), fused=False, rrf_k=60)
+    mine = settings.model_copy(update={"utility": utility})
+    expected = Reranker(reader, mine, score).rerank("where?", [Hit(passage, 0.0) for passage in PASSAGES])
+    assert [PASSAGES[index].id for index in order] == [hit.passage.id for hit in expected]
+    assert scores == pytest.approx([hit.score for hit in expected])
+
+
+def test_other_semivalues_are_those_of_explain(reader):
+    settings = AttributionSettings(budget=256, p=0.3, seed=4)
+    candidates = CandidateScores(reader, "where?", PASSAGES, settings)
+    encoded = reader.encode("where?", PASSAGES)
+    votes = VotesGame(lambda rows: reader.generate(encoded, rows))
+    likelihood = LikelihoodGame(lambda rows, texts: reader.score(encoded, rows, texts), ["Paris"])
+    for name, game, options in [
+        ("banzhaf", votes, {"semivalue": "banzhaf", "p": 0.3}),
+        ("leave-one-out", votes, {"semivalue": "leave-one-out"}),
+        ("first-in:likelihood", likelihood, {"semivalue": "first-in"}),
+    ]:
+        expected = explain(game, len(PASSAGES), budget=256, seed=4, **options)
+        scored = candidates(parse_scoring(name))
+        assert scored.scores == pytest.approx(expected.of("Paris"))
+        assert scored.evaluations == expected.evaluations
+
+
+def test_one_encoding_and_no_coalition_twice(reader):
+    candidates = CandidateScores(reader, "where?", PASSAGES, AttributionSettings(budget=100))
+    for name in ("shapley", "shapley:positive", "shapley:pivots+rrf", "banzhaf", "leave-one-out", "shapley:likelihood"):
+        candidates(parse_scoring(name))
+    assert reader.encoded == 1
+    counts = sorted(reader.decoded.values())
+    assert counts[-2] == 1, "each coalition once"
+    assert counts[-1] <= 2, "but the full one, whose answer heads the game"
+
+
+def test_no_candidates(reader):
+    candidates = CandidateScores(reader, "where?", [], AttributionSettings())
+    for name in ("shapley", "shapley:likelihood+rrf", "leave-one-out"):
+        assert rerank(candidates(parse_scoring(name)), fused=True, rrf_k=60)[0] == []
+
+
+def test_fusion_is_that_of_a_hybrid_retriever():
+    scored = Scored(np.array([0.0, 0.1, -2.0, 0.5, 0.1, 0.0]), 0)
+    order, scores = rerank(scored, fused=True, rrf_k=60)
+
+    class Fixed:
+        passages = ()
+
+        def __init__(self, ranking):
+            self.ranking = ranking
+
+        def search(self, query, k):
+            return [Hit(Passage(str(index), "x"), 0.0) for index in self.ranking]
+
+        def __len__(self):
+            return 6
+
+    by_score = [3, 1, 4, 0, 5, 2]
+    hits = HybridRetriever([Fixed(range(6)), Fixed(by_score)]).search("q", 6)
+    assert [str(index) for index in order] == [hit.passage.id for hit in hits]
+    assert scores == pytest.approx([hit.score for hit in hits])
+    assert all(a >= b for a, b in pairwise(scores))
+
+
+@pytest.mark.parametrize("name", ["shapely", "shapley:votes", "shapley+", "relevance:pivots", "", "shapley:", "value"])
+def test_unknown_scores_are_refused(name):
+    with pytest.raises(ValueError, match="is unknown; write relevance, or one of shapley"):
+        parse_scoring(name)
+
+
+def test_relevance_needs_the_embedded_reader(reader):
+    with pytest.raises(SettingsError, match="embedded reader's score"):
+        CandidateScores(reader, "where?", PASSAGES, AttributionSettings())(parse_scoring("relevance"))
