@@ -50,7 +50,7 @@ def reader() -> CountingReader:
     return CountingReader()
 
 
-CITIES = ["Oslo", "Rome", "Paris", "Bergen", "Turku", "Malaga"]
+CITIES = {"aldra": "Oslo", "brenta": "Rome", "corvo": "Paris", "dunmar": "Bergen", "elvira": "Turku", "fosse": "Malaga"}
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def beir(tmp_path) -> Path:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
     corpus, queries, qrels = [], [], ["query-id\tcorpus-id\tscore"]
-    for number, city in enumerate(CITIES, start=1):
-        about = f"harbour number {number}"
+    for number, (name, city) in enumerate(CITIES.items(), start=1):
+        about = f"harbour of {name}"
         rows = [f"where is the {about} nobody knows", f"{about} is where it is", f"{about} is in {city}",
                 f"the old guide says of {about} that it lies in {city}", f"{about} and the long road to {city[::-1].title()}"]  # fmt: skip
         corpus += [{"_id": f"p{number}-{place}", "title": "", "text": text} for place, text in enumerate(rows)]
