@@ -93,7 +93,9 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
     """
     root = root or Path()
     data = load_questions([root / path for path in selection.data])
-    kinds = [q for q in data.questions if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")]
+    kinds = [
+        q for q in data.questions if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")
+    ]
     found = of_parity(kinds, selection.ids)
     if not found:
         raise SettingsError(

@@ -60,10 +60,10 @@ def bootstrap_intervals(scores: Floats, draws: int = 10_000, confidence: float =
 def _all_signs(n: int) -> Iterator[Floats]:
     for start in range(0, 2**n, _CHUNK):
         numbers = np.arange(start, min(2**n, start + _CHUNK))
-        yield 1.0 - 2.0 * (numbers[:, None] >> np.arange(n) & 1)
+        yield np.where(numbers[:, None] >> np.arange(n) & 1, -1.0, 1.0)
 
 
 def _random_signs(n: int, draws: int, seed: int) -> Iterator[Floats]:
     rng = np.random.default_rng(seed)
     for start in range(0, draws, _CHUNK):
-        yield 1.0 - 2.0 * rng.integers(0, 2, size=(min(_CHUNK, draws - start), n))
+        yield rng.choice([-1.0, 1.0], size=(min(_CHUNK, draws - start), n))

@@ -28,9 +28,10 @@ class Record(NamedTuple):
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
-    """JSON Lines, BEIR's and MIRACL's included: ``id``, ``_id`` or ``docid``; ``text``, ``contents`` or ``passage``; ``title``.
+    """JSON Lines, BEIR's and MIRACL's included.
 
-    Every other field goes into the metadata, a ``metadata`` object item by item. Blank lines are skipped.
+    Fields are ``id``, ``_id`` or ``docid``; ``text``, ``contents`` or ``passage``; ``title``. Every other field goes
+    into the metadata, a ``metadata`` object item by item. Blank lines are skipped.
     """
     for number, line in enumerate(decoded_lines(path), start=1):
         if not line.strip():
@@ -78,7 +79,7 @@ def read_squad(path: Path) -> Iterator[Record]:
 
 
 def squad_paragraphs(content: Any, path: Path) -> Iterator[tuple[Record, Mapping[str, Any]]]:
-    """Every paragraph of parsed SQuAD JSON, as a record and as it is; one that an article repeats keeps its first record.
+    """Every paragraph of parsed SQuAD JSON, as a record and as it is; a repeated one keeps its article's first record.
 
     The id is ``<file>/<title>/<number>``, so that a corpus of the file and the questions in it name their passages
     alike, and several files together name theirs apart. Underscores in titles are read as spaces.

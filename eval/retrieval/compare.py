@@ -57,7 +57,8 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
         table[theirs] = {metric: _floats(new["scores"][system][metric])[after] for metric in metrics}
         bases |= {mine: None, theirs: mine}
     said = [
-        f"{path}: {len(content['questions']) - len(shared)} of {len(content['questions'])} questions are not in the other"
+        f"{path}: {len(content['questions']) - len(shared)} of {len(content['questions'])} questions "
+        "are not in the other"
         for path, content in ((first, old), (second, new))
         if len(content["questions"]) > len(shared)
     ]

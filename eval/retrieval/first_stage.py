@@ -106,7 +106,9 @@ def run_warnings(run: RetrievalRun, task: Task, root: Path) -> list[str]:
     for path in run.runs:
         ranked = read_run(root / path)
         if missing := sum(question.id not in ranked for question in task.questions):
-            said.append(f"{path} has no passages for {missing} of {len(task.questions)} questions; they count as not found")
+            said.append(
+                f"{path} has no passages for {missing} of {len(task.questions)} questions; they count as not found"
+            )
         if unknown := len(ranked.keys() - known):
             said.append(f"{path} has {unknown} questions that are not in the data; they are left out")
     return said

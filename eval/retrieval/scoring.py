@@ -1,9 +1,9 @@
 """By what a question's candidates are reranked, all from one encoding and one game of each kind.
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
-"shapley", "banzhaf", "leave-one-out" or "first-in"; or "relevance", the embedded reader's own score, which costs nothing.
-Alone it is the value for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood": of the
-answer from each passage by itself). With "+rrf" at its end it is fused with the order that it reranks.
+"shapley", "banzhaf", "leave-one-out" or "first-in"; or "relevance", the embedded reader's own score, which costs
+nothing. Alone it is the value for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood":
+of the answer from each passage by itself). With "+rrf" at its end it is fused with the order that it reranks.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,9 @@ class RetrievalResult:
         """Write `to_dict` as JSON, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
+        temporary.write_text(
+            json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8"
+        )
         os.replace(temporary, path)
 
 
@@ -170,25 +172,23 @@ def make_rows(table: Table, bases: Mapping[str, str | None], report: ReportSetti
         low, high = bootstrap_intervals(both, report.draws, report.confidence, report.seed)
         p_values = [randomisation_test(gain, report.draws, report.seed) for gain in gains.values()]
         for place, system in enumerate(systems):
-            row = RetrievalRow(system, metric, len(scores), scores[:, place].mean(), low[place], high[place])
-            found[system, metric] = row
+            ends = float(low[place]), float(high[place])
+            found[system, metric] = RetrievalRow(system, metric, len(scores), float(scores[:, place].mean()), *ends)
         corrected = holm(p_values)
         for place, (system, base) in enumerate(compared):
             at = len(systems) + place
             row = found[system, metric]
-            found[system, metric] = RetrievalRow(
-                **{
-                    **asdict(row),
-                    "baseline": base,
-                    "difference": float(gains[system].mean()),
-                    "difference_low": float(low[at]),
-                    "difference_high": float(high[at]),
-                    "p": p_values[place],
-                    "p_holm": corrected[place],
-                    "headroom": _headroom(table, metric, base, gains[system]),
-                }
+            found[system, metric] = replace(
+                row,
+                baseline=base,
+                difference=float(gains[system].mean()),
+                difference_low=float(low[at]),
+                difference_high=float(high[at]),
+                p=p_values[place],
+                p_holm=corrected[place],
+                headroom=_headroom(table, metric, base, gains[system]),
             )
-    return [_plain(found[system, metric]) for system in systems for metric in table[system] if (system, metric) in found]
+    return [found[name, metric] for name in systems for metric in table[name] if (name, metric) in found]
 
 
 def _headroom(table: Table, metric: str, base: str, gains: Floats) -> float | None:
@@ -197,11 +197,6 @@ def _headroom(table: Table, metric: str, base: str, gains: Floats) -> float | No
         return None
     room = (table[base][f"recall@{k}"] - table[base][metric]).mean()
     return float(gains.mean() / room) if room > 0 else None
-
-
-def _plain(row: RetrievalRow) -> RetrievalRow:
-    """With Python's numbers, so that JSON takes them."""
-    return RetrievalRow(**{k: float(v) if isinstance(v, np.floating) else v for k, v in asdict(row).items()})
 
 
 def _evaluations(records: Sequence[Mapping[str, Any]], systems: Mapping[str, Any]) -> dict[str, float]:

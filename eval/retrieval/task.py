@@ -63,8 +63,8 @@ def load_task(run: RetrievalRun, root: Path) -> Task:
         warnings.append(f"{len(wanted) - len(usable)} questions have neither an answer nor a relevant passage")
     if not usable:
         raise SettingsError(
-            f"none of {len(data.questions)} questions is left by ids={run.ids}: a question needs an accepted answer or a "
-            "passage judged relevant; give qrels"
+            f"none of {len(data.questions)} questions is left by ids={run.ids}: each needs an accepted answer or "
+            "a passage judged relevant; give qrels"
         )
     questions = sample(usable, run.limit, run.seed)
     return Task(data, questions, qrels, warnings)

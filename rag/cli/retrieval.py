@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from eval.retrieval import RetrievalResult
     from eval.retrieval.summary import RetrievalRow
 
-EXAMPLE = "Example: ragshap evaluate retrieval examples/islands --rerank shapley,relevance --limit 20 -o results/islands"
+EXAMPLE = (
+    "Example: ragshap evaluate retrieval examples/islands --rerank shapley,relevance --limit 20 -o results/islands"
+)
 
 
 def retrieval(
@@ -22,7 +24,7 @@ def retrieval(
         list[str] | None,
         typer.Argument(
             metavar="DATA…",
-            help="Questions: a BEIR folder, SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON, or a TSV of topics or PopQA.",
+            help="A BEIR folder; SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON; a .tsv of topics or PopQA.",
             show_default=False,
         ),
     ] = None,
@@ -56,6 +58,7 @@ def retrieval(
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="A B", help="Compare two result.json files instead.")
     ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -70,7 +73,7 @@ def retrieval(
     if (data is None) == (compare is None):
         raise typer.BadParameter("give either DATA or --compare with two files")
     if compare is not None:
-        _compare(*compare, overrides or [], as_json)
+        _compare(*compare, overrides or [], markdown, as_json)
         return
     report = {"k": k, "metrics": _split(metric), "baseline": baseline}
     given: dict[str, Any] = {
@@ -104,12 +107,12 @@ def retrieval(
     if as_json:
         print_json(result.to_dict())
         return
-    _print_result(result)
+    _print_result(result, markdown)
     if out is not None:
         typer.echo(f"{out}: result.json, questions.jsonl, recall.png, recall.svg")
 
 
-def _compare(first: Path, second: Path, overrides: Sequence[str], as_json: bool) -> None:
+def _compare(first: Path, second: Path, overrides: Sequence[str], markdown: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from eval.retrieval import compare
@@ -120,42 +123,50 @@ def _compare(first: Path, second: Path, overrides: Sequence[str], as_json: bool)
     if as_json:
         print_json({"rows": [asdict(row) for row in rows], "warnings": said})
         return
-    _print_rows(rows, {})
+    _print_rows(rows, {}, markdown)
     for line in said:
         typer.echo(line)
 
 
-def _print_result(result: RetrievalResult) -> None:
-    _print_rows(result.rows, result.evaluations)
+def _print_result(result: RetrievalResult, markdown: bool) -> None:
+    _print_rows(result.rows, result.evaluations, markdown)
     report = result.run.report
     typer.echo(
-        f"{len(result.ids)} questions; intervals: bootstrap, {100 * report.confidence:g} %; * p < 0.05, ** p < 0.01: "
-        f"paired randomisation against the baseline ({report.baseline or 'the order reranked'}), Holm-corrected"
+        f"\n{len(result.ids):,} questions, percentages. ±: half the {100 * report.confidence:g} % bootstrap interval. "
+        f"In brackets: less {report.baseline or 'the order reranked'}; * p < 0.05, ** p < 0.01, paired randomisation, "
+        "Holm-corrected."
     )
     for warning in result.warnings:
         typer.echo(warning)
 
 
-def _print_rows(rows: Sequence[RetrievalRow], evaluations: Mapping[str, float]) -> None:
+def _print_rows(rows: Sequence[RetrievalRow], evaluations: Mapping[str, float], markdown: bool) -> None:
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    tested = any(row.headroom is not None for row in rows)
+    header = ["system", *metrics, *(["headroom"] if tested else []), *(["coalitions"] if evaluations else [])]
+    lines = []
+    for system in dict.fromkeys(row.system for row in rows):
+        own = {row.metric: row for row in rows if row.system == system}
+        line = [system, *(_cell(own[metric]) if metric in own else "–" for metric in metrics)]
+        if tested:
+            line.append(next((f"{row.headroom:.2f}" for row in own.values() if row.headroom is not None), ""))
+        if evaluations:
+            line.append(f"{evaluations[system]:,.0f}" if system in evaluations else "")
+        lines.append(line)
+    if markdown:
+        for line in [header, ["---"] * len(header), *lines]:
+            typer.echo(f"| {' | '.join(line)} |")
+        return
     from rich.console import Console
     from rich.table import Table
 
-    metrics = list(dict.fromkeys(row.metric for row in rows))
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("system", overflow="fold")
-    for metric in metrics:
-        table.add_column(metric, justify="right")
-    if any(row.headroom is not None for row in rows):
-        table.add_column("headroom", justify="right")
-    if evaluations:
-        table.add_column("coalitions", justify="right")
-    for system in dict.fromkeys(row.system for row in rows):
-        own = {row.metric: row for row in rows if row.system == system}
-        cells = [_cell(own[metric]) if metric in own else "–" for metric in metrics]
-        closed = [f"{row.headroom:.2f}" for row in own.values() if row.headroom is not None]
-        spent = [f"{evaluations[system]:,.0f}"] if system in evaluations else []
-        table.add_row(system, *cells, *(closed or [""] * any(r.headroom is not None for r in rows)), *spent)
-    Console().print(table)
+    for place, name in enumerate(header):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
+    Console(width=max(Console().width, needed)).print(table)
 
 
 def _cell(row: RetrievalRow) -> str:

@@ -14,7 +14,9 @@ from retrievers import CorpusError
 from retrievers.formats import decoded_lines
 
 ANSWER_FIELDS = ("answers", "answer", "possible_answers")
-TABLES = "PopQA's header with question and possible_answers, or two columns: id and question, or question and ['answer', …]"
+TABLES = (
+    "PopQA's header with question and possible_answers, or two columns: id and question, or question and ['answer', …]"
+)
 
 
 def read_open(path: Path, entries: Sequence[Any]) -> QuestionSet:

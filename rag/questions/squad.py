@@ -29,7 +29,9 @@ def read_squad(path: Path, content: Any) -> QuestionSet:
             for entry in paragraph["qas"]:
                 found.questions.append(_question(entry, record.title, found.passages, places[record.id]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise CorpusError(f"{path}: not SQuAD JSON, whose paragraphs hold qas with id and question: {error!r}") from None
+        raise CorpusError(
+            f"{path}: not SQuAD JSON, whose paragraphs hold qas with id and question: {error!r}"
+        ) from None
     return found
 
 

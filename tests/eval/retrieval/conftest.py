@@ -61,8 +61,13 @@ def beir(tmp_path) -> Path:
     corpus, queries, qrels = [], [], ["query-id\tcorpus-id\tscore"]
     for number, (name, city) in enumerate(CITIES.items(), start=1):
         about = f"harbour of {name}"
-        rows = [f"where is the {about} nobody knows", f"{about} is where it is", f"{about} is in {city}",
-                f"the old guide says of {about} that it lies in {city}", f"{about} and the long road to {city[::-1].title()}"]  # fmt: skip
+        rows = [
+            f"where is the {about} nobody knows",
+            f"{about} is where it is",
+            f"{about} is in {city}",
+            f"the old guide says of {about} that it lies in {city}",
+            f"{about} and the long road to {city[::-1].title()}",
+        ]
         corpus += [{"_id": f"p{number}-{place}", "title": "", "text": text} for place, text in enumerate(rows)]
         queries.append({"_id": f"q{number}", "text": f"Where is the {about}?", "metadata": {"answers": [city]}})
         qrels += [f"q{number}\tp{number}-2\t2", f"q{number}\tp{number}-3\t1"]

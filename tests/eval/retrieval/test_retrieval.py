@@ -59,14 +59,18 @@ def test_recall_and_measures_by_hand(beir):
 def ranking(beir: Path, name: str) -> list[str]:
     from retrievers import BM25Retriever
 
-    query = next(q for line in (beir / "queries.jsonl").read_text().splitlines() if (q := json.loads(line))["_id"] == name)
+    query = next(
+        q for line in (beir / "queries.jsonl").read_text().splitlines() if (q := json.loads(line))["_id"] == name
+    )
     return [hit.passage.id for hit in BM25Retriever(load_corpus(beir)).search(query["text"], 5)]
 
 
 def test_without_answers_recall_is_success_by_qrels(beir):
     queries = [json.loads(line) for line in (beir / "queries.jsonl").read_text().splitlines()]
     extra = [{"_id": "q7", "text": "Where is nothing?"}]
-    (beir / "queries.jsonl").write_text("\n".join(json.dumps({"_id": q["_id"], "text": q["text"]}) for q in queries + extra))
+    (beir / "queries.jsonl").write_text(
+        "\n".join(json.dumps({"_id": q["_id"], "text": q["text"]}) for q in queries + extra)
+    )
     result = evaluate(beir, report={"metrics": ["Success@1", "Success@3"]})
     for k in (1, 3):
         assert result.scores["bm25"][f"recall@{k}"].tolist() == result.scores["bm25"][f"Success@{k}"].tolist()
@@ -76,7 +80,13 @@ def test_without_answers_recall_is_success_by_qrels(beir):
 
 def test_reranking_is_compared_with_what_it_reranks(beir, reader):
     result = evaluate(beir, reader=reader, rerank=["shapley", "shapley+rrf"], depth=[5, 3], retrievers=["bm25"])
-    assert list(result.scores) == ["bm25", "bm25/5/shapley", "bm25/5/shapley+rrf", "bm25/3/shapley", "bm25/3/shapley+rrf"]
+    assert list(result.scores) == [
+        "bm25",
+        "bm25/5/shapley",
+        "bm25/5/shapley+rrf",
+        "bm25/3/shapley",
+        "bm25/3/shapley+rrf",
+    ]
     before, after = mean(result, "bm25", "recall@1"), mean(result, "bm25/5/shapley", "recall@1")
     assert before == 0
     assert after == 1, "the city that two passages name is answered, and they are its evidence"
@@ -134,10 +144,10 @@ def test_a_split_that_is_not_there(beir):
 
 def test_questions_own_passages_in_their_order(tmp_path):
     contexts = [["it is Rome", "it is Oslo"], ["it is Bergen", "it is Turku"]]
-    entries = [
-        {"question": f"where {n}?", "answers": [answer], "ctxs": [{"id": str(i), "title": "", "text": t} for i, t in enumerate(own)]}
-        for n, (answer, own) in enumerate(zip(["Oslo", "Bergen"], contexts, strict=True))
-    ]  # fmt: skip
+    entries = []
+    for answer, own in zip(["Oslo", "Bergen"], contexts, strict=True):
+        passages = [{"id": str(number), "title": "", "text": text} for number, text in enumerate(own)]
+        entries.append({"question": "where?", "answers": [answer], "ctxs": passages})
     path = tmp_path / "fid.json"
     path.write_text(json.dumps(entries))
     result = evaluate(path, retrievers=["own"], report={"k": [1, 2], "metrics": ["RR"]})

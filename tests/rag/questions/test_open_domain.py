@@ -12,7 +12,7 @@ from retrievers import CorpusError
 
 POPQA = (
     "id\tsubj\tprop\tquestion\tpossible_answers\n"
-    '4222362\tGeorge Rankin\toccupation\tWhat is George Rankin\'s occupation?\t"[""politician"", ""political leader""]"\n'
+    '4222362\tGeorge Rankin\toccupation\tWhat is his occupation?\t"[""politician"", ""political leader""]"\n'
     '41\tX\tcapital\tWhat is the capital of X?\t"[""Y""]"\n'
 )
 
@@ -24,7 +24,10 @@ def read(tmp_path, name: str, text: str):
 
 
 def test_nq_open(tmp_path):
-    lines = [{"question": "who built it", "answer": ["Robert Stevenson", "Stevenson"]}, {"question": "b", "answer": ["c"]}]
+    lines = [
+        {"question": "who built it", "answer": ["Robert Stevenson", "Stevenson"]},
+        {"question": "b", "answer": ["c"]},
+    ]
     assert read(tmp_path, "NQ-open.dev.jsonl", "\n".join(map(json.dumps, lines))) == [
         ("NQ-open.dev/1", "who built it", ("Robert Stevenson", "Stevenson")),
         ("NQ-open.dev/2", "b", ("c",)),
@@ -33,7 +36,7 @@ def test_nq_open(tmp_path):
 
 def test_popqa(tmp_path):
     assert read(tmp_path, "test.tsv", POPQA) == [
-        ("4222362", "What is George Rankin's occupation?", ("politician", "political leader")),
+        ("4222362", "What is his occupation?", ("politician", "political leader")),
         ("41", "What is the capital of X?", ("Y",)),
     ]
 
@@ -61,7 +64,11 @@ def test_topics(tmp_path):
         ("a.tsv", "1\tx\n2\n", "line 2: expected 2 tab-separated columns, got 1"),
         ("a.csv", "who\t['x']\nwhere\tnone\n", "line 2: expected a list of answers, got 'none'"),
         ("a.tsv", POPQA + "7\tX\tcapital\tWhich?\n", "line 4: not a question with answers"),
-        ("a.jsonl", '{"question": "a", "answer": ["b"]}\n{"question": 5, "answer": ["b"]}', "question 2: not a question"),
+        (
+            "a.jsonl",
+            '{"question": "a", "answer": ["b"]}\n{"question": 5, "answer": ["b"]}',
+            "question 2: not a question",
+        ),
     ],
 )
 def test_broken_files_are_named(tmp_path, name, text, message):
