@@ -20,7 +20,9 @@ def versions(*names: str) -> dict[str, str]:
 
 
 def reader_checksum(reader: ReaderSettings) -> str:
-    """SHA-256 of a reader's folder, or the commit of a checkpoint that the hub names."""
+    """SHA-256 of a reader's folder, the commit of a checkpoint that the hub names, or an endpoint's address."""
+    if reader.is_endpoint:
+        return reader.checkpoint
     folder = WEIGHTS if reader.checkpoint == "embedded" else Path(reader.checkpoint)
     if folder.exists():
         return checksum(folder)

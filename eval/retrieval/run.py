@@ -125,7 +125,7 @@ def rerank_all(
     systems = {}
     for depth in run.depth:
         head, tail = passages[:depth], [passage.id for passage in passages[depth:]]
-        candidates = CandidateScores(reader, question.text, head, run.attribution)
+        candidates = CandidateScores(reader, question.text, head, run.attribution, len(run.rerank))
         for scoring in run.rerank:
             parsed = parse_scoring(scoring)
             scored = candidates(parsed)

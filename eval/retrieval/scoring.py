@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
+from attribution import Attribution, CachedGame, Game, LikelihoodGame, VotesGame, explain
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
+from rag.coalition_answers import CoalitionAnswers
+from rag.explaining import stopping_rule
 from rag.readers import Reader
+from rag.readers.base import CostlyReader
 from rag.readers.embedded import EmbeddedReader
 from rag.rerank import SCORES, Scores, passage_scores
 from rag.settings import AttributionSettings, SettingsError
@@ -60,20 +63,29 @@ class CandidateScores:
         reader: the reader.
         question: the question.
         passages: the candidates, in the order that is reranked.
-        settings: estimator, budget and seed.
+        settings: estimator, budget, stopping and seed.
+        n_games: how many scores will be asked for, which tells a costly reader what to expect.
     """
 
-    def __init__(self, reader: Reader, question: str, passages: Sequence[Passage], settings: AttributionSettings):
+    def __init__(
+        self,
+        reader: Reader,
+        question: str,
+        passages: Sequence[Passage],
+        settings: AttributionSettings,
+        n_games: int = 1,
+    ):
         self.reader, self.settings, self.n = reader, settings, len(passages)
         self.encoded = reader.encode(question, passages)
-        self.answer = reader.generate(self.encoded, np.ones((1, self.n), dtype=bool))[0]
-        self._games = {
-            "votes": CachedGame(VotesGame(lambda rows: reader.generate(self.encoded, rows)), self.n),
-            "likelihood": CachedGame(
-                LikelihoodGame(lambda rows, texts: reader.score(self.encoded, rows, texts), [self.answer]), self.n
-            ),
-        }
-        self._attributions: dict[tuple[str, str], Attribution] = {}
+        self._batch_size = 1024
+        if isinstance(reader, CostlyReader):
+            reader.announce(self.encoded, min(2**self.n, n_games * settings.budget))
+            self._batch_size = reader.batch_size
+        answers = CoalitionAnswers(reader, self.encoded)
+        self.answer = answers(np.ones((1, self.n), dtype=bool))[0]
+        score = LikelihoodGame(lambda rows, texts: reader.score(self.encoded, rows, texts), [self.answer])
+        self._games: dict[str, Game] = {"votes": VotesGame(answers), "likelihood": CachedGame(score, self.n)}
+        self._attributions: dict[tuple[str, str, bool], Attribution] = {}
 
     def __call__(self, scoring: Scoring) -> Scored:
         """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
@@ -81,24 +93,27 @@ class CandidateScores:
             if not isinstance(self.reader, EmbeddedReader):
                 raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
             return Scored(self.reader.relevance(self.encoded), 0)
-        utility = "likelihood" if scoring.mode == "likelihood" else "votes"
-        attribution = self._attribution(scoring.semivalue, utility)
-        score = "value" if scoring.mode == "likelihood" else scoring.mode
-        return Scored(passage_scores(attribution, score), attribution.evaluations)
+        likelihood = scoring.mode == "likelihood"
+        attribution = self._attribution(scoring.semivalue, likelihood, scoring.mode == "pivots")
+        return Scored(passage_scores(attribution, "value" if likelihood else scoring.mode), attribution.evaluations)
 
-    def _attribution(self, semivalue: str, utility: str) -> Attribution:
-        key = semivalue, utility
+    def _attribution(self, semivalue: str, likelihood: bool, pivots: bool) -> Attribution:
+        utility = "likelihood" if likelihood else "votes"
+        key = semivalue, utility, pivots
         if key not in self._attributions:
-            own = self.settings if semivalue == "shapley" else AttributionSettings()
+            shapley, sampled = semivalue == "shapley", semivalue in ("shapley", "banzhaf")
             self._attributions[key] = explain(
                 self._games[utility],
                 self.n,
-                estimator=own.estimator,
+                estimator=self.settings.estimator if shapley else "auto",
                 semivalue=semivalue,
                 p=self.settings.p if semivalue == "banzhaf" else 0.5,
                 budget=self.settings.budget,
-                permutations=own.permutations,
+                permutations=self.settings.permutations if shapley else None,
                 seed=self.settings.seed,
+                batch_size=self._batch_size,
+                until=stopping_rule(self.settings) if sampled else None,
+                pivots=pivots,
             )
         return self._attributions[key]
 

@@ -89,8 +89,11 @@ class RetrievalRun(Section):
         plain = AttributionSettings()
         if (self.attribution.utility, self.attribution.semivalue) != (plain.utility, plain.semivalue):
             raise ValueError("attribution.utility and attribution.semivalue are chosen by rerank, as in 'banzhaf'")
-        for scoring in self.rerank:
-            parse_scoring(scoring)
+        if self.attribution.screen or self.attribution.interactions:
+            raise ValueError("attribution.screen and attribution.interactions have no part in rerank; leave them out")
+        modes = {parse_scoring(scoring).mode for scoring in self.rerank}
+        if self.reader.is_endpoint and "likelihood" in modes:
+            raise ValueError("rerank: endpoints give no log-probabilities of given answers; leave out :likelihood")
         if not self.first_stages():
             raise ValueError("retrievers and runs are both empty; name at least one")
         names = self.first_stages()
