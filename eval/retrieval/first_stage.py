@@ -25,6 +25,7 @@ class FirstStages:
         run: retrievers, runs and corpus.
         task: the questions.
         root: folder that paths are relative to.
+        progress: called as progress("indexing …", done, total), in passages.
 
     Attributes:
         searches: the search of each name.
@@ -34,9 +35,12 @@ class FirstStages:
         SettingsError: there are no passages, or the index holds no such retriever.
     """
 
-    def __init__(self, run: RetrievalRun, task: Task, root: Path):
+    def __init__(
+        self, run: RetrievalRun, task: Task, root: Path, progress: Callable[[str, int, int], None] | None = None
+    ):
+        self._progress = progress
         self._run, self._root, self._data = run, root, task.data
-        self._depth = max(run.depth)
+        self._depth = run.kept()
         self._built: dict[str, Retriever] = {}
         self._index = None if run.index is None else load_index(root / run.index)
         self._passages: Sequence[Passage] = () if set(run.first_stages()) == {"own"} else self._load()
@@ -84,8 +88,12 @@ class FirstStages:
             settings = RetrieverSettings.model_validate(
                 {"kind": kind, "bm25": self._run.bm25, "dense": self._run.dense}
             )
-            self._built[kind] = build_retriever(self._passages, settings)
+            self._built[kind] = build_retriever(self._passages, settings, self._report(kind))
         return self._built[kind]
+
+    def _report(self, kind: str) -> Callable[[int], None] | None:
+        report = self._progress
+        return None if report is None else lambda done: report(f"indexing {kind}", done, len(self._passages))
 
     def _replay(self, path: Path, questions: Sequence[Question]) -> Search:
         ranked = read_run(path)

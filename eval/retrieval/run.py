@@ -19,7 +19,8 @@ from rag.readers import Reader
 from rag.readers.loading import load_reader
 from retrievers import Passage
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total)."""
 
 QUESTIONS_FILE = "questions.jsonl"
 _AT_ONCE = 16  # questions retrieved together
@@ -41,7 +42,7 @@ def evaluate_retrieval(
             goes on from there, and one that only reports otherwise asks nothing again.
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
-        progress: called as progress(done, total), in questions.
+        progress: called as progress(stage, done, total), in passages for "indexing …", then for "questions".
 
     Raises:
         CorpusError, FileNotFoundError: data, corpus or runs cannot be read.
@@ -88,7 +89,7 @@ def _ask(
     reader: Reader | None,
     progress: Progress | None,
 ) -> None:
-    stages = FirstStages(run, task, root)
+    stages = FirstStages(run, task, root, progress)
     known = stages.known()
     if run.rerank and reader is None:
         reader = load_reader(run.reader)
@@ -115,7 +116,7 @@ def _ask(
             )
             done += 1
             if progress is not None:
-                progress(done, len(task.questions))
+                progress("questions", done, len(task.questions))
 
 
 def rerank_all(

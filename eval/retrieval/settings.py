@@ -47,6 +47,7 @@ class RetrievalRun(Section):
         runs: TREC runs, each a system named after its file.
         rerank: scores by which each of these orders is reranked; see `eval.retrieval.scoring`.
         depth: how many first passages are reranked; each number makes its own systems.
+        retrieve: how many passages are retrieved and kept; null is the largest depth.
         index: a saved index to search instead of the data's passages.
         corpus: a corpus to search instead, cut as `passage_words` says.
         pool: more files or folders whose passages are searched beside the data's own.
@@ -64,6 +65,7 @@ class RetrievalRun(Section):
     runs: list[str] = Field(default=[])
     rerank: list[str] = Field(default=[])
     depth: list[int] = Field(default=[20], min_length=1)
+    retrieve: int | None = Field(default=None, ge=1)
     index: str | None = None
     corpus: str | None = None
     pool: list[str] = Field(default=[])
@@ -82,8 +84,8 @@ class RetrievalRun(Section):
     def _consistent(self) -> RetrievalRun:
         if min(self.depth) < 1 or min(self.report.k) < 1:
             raise ValueError("depth and report.k must be 1 or more")
-        if max(self.report.k) > max(self.depth):
-            raise ValueError(f"k={max(self.report.k)} needs a depth of as much, the largest is {max(self.depth)}")
+        if max(*self.report.k, *self.depth) > self.kept():
+            raise ValueError(f"retrieve: {self.kept()} passages are fewer than the largest k or depth")
         if sum(map(bool, (self.index, self.corpus, self.pool))) > 1:
             raise ValueError("give one of index, corpus and pool")
         plain = AttributionSettings()
@@ -100,6 +102,10 @@ class RetrievalRun(Section):
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two systems are called {min(repeated)!r}; rename a run's file or name each once")
         return self
+
+    def kept(self) -> int:
+        """How many passages of each question are ranked."""
+        return self.retrieve or max(self.depth)
 
     def first_stages(self) -> list[str]:
         """Names of the orders before reranking."""

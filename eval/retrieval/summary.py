@@ -141,7 +141,7 @@ def summarise(
         table[system] = {f"recall@{k}": recall(ranks, k) for k in sorted(set(run.report.k))}
         table[system][f"AUC@{depth}"] = area_under_recall(ranks, depth)
         table[system] |= score_by_qrels(measures, ranked, task.qrels)
-        curves[system] = [float(recall(ranks, k).mean()) for k in range(1, max(run.depth) + 1)]
+        curves[system] = [float(recall(ranks, k).mean()) for k in range(1, run.kept() + 1)]
     unknown = sum(record["unknown"] for record in records)
     said = [*warnings, *([f"{unknown} relevant passages are not in the corpus"] if unknown else [])]
     return RetrievalResult(

@@ -81,7 +81,8 @@ def retrieval(
         "retrievers": _split(retriever),
         "runs": trec,
         "rerank": _split(rerank),
-        "depth": depth or ([max(20, *k)] if k else None),
+        "depth": depth,
+        "retrieve": max([*k, *(depth or [20])]) if k else None,
         "qrels": qrels,
         "index": index,
         "corpus": corpus,
@@ -99,8 +100,7 @@ def retrieval(
         run = load_section(RetrievalRun, None, overrides or [], base=_given(given))
         if out is not None:
             check_plots()
-        bar = stage_progress(progress)
-        result = evaluate_retrieval(run, out, progress=lambda done, total: bar("questions", done, total))
+        result = evaluate_retrieval(run, out, progress=stage_progress(progress))
     if out is not None:
         result.save(out / "result.json")
         plot_curves(result.curves, run.systems(), out)

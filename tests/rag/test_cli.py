@@ -154,7 +154,9 @@ def test_training_on_something_else_names_the_file(tmp_path, capfd, text, messag
 
 
 def test_every_command_helps_with_an_example(capfd):
-    commands = "index, search, ask, explain, train, evaluate qa, evaluate suite, benchmark attribution"
+    commands = (
+        "index, search, ask, explain, train, evaluate qa, evaluate retrieval, evaluate suite, benchmark attribution"
+    )
     for command in commands.split(", "):
         assert run([*command.split(), "--help"]) == 0
         assert "Example: ragshap" in " ".join(capfd.readouterr().out.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -100,6 +101,14 @@ def test_reranking_is_compared_with_what_it_reranks(beir, reader):
     assert result.evaluations["bm25/5/shapley"] == 2**5
     assert result.curves["bm25/5/shapley"] == [1.0] * 5
     assert json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_what_is_below_the_depth_keeps_its_order(beir, reader):
+    result = evaluate(beir, reader=reader, rerank=["shapley"], depth=[3], retrieve=5, report={"k": [1, 5]})
+    before, after = (result.curves[system] for system in ("bm25", "bm25/3/shapley"))
+    assert len(before) == len(after) == 5
+    assert after[2:] == before[2:]
+    assert after != before
 
 
 def test_everything_against_one_baseline(beir, reader):
@@ -203,7 +212,7 @@ def test_all_retrievers_from_one_index_as_from_the_corpus(beir, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"report": {"k": [9]}}, "k=9 needs a depth of as much, the largest is 5"),
+        ({"report": {"k": [9]}}, "retrieve: 5 passages are fewer than the largest k or depth"),
         ({"index": "x", "corpus": "y"}, "give one of index, corpus and pool"),
         ({"attribution": {"utility": "likelihood"}}, "are chosen by rerank"),
         ({"rerank": ["magic"]}, "'magic' is unknown"),
@@ -244,3 +253,25 @@ def test_two_results_are_compared_on_the_questions_they_share(beir, tmp_path, re
     (tmp_path / "mine.json").write_text("{}")
     with pytest.raises(ValueError, match=r"is no result of `ragshap evaluate retrieval`"):
         compare(tmp_path / "odd.json", tmp_path / "mine.json")
+
+
+def test_the_layouts_of_public_benchmarks(tmp_path):
+    texts = {"7#0": ("Creole", "Creole is no pidgin of French."), "8#1": ("Rome", "Rome is where the senate sat.")}
+    lines = [json.dumps({"docid": name, "title": title, "text": text}) for name, (title, text) in texts.items()]
+    (tmp_path / "miracl").mkdir()
+    parts = [gzip.compress(f"{line}\n".encode()) for line in lines]
+    (tmp_path / "miracl" / "corpus.jsonl.gz").write_bytes(b"".join(parts))
+    (tmp_path / "topics.tsv").write_text("1\tIs Creole a pidgin?\n2\tWhere sat the senate?\n")
+    (tmp_path / "qrels.tsv").write_text("1\tQ0\t7#0\t1\n1\tQ0\t8#1\t0\n2\tQ0\t8#1\t1\n")
+    settings = {"corpus": str(tmp_path / "miracl"), "report": {"metrics": ["nDCG@10"]}}
+    result = evaluate(tmp_path / "topics.tsv", qrels=str(tmp_path / "qrels.tsv"), **settings)
+    assert mean(result, "bm25", "nDCG@10") == mean(result, "bm25", "recall@1") == 1
+    assert not result.warnings
+
+    rows = [f"{number}\t{text}\t{title}" for number, (title, text) in enumerate(texts.values(), start=1)]
+    (tmp_path / "psgs_w100.tsv").write_text("\n".join(["id\ttext\ttitle", *rows]))
+    (tmp_path / "nq.jsonl").write_text(json.dumps({"question": "where sat the senate", "answer": ["rome"]}))
+    (tmp_path / "popqa.tsv").write_text('id\tquestion\tpossible_answers\n5\tWhere is the senate?\t"[""Rome""]"\n')
+    for questions in ("nq.jsonl", "popqa.tsv"):
+        for searched in ({"corpus": str(tmp_path / "psgs_w100.tsv")}, {"pool": [str(tmp_path / "psgs_w100.tsv")]}):
+            assert mean(evaluate(tmp_path / questions, **searched), "bm25", "recall@1") == 1
