@@ -13,25 +13,31 @@ def check_plots() -> None:
 
 
 def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | None], folder: Path) -> list[Path]:
-    """Draw recall against the number of passages to `recall.png` and `recall.svg`.
+    """Draw recall against the number of passages to `recall.png` and `recall.svg`, one panel per reranked order.
 
     Args:
         curves: recall at 1, 2, ... by system.
-        bases: by system, the one whose order it reranks; those without are drawn dashed.
+        bases: by system, the one whose order it reranks, None for one that reranks none; these are drawn dashed.
         folder: where the files go.
     """
     figure_class, colours = _matplotlib()
-    figure = figure_class(figsize=(7.2, 4.8), layout="constrained")
-    axes = figure.subplots()
-    for number, (system, curve) in enumerate(curves.items()):
-        style = "--" if bases.get(system) is None else "-"
-        colour = colours(number % 20)
-        axes.plot(range(1, len(curve) + 1), [100 * y for y in curve], style, label=system, linewidth=1.4, color=colour)
-    axes.set(xlabel="passages", ylabel="recall, %", xlim=(1, max(map(len, curves.values()))))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
-    folder.mkdir(parents=True, exist_ok=True)
+    firsts = [system for system, base in bases.items() if base is None]
+    figure = figure_class(figsize=(4.8 * len(firsts) + 1, 6), layout="constrained")
+    panels = figure.subplots(1, len(firsts), sharey=True, squeeze=False)[0]
+    for axes, first in zip(panels, firsts, strict=True):
+        ranks = range(1, len(curves[first]) + 1)
+        axes.plot(ranks, [100 * y for y in curves[first]], "k--", label=first, linewidth=1.4)
+        family = [system for system, base in bases.items() if base == first]
+        for number, system in enumerate(family):
+            label = system.removeprefix(f"{first}/")
+            axes.plot(ranks, [100 * y for y in curves[system]], label=label, linewidth=1.2, color=colours(number % 20))
+        axes.set(xlabel="passages", xlim=(1, max(2, len(ranks))))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=7, loc="lower right", ncols=1 + len(family) // 8)
+    panels[0].set(ylabel="recall, %")
     paths = []
+    folder.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".svg"):
         path, temporary = folder / f"recall{suffix}", folder / f".recall.tmp{suffix}"
         figure.savefig(temporary, dpi=150)
