@@ -8,13 +8,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from eval.provenance import reader_checksum, versions
 from eval.selection import Asked, Selection, choose
 from rag.questions import holds_answer, score_answer
 from rag.readers import Reader
@@ -61,6 +61,7 @@ class QAResult:
     per_question: tuple[dict[str, Any], ...]
     left_out: int
     versions: dict[str, str]
+    reader_checksum: str
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers; NaN becomes None."""
@@ -70,6 +71,7 @@ class QAResult:
             "version": 1,
             "settings": self.run.model_dump(mode="json"),
             "versions": self.versions,
+            "reader_checksum": self.reader_checksum,
             "rows": rows,
             "left_out": self.left_out,
             "questions": list(self.per_question),
@@ -101,10 +103,16 @@ def evaluate_qa(
         records.append(answer_question(reader, asked, run.sizes()))
         if progress is not None:
             progress(len(records), chosen.n_questions)
-    versions = {name: version(name) for name in ("ragshap", "torch", "transformers")}
     rows = [_row(size, [record["by_k"][column] for record in records], records) for column, size in
             enumerate(run.sizes())]  # fmt: skip
-    return QAResult(run, tuple(rows), tuple(records), chosen.without_gold, versions)
+    return QAResult(
+        run,
+        tuple(rows),
+        tuple(records),
+        chosen.without_gold,
+        versions("torch", "transformers"),
+        reader_checksum(run.reader),
+    )
 
 
 def answer_question(reader: Reader, asked: Asked, sizes: Sequence[int | None]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from eval.provenance import reader_checksum
 from eval.qa import QARun, evaluate_qa
 from rag.settings import Section, load_section
 
@@ -37,7 +38,7 @@ def run_suite(
     Args:
         config: a YAML file, or "model-card".
         root: folder that the runs' paths are relative to.
-        out: one JSON file per run is written here; one that is there with the same settings is not run again.
+        out: one JSON file per run is written here; one of the same settings and weights is not made again.
         overrides: settings of every run, such as "limit=100" or "reader.checkpoint=my-reader/reader".
         progress: called as progress(name, done, total), in questions.
     """
@@ -74,10 +75,15 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _stored(path: Path, run: QARun) -> dict[str, Any] | None:
+    """The result in a file if it is of the same run by the same weights."""
     if not path.exists():
         return None
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return stored if stored.get("settings") == run.model_dump(mode="json") else None
+    try:
+        same = QARun.model_validate(stored["settings"]) == run
+    except (KeyError, ValidationError):
+        return None
+    return stored if same and stored.get("reader_checksum") == reader_checksum(run.reader) else None
 
 
 def _slug(name: str) -> str:

@@ -39,7 +39,7 @@ def asked(monkeypatch) -> list[str]:
     return names
 
 
-def test_a_stopped_suite_goes_on(file, asked, tmp_path):
+def test_a_stopped_suite_goes_on(file, asked, tmp_path, monkeypatch):
     out = tmp_path / "results"
     first = run_suite(file, Path("examples"), out)
     assert asked == ["Own, first", "Own, second"]
@@ -52,6 +52,9 @@ def test_a_stopped_suite_goes_on(file, asked, tmp_path):
         assert [k["answer"] for k in one["by_k"]] == [k["answer"] for k in two["by_k"]]
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
     assert asked[3:] == ["Own, first", "Own, second"], "other settings are measured anew"
+    monkeypatch.setattr(suite, "reader_checksum", lambda reader: "other weights")
+    run_suite(file, Path("examples"), out, overrides=["limit=1"])
+    assert asked[5:] == ["Own, first", "Own, second"]
     table = markdown(again).splitlines()
     assert len(table) == 2 + 3
     assert table[3].startswith("| Own, second | 1 | 3 |")
