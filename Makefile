@@ -31,8 +31,8 @@ lint: install ## Check style
 typecheck: install ## Check types
 	$(BIN)/mypy
 
-bench: install ## Time each stage of a question on the example corpus
-	$(BIN)/python examples/time_stages.py
+bench: install ## Time attribution on the example corpus against the plain ways, in a few minutes
+	$(BIN)/ragshap benchmark attribution --only speed,peak,certain
 
 clean: ## Remove .venv and everything generated
 	rm -rf .venv demo dist build .pytest_cache .mypy_cache .ruff_cache
