@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from attribution import normalize_answer
 from attribution.attribution import descending
-from rag.explaining import explain_passages
+from rag.explanation.passages import explain_passages
+from rag.explanation.screening import Screener, mean_ranks, screen
 from rag.readers import Reader
-from rag.screening import Screener, mean_ranks, screen
 from rag.settings import AttributionSettings
 from retrievers import Passage
 

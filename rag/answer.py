@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from attribution import Attribution
-from rag.findings import Conflict, PairInteraction, PairInteractions
-from rag.hierarchy import Hierarchy
-from rag.minimal import MinimalSet
+from rag.explanation.findings import Conflict, PairInteraction, PairInteractions
+from rag.explanation.hierarchy import Hierarchy
+from rag.explanation.minimal import MinimalSet
 from retrievers import Passage
 
 FORMAT = "ragshap-answer"

@@ -12,14 +12,14 @@ import numpy as np
 
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
-from rag.explaining import Explanation, explain_passages
-from rag.findings import ABOUT_ZERO, conflicts, pair_interactions
-from rag.hierarchy import explain_parts
-from rag.minimal import minimal_sets
+from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
+from rag.explanation.hierarchy import explain_parts
+from rag.explanation.minimal import minimal_sets
+from rag.explanation.passages import Explanation, explain_passages
+from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.rerank import attributed_order
-from rag.screening import Screener, default_screener, screen
 from rag.settings import RetrieverSettings, Settings, SettingsError, load_settings
 from retrievers import (
     BM25Retriever,

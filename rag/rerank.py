@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from attribution import Attribution
 from attribution.attribution import descending
-from rag.explaining import explain_passages
+from rag.explanation.passages import explain_passages
+from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
-from rag.screening import Screener, default_screener, screen
 from rag.settings import AttributionSettings, SettingsError
 from retrievers import Hit
 

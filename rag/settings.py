@@ -166,7 +166,7 @@ class AttributionSettings(Section):
 
 
 class HierarchySettings(Section):
-    """How far down an answer is attributed, and at what cost; see `rag.hierarchy`.
+    """How far down an answer is attributed, and at what cost; see `rag.explanation.hierarchy`.
 
     At most `passages` passages, and `sentences` sentences of each, are opened, the most valuable ones: those worth more
     than `above` (`open` "value"), those worth more than two standard errors ("certain"), or any ("top-n").

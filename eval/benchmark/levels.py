@@ -16,9 +16,9 @@ import numpy as np
 from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
 from eval.selection import Asked
-from rag.explaining import explain_passages
-from rag.hierarchy import explain_parts
-from rag.parts import Part, words
+from rag.explanation.hierarchy import explain_parts
+from rag.explanation.parts import Part, words
+from rag.explanation.passages import explain_passages
 from rag.readers import Reader
 from rag.readers.variants import PartsReader, Variant, shortened
 from rag.settings import HierarchySettings

@@ -16,8 +16,8 @@ import numpy as np
 from attribution import Attribution, CachedGame, Game, LikelihoodGame, VotesGame, explain
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
-from rag.coalition_answers import CoalitionAnswers
-from rag.explaining import stopping_rule
+from rag.explanation.coalition_answers import CoalitionAnswers
+from rag.explanation.passages import stopping_rule
 from rag.readers import Reader
 from rag.readers.base import CostlyReader
 from rag.readers.embedded import EmbeddedReader

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rag.answer import Answer
-from rag.minimal import MinimalSet
+from rag.explanation.minimal import MinimalSet
 from rag.report import wording
 
 _MOST = 5  # conflicts, and pairs

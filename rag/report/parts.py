@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from rag.answer import Answer
-from rag.parts import Part
+from rag.explanation.parts import Part
 from rag.report import wording
 from rag.report.text import one_line
 from retrievers import Passage

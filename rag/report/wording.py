@@ -4,7 +4,7 @@ from collections import Counter
 
 from attribution import Attribution
 from rag.answer import Answer, Evidence
-from rag.findings import ABOUT_ZERO
+from rag.explanation.findings import ABOUT_ZERO
 from rag.report.text import one_line
 
 NO_ANSWER = "no answer"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rag import Answer, Pipeline, Reranker, Settings, load_settings
-from rag.explaining import most_decodes
+from rag.explanation.passages import most_decodes
 from rag.settings import AttributionSettings, SettingsError
 from retrievers import BM25Retriever, Hit, Passage
 

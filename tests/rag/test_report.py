@@ -13,10 +13,10 @@ from attribution import VotesGame, exact
 from attribution.attribution import descending
 from rag import Pipeline, load_settings
 from rag.answer import Answer, Evidence, OtherAnswer
-from rag.findings import Conflict, PairInteraction, PairInteractions
-from rag.hierarchy import Hierarchy
-from rag.minimal import MinimalSet
-from rag.parts import Part
+from rag.explanation.findings import Conflict, PairInteraction, PairInteractions
+from rag.explanation.hierarchy import Hierarchy
+from rag.explanation.minimal import MinimalSet
+from rag.explanation.parts import Part
 from rag.report import print_answer, print_hits, render_page
 from rag.report.text import extract, marked
 from rag.report.wording import labels, number, percent, summary

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.parts import Part
+from rag.explanation.parts import Part
 from rag.readers.base import Coalitions, EncodedQuestion
 from rag.readers.variants import Masking, PartsReader, Variant
 

@@ -10,17 +10,17 @@ import pytest
 
 from attribution import Group, exact_owen
 from rag import Pipeline, SettingsError, load_reader, load_settings
-from rag.explaining import explain_passages
-from rag.hierarchy import Hierarchy, explain_parts
-from rag.parts import Part, sentences, whole, words
-from rag.parts_game import PartsGame
+from rag.explanation.hierarchy import Hierarchy, explain_parts
+from rag.explanation.parts import Part, sentences, whole, words
+from rag.explanation.parts_game import PartsGame
+from rag.explanation.passages import explain_passages
 from rag.readers.fid import FiDReader
 from rag.readers.variants import Variant
 from rag.settings import AttributionSettings, HierarchySettings
 from retrievers import Passage
 
-from .conftest import ScriptedReader
-from .readers.conftest import random_passages
+from ..conftest import ScriptedReader
+from ..readers.conftest import random_passages
 
 
 class PartsScriptedReader(ScriptedReader):

@@ -11,12 +11,12 @@ import pytest
 
 from eval.screening import screening_agreement
 from rag import Pipeline, Reranker, load_settings
+from rag.explanation.screening import screen
 from rag.readers.base import EncodedQuestion
-from rag.screening import screen
 from rag.settings import AttributionSettings
 from retrievers import BM25Retriever, Hit, Passage, load_corpus
 
-from .conftest import ScriptedReader
+from ..conftest import ScriptedReader
 
 ISLANDS = Path(__file__).parents[2] / "examples" / "islands"
 

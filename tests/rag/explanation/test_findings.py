@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attribution import VotesGame, exact
-from rag.coalition_answers import CoalitionAnswers
-from rag.findings import conflicts, pair_interactions
+from rag.explanation.coalition_answers import CoalitionAnswers
+from rag.explanation.findings import conflicts, pair_interactions
 
 from .test_minimal import TableReader
 

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rag.coalition_answers import CoalitionAnswers
-from rag.minimal import minimal_sets
+from rag.explanation.coalition_answers import CoalitionAnswers
+from rag.explanation.minimal import minimal_sets
 
 
 class TableReader:

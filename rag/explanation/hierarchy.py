@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from attribution import Group, OwenValues, normalize_answer, owen
-from rag.explaining import Explanation
-from rag.parts import Part, sentences, whole, words
-from rag.parts_game import PartsGame, Values
+from rag.explanation.parts import Part, sentences, whole, words
+from rag.explanation.parts_game import PartsGame, Values
+from rag.explanation.passages import Explanation
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
 from rag.readers.variants import PartsReader

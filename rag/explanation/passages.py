@@ -19,7 +19,7 @@ from attribution import (
     explain,
     normalize_answer,
 )
-from rag.coalition_answers import CoalitionAnswers
+from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions, CostlyReader
 from rag.settings import AttributionSettings

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.explaining import Explanation, explain_passages
+from rag.explanation.passages import Explanation, explain_passages
 from rag.readers.base import EncodedQuestion, Reader
 from rag.settings import AttributionSettings
 from retrievers import Passage

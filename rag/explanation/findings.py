@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from attribution import Attribution, VotesGame, interactions, normalize_answer
-from rag.coalition_answers import CoalitionAnswers
+from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.readers.base import Coalitions
 
 ABOUT_ZERO = 0.005

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from attribution import normalize_answer
-from rag.coalition_answers import CoalitionAnswers
+from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.readers.base import Coalitions
 
 _BATCH = 256  # sets asked about together

@@ -1,0 +1,1 @@
+"""What the reader did with the passages: values, minimal sets, findings, and the parts within passages."""
