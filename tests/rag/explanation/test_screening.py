@@ -18,7 +18,7 @@ from retrievers import BM25Retriever, Hit, Passage, load_corpus
 
 from ..conftest import ScriptedReader
 
-ISLANDS = Path(__file__).parents[2] / "examples" / "islands"
+ISLANDS = Path(__file__).parents[3] / "examples" / "islands"
 
 
 class Screener(ScriptedReader):
