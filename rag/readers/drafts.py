@@ -6,8 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-# What one more decoder pass costs, in queries (a row's next token). On one CPU thread the embedded reader takes 4.8 ms a
-# pass and 0.18 ms a query of 2,500 source tokens; elsewhere passes are taken to be dear, which is not measured.
+# What one more decoder pass costs, in queries (a row's next token). On one CPU thread the embedded reader takes 4.8 ms
+# a pass and 0.18 ms a query of 2,500 source tokens; elsewhere passes are taken to be dear, which is not measured.
 PASS_COST = defaultdict(lambda: 2000, cpu=26)
 _MOST_DRAFTS = 16
 
