@@ -127,7 +127,7 @@ def test_a_long_question_leaves_room_for_the_passages(reader, limit):
 
 def test_the_rules_of_generation_are_at_work(bart, bart_without_repeats):
     """Else the comparison with plain `generate` would say nothing of them."""
-    passages, coalitions = random_passages(7, seed=3), random_coalitions(25, 5, seed=4)
+    passages, coalitions = random_passages(7, seed=3), random_coalitions(100, 7, seed=4)
     answers = [
         reader.generate(reader.encode(QUESTION, passages), coalitions)
         for reader in (FiDReader(f, max_block_tokens=64, max_answer_tokens=8) for f in (bart, bart_without_repeats))
