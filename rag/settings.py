@@ -90,7 +90,7 @@ class ReaderSettings(Section):
     max_block_tokens: int = Field(default=256, ge=16)
     max_answer_tokens: int = Field(default=32, ge=1)
     no_answer_threshold: float | None = Field(default=None, gt=0, le=1)
-    memory_mb: int = Field(default=64, ge=1)
+    memory_mb: int = Field(default=256, ge=1)
     prompt: str | None = None
     endpoint: EndpointSettings = EndpointSettings()
 

@@ -69,7 +69,7 @@ class FiDReader:
         *,
         max_block_tokens: int = 256,
         max_answer_tokens: int = 32,
-        memory_mb: int = 64,
+        memory_mb: int = 256,
         device: str = "cpu",
         dtype: str = "float32",
     ):

@@ -62,7 +62,7 @@ class EmbeddedReader:
         max_block_tokens: int = 256,
         max_answer_tokens: int = 32,
         no_answer_threshold: float | None = None,
-        memory_mb: int = 64,
+        memory_mb: int = 256,
         device: str = "cpu",
         dtype: str = "float32",
     ):

@@ -40,7 +40,7 @@ class CausalModel:
         checkpoint: str | Path,
         *,
         max_answer_tokens: int = 32,
-        memory_mb: int = 64,
+        memory_mb: int = 256,
         device: str = "cpu",
         dtype: str = "float32",
     ):
