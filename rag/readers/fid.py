@@ -54,7 +54,7 @@ class FiDReader:
         checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
         max_block_tokens: limit of question and passage together; what exceeds it is cut and counted.
         max_answer_tokens: limit of a generated answer.
-        memory_mb: bound on the attention scores that are held at once.
+        memory_mb: bound on what decoding holds beside weights, keys and values.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float32", or "bfloat16" where the device is fast at it.
 

@@ -47,7 +47,7 @@ class EmbeddedReader:
         max_answer_tokens: limit of a generated answer.
         no_answer_threshold: "no answer" (the empty string) is given when its probability reaches this; None is the
             threshold that training tuned.
-        memory_mb: bound on the attention scores that are held at once.
+        memory_mb: bound on what decoding holds beside weights, keys and values.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float32", or "bfloat16" for the encoder's products; the decoder, which is small, keeps float32.
 
