@@ -12,10 +12,10 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from rag.readers.attention import SHARED_ATTENTION, Prefixes
+from rag.readers.attention import SHARED_ATTENTION, shared_attention
 
 EXPANDED_ATTENTION = "ragshap_expanded"
-_NO_BOUND_MB = 1 << 20
+UNSHARED_PREFIXES = "ragshap_unshared_prefixes"
 
 
 @dataclass(frozen=True)
@@ -42,59 +42,52 @@ def expanded_attention(
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
-AttentionInterface.register(EXPANDED_ATTENTION, expanded_attention)
-AttentionMaskInterface.register(EXPANDED_ATTENTION, sdpa_mask)
+def unshared_prefixes(*args: Any, prefixes: Any = None, **kwargs: Any) -> tuple[Tensor, None]:
+    """Shared attention that computes the first layer for every coalition, as it does the others."""
+    return shared_attention(*args, **kwargs)
 
 
-@contextmanager
-def _expanded(reader: Any) -> Iterator[None]:
-    decoder = getattr(reader.model, "decoder", None) or reader.model.get_decoder()
-    decoder.set_attn_implementation(EXPANDED_ATTENTION)
-    try:
-        yield
-    finally:
-        decoder.set_attn_implementation(SHARED_ATTENTION)
+for _name, _function in ((EXPANDED_ATTENTION, expanded_attention), (UNSHARED_PREFIXES, unshared_prefixes)):
+    AttentionInterface.register(_name, _function)
+    AttentionMaskInterface.register(_name, sdpa_mask)
 
 
-@contextmanager
-def _own_prefixes(reader: Any) -> Iterator[None]:
-    pays = Prefixes.pays
-    Prefixes.pays = False  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        Prefixes.pays = pays  # type: ignore[method-assign]
-
-
-def _pass_cost(queries: int) -> Callable[[Any], AbstractContextManager[None]]:
-    """Let the reader plan as if one more decoder pass cost so many queries."""
+def _attention(name: str) -> Callable[[Any], AbstractContextManager[None]]:
+    """Another attention function in the decoder."""
 
     @contextmanager
     def context(reader: Any) -> Iterator[None]:
-        measured, reader.pass_cost = reader.pass_cost, queries
+        decoder = getattr(reader.model, "decoder", None) or reader.model.get_decoder()
+        decoder.set_attn_implementation(name)
         try:
             yield
         finally:
-            reader.pass_cost = measured
+            decoder.set_attn_implementation(SHARED_ATTENTION)
 
     return context
 
 
-@contextmanager
-def _one_chunk(reader: Any) -> Iterator[None]:
-    bound, reader.memory_mb = reader.memory_mb, _NO_BOUND_MB
-    try:
-        yield
-    finally:
-        reader.memory_mb = bound
+def _setting(name: str, value: int) -> Callable[[Any], AbstractContextManager[None]]:
+    """Another value of a reader's attribute."""
+
+    @contextmanager
+    def context(reader: Any) -> Iterator[None]:
+        before = getattr(reader, name)
+        setattr(reader, name, value)
+        try:
+            yield
+        finally:
+            setattr(reader, name, before)
+
+    return context
 
 
 OURS = Variant("ours")
 VARIANTS = (
-    Variant("ours, keys and values expanded to every coalition", _expanded),
-    Variant("ours, first layer computed for every coalition", _own_prefixes),
-    Variant("ours, never drafting answers", _pass_cost(0)),
-    Variant("ours, always drafting answers", _pass_cost(10**9)),
-    Variant("ours, all coalitions in one chunk", _one_chunk),
+    Variant("ours, keys and values expanded to every coalition", _attention(EXPANDED_ATTENTION)),
+    Variant("ours, first layer computed for every coalition", _attention(UNSHARED_PREFIXES)),
+    Variant("ours, never drafting answers", _setting("pass_cost", 0)),
+    Variant("ours, always drafting answers", _setting("pass_cost", 10**9)),
+    Variant("ours, all coalitions in one chunk", _setting("memory_mb", 1 << 20)),
     Variant("ours, coalitions that come again evaluated again", distinct=False),
 )
