@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from copy import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, EncoderDecoderCache
 
 from rag.readers.attention import Prefixes, distinct
+from rag.readers.encoding import View
 
+Forked = TypeVar("Forked", bound="CoalitionDecoder")
 _MOST_TOKENS = 1 << 32  # more than any vocabulary has
 
 
-class Decoder(Protocol):
-    """One reader's decoder over a batch of rows that share the encoded passages."""
+class CoalitionDecoder(ABC):
+    """A reader's decoder over a batch of rows, coalitions that share the encoded passages; it has been fed nothing.
 
+    Args:
+        view: what each row sees.
+        cross: cross-attention keys and values of the passages, one row.
+        sizes: tokens of each block.
+    """
+
+    def __init__(self, view: View, cross: DynamicCache, sizes: Sequence[int]):
+        n_rows, device = len(view.tokens), view.tokens.device
+        self.view, self.sizes = view, sizes
+        self.fed = torch.zeros(n_rows, 0, dtype=torch.long, device=device)  # from the start token on
+        self.cache = EncoderDecoderCache(DynamicCache(), cross)
+        self.tracker = PrefixTracker(n_rows, sizes, device)
+
+    @abstractmethod
     def advance(self, tokens: Tensor) -> Tensor:
         """Feed `(n_rows, n)` more tokens; returns the greedy token after each of them, `(n_rows, n)`, on the CPU."""
-        ...
 
-    def fork(self, rows: Tensor, length: int | None = None) -> Decoder:
+    def fork(self: Forked, rows: Tensor, length: int | None = None) -> Forked:
         """A decoder for some rows, as it was after the first `length` tokens (None: all that were fed)."""
-        ...
+        rows = rows.to(self.fed.device)
+        length = self.fed.shape[1] if length is None else length
+        fork = copy(self)
+        fork.view, fork.fed = self.view.rows(rows), self.fed[rows, :length]
+        own = fork_cache(self.cache.self_attention_cache, rows, length)
+        fork.cache = EncoderDecoderCache(own, self.cache.cross_attention_cache)
+        if length == self.fed.shape[1]:
+            fork.tracker = self.tracker.rows(rows)
+        else:
+            fork.tracker = PrefixTracker(len(rows), self.sizes, rows.device)
+            if length:
+                fork.tracker.extend(fork.fed, fork.view.members)
+        return fork
 
 
 def greedy_decode(
-    decoder: Decoder, n_rows: int, drafts: Sequence[Sequence[int]], start: int, stops: frozenset[int], max_tokens: int
+    decoder: CoalitionDecoder,
+    drafts: Sequence[Sequence[int]],
+    start: int,
+    stops: frozenset[int],
+    max_tokens: int,
 ) -> list[list[int]]:
     """Decode every row until a stop token or `max_tokens`; the tokens come without start and stop.
 
@@ -38,12 +71,12 @@ def greedy_decode(
 
     Args:
         decoder: has been fed nothing.
-        n_rows: its number of rows.
         drafts: likely answers, without stop, all different; none decodes step by step from the beginning.
         start: the token that answers begin with.
         stops: tokens that end an answer.
         max_tokens: most tokens of an answer.
     """
+    n_rows = len(decoder.view.tokens)
     answers: list[list[int]] = [[] for _ in range(n_rows)]
     if not drafts:
         _step_by_step(decoder, list(range(n_rows)), answers, start, stops, max_tokens)
@@ -71,7 +104,12 @@ def greedy_decode(
 
 
 def _step_by_step(
-    decoder: Decoder, rows: list[int], answers: list[list[int]], start: int, stops: frozenset[int], max_tokens: int
+    decoder: CoalitionDecoder,
+    rows: list[int],
+    answers: list[list[int]],
+    start: int,
+    stops: frozenset[int],
+    max_tokens: int,
 ) -> None:
     """Complete the answers of `rows`, which are equally long; all but their last token were fed."""
     while rows and len(answers[rows[0]]) < max_tokens:

@@ -29,7 +29,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from rag.readers.attention import SHARED_ATTENTION, Prefixes
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
-from rag.readers.decoding import PrefixTracker, fork_cache, greedy_decode
+from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
@@ -137,7 +137,7 @@ class FiDReader:
             view = View.of(coalitions[part], state.block, self.model.dtype)
             decoder = _Decoder(self, state, view)
             rules = self._rules
-            return greedy_decode(decoder, len(view.tokens), drafts, rules.start, rules.stops, self.max_answer_tokens)
+            return greedy_decode(decoder, drafts, rules.start, rules.stops, self.max_answer_tokens)
 
         room = max(1, self.memory_mb * 2**20 // self._bytes_per_query(state))
         tokens = list(decode_in_chunks(len(coalitions), decode, state.seen, room, self.pass_cost))
@@ -193,17 +193,10 @@ class FiDReader:
         return (2 * len(state.block) + 3 * self.model.config.vocab_size) * 4
 
 
-class _Decoder:
-    """The checkpoint's decoder for a batch of coalitions that share the cross-attention cache."""
-
+class _Decoder(CoalitionDecoder):
     def __init__(self, reader: FiDReader, state: _State, view: View):
-        self.reader = reader
-        self.state = state
-        self.view = view
-        device = view.tokens.device
-        self.fed = torch.zeros(len(view.tokens), 0, dtype=torch.long, device=device)  # from the start token on
-        self.cache = EncoderDecoderCache(DynamicCache(), state.cross)
-        self.tracker = PrefixTracker(len(self.fed), state.sizes, device)
+        super().__init__(view, state.cross, state.sizes)
+        self.reader, self.state = reader, state
 
     def advance(self, tokens: Tensor) -> Tensor:
         tokens = tokens.to(self.fed.device)
@@ -216,18 +209,6 @@ class _Decoder:
             scores: Tensor = self.reader._rules.processors(so_far, logits[:, number])  # type: ignore[arg-type]
             chosen.append(scores.argmax(-1))
         return torch.stack(chosen, 1).cpu()
-
-    def fork(self, rows: Tensor, length: int | None = None) -> _Decoder:
-        rows = rows.to(self.fed.device)
-        length = self.fed.shape[1] if length is None else length
-        fork = _Decoder(self.reader, self.state, self.view.rows(rows))
-        fork.fed = self.fed[rows, :length]
-        fork.cache.self_attention_cache = fork_cache(self.cache.self_attention_cache, rows, length)
-        if length == self.fed.shape[1]:
-            fork.tracker = self.tracker.rows(rows)
-        elif length:
-            fork.tracker.extend(fork.fed, fork.view.members)
-        return fork
 
 
 def load_checkpoint(

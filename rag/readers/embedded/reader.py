@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-from rag.readers.attention import Prefixes
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
-from rag.readers.decoding import PrefixTracker, fork_cache, greedy_decode
+from rag.readers.decoding import PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
-from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens, assemble, question_limit
+from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, assemble, question_limit
+from rag.readers.embedded.decoder import EmbeddedDecoder, State, decoder_states
 from rag.readers.embedded.hidden import hidden_blocks
-from rag.readers.embedded.model import CopyReaderModel, Source, extend_runs
+from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.weights import WEIGHTS, load_model
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.variants import Masking, Variant, check_variants, insert, insert_blocks, insert_cache
 from retrievers import Passage
-
-
-@dataclass(frozen=True)
-class _State:
-    source: Source  # one row, without padding
-    cross: DynamicCache  # cross-attention keys and values of that row
-    vocabulary: Tensor  # (n_distinct,) distinct source ids, in ascending order
-    stop: int  # index of the stop token in `vocabulary`
-    place: Tensor  # (n_tokens,) index of each source token's id in `vocabulary`
-    tokens: list[Tokens]  # word pieces of each passage with their characters
-    first: list[int]  # position in the source of each passage's first word piece
-    sizes: list[int]  # tokens of each block
-    seen: SeenAnswers
 
 
 class EmbeddedReader:
@@ -105,7 +92,7 @@ class EmbeddedReader:
         limit = question_limit(self.max_block_tokens)
         head = min(len(asked), limit) + 2
         lengths = blocks.mask.sum(1).cumsum(0).tolist()
-        state = _State(
+        state = State(
             source,
             self._cross_cache(source),
             vocabulary,
@@ -127,7 +114,7 @@ class EmbeddedReader:
         check_variants(encoded, variants, masking)
         if not variants:
             return encoded
-        state: _State = encoded.state
+        state: State = encoded.state
         n_passages, limit = len(encoded.passages), self.max_block_tokens
         asked = self.tokenizer.encode([encoded.question])[0].ids[: question_limit(limit)]
         head = [CLS, *asked, SEP]
@@ -156,7 +143,7 @@ class EmbeddedReader:
         source = Source(*(insert(old, added, at, 1) for old, added in zip(state.source, new, strict=True)))
         vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
         ends = (at + mask.sum(1).cumsum(0)).tolist()
-        joined = _State(
+        joined = State(
             source._replace(block=block[None]),
             insert_cache(state.cross, self._cross_cache(new), at),
             vocabulary,
@@ -178,14 +165,14 @@ class EmbeddedReader:
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         """Greedy answers, one per coalition, in the passages' own spelling where they stand there."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
-        state: _State = encoded.state
+        state: State = encoded.state
         config, block = self.model.config, state.source.block[0]
 
         def decode(part: slice, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
             view = View.of(coalitions[part], block)
-            decoder = _Decoder(self, state, view)
+            decoder = EmbeddedDecoder(self.model, state, view, self.no_answer_threshold, self.memory_mb)
             stops = frozenset([config.stop_id])
-            return greedy_decode(decoder, len(view.tokens), drafts, config.start_id, stops, self.max_answer_tokens)
+            return greedy_decode(decoder, drafts, config.start_id, stops, self.max_answer_tokens)
 
         room = max(1, self.memory_mb * 2**20 // self._bytes_per_query(state))
         rows = decode_in_chunks(len(coalitions), decode, state.seen, room, self.pass_cost)
@@ -203,7 +190,7 @@ class EmbeddedReader:
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Summed log-probabilities of the answers' word pieces and of stopping after them."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
-        state: _State = encoded.state
+        state: State = encoded.state
         config = self.model.config
         scores = np.zeros((len(coalitions), len(answers)))
         for column, answer in enumerate(self.tokenizer.encode(list(answers))):
@@ -215,7 +202,7 @@ class EmbeddedReader:
                 shape = (len(view.tokens), len(targets))
                 prefixes = PrefixTracker(shape[0], state.sizes, self.device).extend(inputs.expand(shape), view.members)
                 cache = EncoderDecoderCache(DynamicCache(), state.cross)
-                hidden = self._decode(inputs.expand(shape), state, view, cache, prefixes)
+                hidden = decoder_states(self.model, inputs.expand(shape), state, view, cache, prefixes)
                 log_probs = self.model.token_log_probs(hidden, state.source, view.tokens, targets.expand(shape))
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
@@ -223,24 +210,10 @@ class EmbeddedReader:
     @torch.inference_mode()
     def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
         """The encoder's relevance score of each passage, `(n_passages,)`; higher is better."""
-        state: _State = encoded.state
+        state: State = encoded.state
         # Read at the separator before each passage: an empty passage has no word piece of its own.
         separators = torch.tensor(state.first, dtype=torch.long, device=self.device) - 1
         return state.source.relevance[0, separators].double().cpu().numpy()
-
-    def _decode(
-        self, tokens: Tensor, state: _State, view: View, cache: EncoderDecoderCache, prefixes: Prefixes
-    ) -> Tensor:
-        """Decoder states `(n_rows, steps, hidden)` of tokens `(n_rows, steps)`."""
-        hidden: Tensor = self.model.decoder(
-            input_ids=tokens,
-            encoder_hidden_states=state.source.states,
-            encoder_attention_mask=view.mask,
-            past_key_values=cache,
-            use_cache=True,
-            prefixes=prefixes,
-        ).last_hidden_state
-        return hidden
 
     def _cross_cache(self, source: Source) -> DynamicCache:
         """Keys and values of all blocks, made by one decoder step."""
@@ -256,7 +229,7 @@ class EmbeddedReader:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def _bytes_per_query(self, state: _State) -> int:
+    def _bytes_per_query(self, state: State) -> int:
         """Of the mask and the pointer's scores, features and temporaries, each one number per source token."""
         return 12 * len(state.place) * 4
 
@@ -264,7 +237,7 @@ class EmbeddedReader:
         """Where an answer stands: (passage, text as written there), the likeliest place first."""
         if not ids:
             return []
-        state: _State = encoded.state
+        state: State = encoded.state
         likely = (state.source.start + state.source.relevance)[0]
         places = []
         for number, (passage, tokens) in enumerate(zip(encoded.passages, state.tokens, strict=True)):
@@ -275,87 +248,3 @@ class EmbeddedReader:
                     score = float(likely[state.first[number] + begin])
                     places.append((score, number, passage.full_text[left:right]))
         return [(number, text) for _, number, text in sorted(places, key=lambda place: -place[0])]
-
-
-class _Decoder:
-    """Decoder and pointer for a batch of coalitions that share the encoded source."""
-
-    def __init__(self, reader: EmbeddedReader, state: _State, view: View):
-        self.reader = reader
-        self.state = state
-        self.view = view
-        self.fed = torch.zeros(len(view.tokens), 0, dtype=torch.long, device=reader.device)  # from the start token on
-        self.cache = EncoderDecoderCache(DynamicCache(), state.cross)
-        self.tracker = PrefixTracker(len(self.fed), state.sizes, reader.device)
-        self.runs = torch.zeros(view.tokens.shape, dtype=torch.int16, device=reader.device)
-
-    def advance(self, tokens: Tensor) -> Tensor:
-        tokens = tokens.to(self.fed.device)
-        model, source, before = self.reader.model, self.state.source, self.fed.shape[1]
-        prefixes = self.tracker.extend(tokens, self.view.members)
-        hidden = self.reader._decode(tokens, self.state, self.view, self.cache, prefixes)
-        match, stop = model.pointer_match(hidden, source), model.stop(hidden).squeeze(-1)
-        chosen = []
-        for number, last in enumerate(tokens.unbind(1)):
-            step = before + number
-            if step:
-                self.runs = extend_runs(self.runs, source, last[:, None])
-            scores = model.pointer_scores(match[:, number], stop[:, number], source, self.view.tokens, self.runs, step)
-            chosen.append(self._choose(hidden[:, number], scores.softmax(-1), step))
-        self.fed = torch.cat([self.fed, tokens], 1)
-        return torch.stack(chosen, 1).cpu()
-
-    def fork(self, rows: Tensor, length: int | None = None) -> _Decoder:
-        rows = rows.to(self.fed.device)
-        length = self.fed.shape[1] if length is None else length
-        fork = _Decoder(self.reader, self.state, self.view.rows(rows))
-        fork.fed = self.fed[rows, :length]
-        fork.cache.self_attention_cache = fork_cache(self.cache.self_attention_cache, rows, length)
-        if length == self.fed.shape[1]:
-            fork.tracker, fork.runs = self.tracker.rows(rows), self.runs[rows]
-        elif length:
-            fork.tracker.extend(fork.fed, fork.view.members)
-            for last in fork.fed[:, 1:].unbind(1):
-                fork.runs = extend_runs(fork.runs, self.state.source, last[:, None])
-        return fork
-
-    def _choose(self, hidden: Tensor, pointer: Tensor, step: int) -> Tensor:
-        """The likeliest token of each row under the mixture of copying and the vocabulary.
-
-        The vocabulary adds at most the gate to any token's probability; rows that this cannot change do without it.
-        """
-        model, state = self.reader.model, self.state
-        gate = model.gate(hidden).sigmoid()
-        copy = torch.zeros(len(hidden), len(state.vocabulary), device=hidden.device)
-        copy.index_add_(1, state.place, pointer[:, 1:])
-        copy[:, state.stop] += pointer[:, 0]
-        copy *= 1 - gate
-        unsure = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
-        if step == 0:
-            # Stopping at once means "no answer": it is taken or left by the threshold, not by rank.
-            threshold = self.reader.no_answer_threshold
-            stop = copy[:, state.stop]
-            unsure = (stop < threshold) & (stop + gate[:, 0] >= threshold)
-            ranked = _decide_stop(copy, state.stop, threshold)
-        else:
-            ranked = copy
-        best = ranked.topk(min(2, ranked.shape[1]), dim=-1)
-        chosen = state.vocabulary[best.indices[:, 0]]
-        if best.values.shape[1] > 1:
-            unsure |= best.values[:, 0] - best.values[:, 1].clamp(min=0) <= gate[:, 0]
-        # The vocabulary's scores of a row take more memory than all else: a few rows at a time.
-        at_once = max(1, self.reader.memory_mb * 2**20 // (40 * model.config.vocab_size))
-        for rows in unsure.nonzero().flatten().split(at_once):
-            full = gate[rows] * model.vocabulary_logits(hidden[rows]).softmax(-1)
-            full.index_add_(1, state.vocabulary, copy[rows])
-            if step == 0:
-                full = _decide_stop(full, model.config.stop_id, self.reader.no_answer_threshold)
-            chosen[rows] = full.argmax(-1)
-        return chosen
-
-
-def _decide_stop(probabilities: Tensor, stop: int, threshold: float) -> Tensor:
-    """The probabilities with that of column `stop` made certain or impossible, by the threshold."""
-    decided = probabilities.clone()
-    decided[:, stop] = torch.where(probabilities[:, stop] >= threshold, torch.inf, -torch.inf)
-    return decided
