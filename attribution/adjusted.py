@@ -5,15 +5,14 @@ from math import comb
 
 import numpy as np
 
-from attribution.estimator import Estimate
-from attribution.games import CachedGame
-from attribution.kernel import draw_pairs
+from attribution.games import Values
+from attribution.pairs import PairSample, PairSampling
 
 _FOLDS = 10
 
 
 @dataclass(frozen=True)
-class RegressionAdjusted:
+class RegressionAdjusted(PairSampling):
     """Regression-adjusted Monte Carlo (Witter, Liu and Musco 2025) on pairs of coalitions stratified by size.
 
     A game f of known Shapley values is fitted to the sampled coalitions, and what it leaves is estimated by sampling:
@@ -28,41 +27,24 @@ class RegressionAdjusted:
     """
 
     name = "regression-adjusted"
-    semivalue = "shapley"
-    p = None
 
-    def minimum_budget(self, n_players: int) -> int:
-        """Empty and full coalition, and one pair more than there are values to fit."""
-        return int(min(2**n_players, 2 + 2 * n_players))
-
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
-        """Draw pairs within the budget of `game`, fit, and correct."""
-        n = game.n_players
-        empty, full = game(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
-        total = full - empty
-        if n < 2:
-            values = np.repeat(total[:, None], n, axis=1)
-            return Estimate(values, np.zeros_like(values), None, None)
-        sample = draw_pairs(n, (game.budget - 2) // 2, rng)
-        pairs, m = sample.pairs, len(sample.pairs)
-        worth = game(np.concatenate([pairs, ~pairs]))
-        # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
-        total = np.pad(total, (0, worth.shape[1] - len(total)))
+    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values]:
+        """Fit to nine tenths, correct on the other, in turn."""
+        pairs, m, n = sample.pairs, len(sample.pairs), sample.pairs.shape[1]
         sizes = pairs.sum(axis=1)
         rows = pairs - sizes[:, None] / n
-        targets = worth[:m] - worth[m:] - np.outer(2 * sizes / n - 1, total)
         # What a pair counts for each player: pairs of the middle size of an even n are half as many as its coalitions.
         middle = 1 + (2 * sizes == n)
         levers = rows * (n / (sizes * (n - sizes)) / middle)[:, None]
         drawn, there_are = np.bincount(sizes)[sizes], np.array([comb(n, s) for s in sizes.tolist()]) / middle
         folds = np.arange(m) % _FOLDS  # pairs of a size come in random order
-        left = np.zeros_like(targets)  # of each pair, what the fit of the other folds leaves
+        left = np.zeros_like(odd)  # of each pair, what the fit of the other folds leaves
         values = np.repeat(total[:, None] / n, n, axis=1)
         for fold in range(min(_FOLDS, m)):
             own = folds == fold
             root = np.where(own, 0.0, np.sqrt(sample.weights))[:, None]
-            fit = np.linalg.pinv(rows * root, rcond=1e-10) @ (targets * root)
-            residuals = targets - rows @ fit
+            fit = np.linalg.pinv(rows * root, rcond=1e-10) @ (odd * root)
+            residuals = odd - rows @ fit
             left[own] = residuals[own]
             # Of a size, the pairs of the other folds stand for themselves, those of this one for all the rest.
             held = np.bincount(sizes[own], minlength=n)[sizes]
@@ -71,5 +53,4 @@ class RegressionAdjusted:
             # By the covariance of membership in a random coalition of given size, each size holds so much of the fit.
             values += fit.T * (own / drawn / middle).sum() / (n - 1)
         variances = (left**2).T @ (levers**2 * (sample.unseen / drawn**2)[:, None])
-        samples = None if not sample.unseen.any() else 2 * m
-        return Estimate(values, np.sqrt(variances), None, samples)
+        return values, variances

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from attribution.games import CachedGame, Game, Progress, Values
-from attribution.kernel import draw_pairs
+from attribution.pairs import draw_pairs
 
 
 @dataclass(frozen=True, eq=False)
