@@ -1,58 +1,21 @@
+"""Both views of an answer, and the texts that they share."""
+
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from attribution import VotesGame, exact
-from attribution.attribution import descending
 from rag import Pipeline, load_settings
-from rag.answer import Answer, Evidence, OtherAnswer
-from rag.explanation.findings import Conflict, PairInteraction, PairInteractions
-from rag.explanation.hierarchy import Hierarchy
-from rag.explanation.minimal import MinimalSet
-from rag.explanation.parts import Part
-from rag.report import print_answer, print_hits, render_page
+from rag.report import print_hits, render_page
 from rag.report.text import extract, marked
 from rag.report.wording import labels, number, percent, summary
 from retrievers import Hit, Passage
 
-HOSTILE = "<script>alert('x')</script> \"quoted\" {{7*7}} \x1b[31mred\x1b[0m \x00 \u202eright to left [bold]Oslo[/bold]"
-MINUS = "\N{MINUS SIGN}"
-
-
-class Page(HTMLParser):
-    """The elements, attributes and text of a page."""
-
-    def __init__(self, html: str):
-        super().__init__(convert_charrefs=True)
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data):
-        self.text += data
-
-
-def screen(answer, width=80) -> str:
-    console = Console(record=True, width=width, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
-    print_answer(answer, console)
-    return console.export_text()
-
-
-@pytest.fixture
-def answer(reader, passages):
-    return Pipeline(None, reader).explain("where is it?", passages)
+from .conftest import HOSTILE, MINUS, Page, by_hand, opposed, screen
 
 
 def test_the_page_says_what_the_answer_says(answer):
@@ -156,33 +119,6 @@ def test_a_final_answer_that_differs_from_the_full_one_is_said(answer):
     assert "that is the answer explained here" in " ".join(Page(render_page(answer)).text.split())
 
 
-def by_hand(generate, n, texts=None, semivalue="shapley") -> Answer:
-    """An answer over passages p0, p1, ... with exact values; `generate` maps one coalition to an answer."""
-    game = VotesGame(lambda coalitions: [generate(row) for row in coalitions])
-    attribution = exact(game, n, players=[f"p{i}" for i in range(n)], semivalue=semivalue)
-    rows = np.arange(2**n)[:, None] >> np.arange(n) & 1 == 1
-    votes = Counter(generate(row) for row in rows)
-    full = attribution.outputs[attribution.output]
-    values = attribution.of(full)
-    evidence = tuple(
-        Evidence(Passage(f"p{i}", (texts or {}).get(i, "Some text.")), int(i) + 1, 1.0, float(values[i]), 0.0, True)
-        for i in descending(values)
-    )
-    others = tuple(
-        OtherAnswer(text, share / 2**n, tuple(c.player for c in attribution.top(3, text) if c.value > 0))
-        for text, share in votes.most_common()
-        if text != full
-    )
-    return Answer(
-        "who?", full, full, votes[full] / 2**n, evidence, others, attribution, {"encode": 0.5, "attribute": 1.25}
-    )
-
-
-def opposed(row) -> str:
-    """p0 brings the answer, p1 takes it away unless p2 is there; p3 does nothing."""
-    return "Oslo" if row[0] and (row[2] or not row[1]) else "Rome"
-
-
 # Of the 6 orderings of p0, p1, p2: p0 turns the answer to Oslo in all but (1, 0, 2); p1 takes it away in (0, 1, 2);
 # p2 brings it (back) in those two.
 OPPOSED_VALUES = {"p0": 5 / 6, "p1": -1 / 6, "p2": 2 / 6, "p3": 0.0}
@@ -254,88 +190,6 @@ def test_the_heat_table_holds_the_values_of_at_most_ten_passages_and_six_answers
         column = answer.attribution.players.index(player)
         values = [answer.attribution.of(name)[column] for name in head[1:]]
         assert [float(cell.replace(MINUS, "-")) for cell in cells] == pytest.approx(values, abs=0.00501)
-
-
-def examined(**changes) -> Answer:
-    """`opposed` over p0 to p3, with findings put in by hand."""
-    findings = {
-        "sufficient": MinimalSet(("p0", "p2"), "Oslo", "smallest"),
-        "counterfactual": MinimalSet(("p0",), "Rome", "smallest"),
-        "conflicts": (Conflict(("Oslo", "Rome"), (("p0",), ("p1", "p2", "p3"))),),
-        "interactions": PairInteractions(("p0", "p1"), (PairInteraction(("p0", "p1"), -0.5),)),
-    }
-    return replace(by_hand(opposed, 4), **(findings | changes))
-
-
-def said_in_both(answer) -> str:
-    """What both views say of the findings; they must not differ."""
-    page = re.search(r'<dl class="findings">(.*?)</dl>', render_page(answer), re.DOTALL)[1]
-    pairs = re.findall(r"(?:<dt>(.*?)</dt>\s*)?<dd>(.*?)</dd>", page, re.DOTALL)
-    lines = [" ".join(f"{label} {Page(said).text}".split()) for label, said in pairs]
-    assert " ".join(lines) in " ".join(screen(answer, 120).split())
-    return "\n".join(lines)
-
-
-def test_findings_are_said_alike_in_both_views():
-    assert said_in_both(examined()) == (
-        "Enough p0 and p2 together give this answer; no smaller set does.\n"
-        "Needed Without p0, the answer is “Rome”.\n"
-        "Divided “Oslo” is supported by p0, “Rome” by p1, p2 and p3.\n"
-        f"Pairs p0 and p1 repeat one another (interaction {MINUS}0.50)."
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"sufficient": MinimalSet((), "Oslo", "smallest")}, "The question alone gives this answer"),
-        ({"sufficient": MinimalSet(("p0",), "Oslo", "smallest")}, "Enough p0 alone gives this answer."),
-        (
-            {"sufficient": MinimalSet(("p0", "p1", "p2"), "Oslo", "irreducible")},
-            "p0, p1 and p2 together give this answer, and none of them can be spared; a smaller set of others was not",
-        ),
-        ({"sufficient": MinimalSet(("p0", "p1"), "Oslo", "none")}, "whether fewer would do was not settled"),
-        (
-            {"counterfactual": MinimalSet(("p0", "p1"), "", "smallest")},
-            "Without p0 and p1, there is no answer; the absence",
-        ),
-        ({"counterfactual": MinimalSet(("p0", "p1"), "", "irreducible")}, "each of them must be absent for that"),
-        ({"counterfactual": None}, "No passages were found whose absence changes this answer."),
-        ({"text": "Rome"}, "together give the answer “Oslo”"),
-        ({"interactions": PairInteractions(("p0",), ())}, "Fewer than two passages matter"),
-        ({"interactions": PairInteractions(("p0", "p1"), ())}, "Of the 2 passages that matter, no two need"),
-        (
-            {"interactions": PairInteractions(("p0", "p1"), (PairInteraction(("p0", "p1"), 0.5),))},
-            "p0 and p1 do more together than each alone (interaction 0.50)",
-        ),
-        ({"conflicts": 7 * (Conflict(("a", "b"), (("p0",), ("p1",))),)}, "2 more pairs of answers divide the passages"),
-    ],
-)
-def test_findings_claim_no_more_than_is_known(change, said):
-    assert said in said_in_both(examined(**change))
-
-
-def test_findings_link_to_the_passages_on_the_page():
-    page = re.search(r'<dl class="findings">(.*?)</dl>', render_page(examined()), re.DOTALL)[1]
-    places = {e.passage.id: place for place, e in enumerate(examined().evidence, 1)}
-    linked = re.findall(r'<a href="#passage-(\d)"><bdi>(p\d)</bdi></a>', page)
-    assert len(linked) == 9
-    assert all(places[name] == int(place) for place, name in linked)
-
-
-@pytest.mark.parametrize(
-    ("reached", "said"),
-    [
-        (True, "stopped after 16 of at most 1,000 evaluations: the first is certain at 95%"),
-        (False, "the budget ran out before this was reached: the first is certain at 95%"),
-    ],
-)
-def test_how_sampling_stopped_is_said(reached, said):
-    answer = by_hand(opposed, 4)
-    rule = {"until": "the first is certain at 95%", "reached": reached, "budget": 1000}
-    answer = replace(answer, attribution=replace(answer.attribution, **rule))
-    assert said in " ".join(screen(answer, 120).split())
-    assert f"{said[0].upper()}{said[1:]}." in Page(render_page(answer)).text
 
 
 def test_a_gap_in_efficiency_is_said_where_there_is_one():
@@ -426,66 +280,3 @@ def test_shares_never_round_to_none_or_all(share, said):
 )
 def test_numbers(value, said):
     assert number(value) == said
-
-
-def parts_answer(answer: Answer, text: str) -> Answer:
-    """The answer with one passage opened: its sentence into words, of which the second stands out against it."""
-    evidence = answer.evidence[0]
-    passage = Passage(evidence.passage.id, f"{text} is it. Or not.", text)
-    place = len(text) + 1
-    inner = (
-        Part("word", passage.id, 0, len(text), 0.75, 0.01),
-        Part("word", passage.id, place, place + 2, -0.25, 0.01),
-        Part("word", passage.id, place + 3, place + 6, 0.001, 0.01),
-    )
-    parts = (
-        Part("title", passage.id, 0, len(text), 0.125, 0.02),
-        Part("sentence", passage.id, 0, place + 6, 0.501, 0.01, inner),
-        Part("sentence", passage.id, place + 7, place + 14, 0.0, 0.0),
-    )
-    others = tuple(Part("passage", e.passage.id, 0, len(e.passage.text)) for e in answer.evidence[1:])
-    opened = Part("passage", passage.id, 0, len(passage.text), 0.626, 0.02, parts)
-    hierarchy = Hierarchy("word", answer.full_text, (opened, *others), "attention", 128, 900, 70, 1.0)
-    return replace(answer, evidence=(replace(evidence, passage=passage), *answer.evidence[1:]), hierarchy=hierarchy)
-
-
-def test_an_answer_with_parts_survives_json(answer):
-    opened = parts_answer(answer, "Paris")
-    assert Answer.from_json(opened.to_json()) == opened
-
-
-def test_the_page_shades_sentences_and_words(answer):
-    html = render_page(parts_answer(answer, "Paris"))
-    page = Page(html)
-    text = " ".join(page.text.split())
-    assert f"Paris+0.75 is{MINUS}0.25 it.+0.50 Or not.0.00" in text
-    assert "Title: Paris+0.12" in text
-    titles = [value for name, value in page.attributes if name == "title"]
-    assert "word: +0.750 ±0.010" in titles
-    assert f"word: {MINUS}0.250 ±0.010" in titles
-    strengths = [value for name, value in page.attributes if name == "style"]
-    assert "--strength: 1.0" in strengths  # the strongest word
-    assert "--strength: 0.333" in strengths
-    assert re.search('class="part word minus shown"[^>]*>is<', html)
-    assert "128 nested orders" in text
-    assert "script" not in page.tags
-    assert "nested orders" not in render_page(answer)
-
-
-def test_the_terminal_lists_sentences_and_their_words(answer):
-    for width in (80, 120):
-        text = screen(parts_answer(answer, "Paris"), width)
-        assert max(map(len, text.splitlines())) <= width
-        assert "parts of Paris" in text
-        assert "+0.501 ±0.010   Paris is it." in text
-        assert f"Paris +0.75  is {MINUS}0.25" in text
-        assert "title: Paris" in text
-    assert "parts of" not in screen(answer)
-
-
-def test_hostile_text_stays_text_in_its_parts(answer):
-    hostile = parts_answer(answer, HOSTILE)
-    page = Page(render_page(hostile))
-    assert "script" not in page.tags
-    assert "<script>alert('x')</script>" in page.text
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", screen(hostile))
