@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, stage_progress, write_text
 from rag.cli.retrieval import EXAMPLE, retrieval
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval and answers.", rich_markup_mode=None)
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     evaluate.command(epilog="Example: ragshap evaluate qa examples/islands -k 5 -k 20")(qa)
     evaluate.command(epilog=EXAMPLE)(retrieval)
     evaluate.command(epilog="Example: ragshap evaluate suite model-card --root data --out results")(suite)
+    evaluate.command(epilog="Example: ragshap evaluate report bench --out bench")(report)
 
 
 def qa(
@@ -89,6 +90,26 @@ def suite(
         typer.echo(table(results))
     else:
         _print_rows(results)
+
+
+def report(
+    config: Annotated[str, typer.Argument(help="A YAML file of sections, or bench.", metavar="FILE")],
+    root: Annotated[Path, typer.Option(help="Folder of data that the commands name {data}.")] = Path(),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and each command's results.")] = Path(
+        "report"
+    ),
+    quiet: Quiet = False,
+) -> None:
+    """Run several measurements and show them on one HTML page, each with the command that makes it again."""
+    with progress_bars(quiet) as progress:
+        from eval.report import ReportFile, make_report, render_report
+        from rag.settings import load_section
+
+        file = load_section(ReportFile, config)
+        bar = stage_progress(progress)
+        made = make_report(file, root, out, lambda _, done, total: bar("measuring", done, total))
+        write_text(out / "index.html", render_report(made))
+    typer.echo(f"{out / 'index.html'}: {len(made.parts)} sections")
 
 
 def _print_rows(results: Sequence[Mapping[str, Any]]) -> None:
