@@ -79,8 +79,9 @@ def make_report(file: ReportFile, data: Path, out: Path, progress: Progress | No
 
 
 def _run(title: str, arguments: list[str]) -> str:
-    command = [sys.executable, "-m", "rag", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "rag", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["nothing"]
         raise ValueError(

@@ -19,8 +19,8 @@ class SectionSettings(Section):
     Attributes:
         title: its heading.
         about: what to read from it, in a sentence or two.
-        command: arguments of `ragshap`. It must print Markdown; pictures that it leaves in its folder are shown. `{data}`
-            stands for the folder of data and `{out}` for the section's folder.
+        command: arguments of `ragshap`. What it prints is read as Markdown; pictures that it leaves in its folder are
+            shown. `{data}` stands for the folder of data and `{out}` for the section's folder.
     """
 
     title: str = Field(min_length=1)
