@@ -160,7 +160,7 @@ def explain_parts(
 
 
 def check_parts(reader: Reader, settings: HierarchySettings, semivalue: str) -> PartsReader:
-    """The reader, if it can do what the settings ask for; `SettingsError` if not, or for another value than Shapley's."""
+    """The reader, if it can do what the settings ask for; `SettingsError` if not, or if values are not Shapley's."""
     if not settings.asks:
         raise SettingsError("hierarchy.level: passage has no parts; use sentence or word, or hierarchy.question=true")
     key, given = ("level", settings.level) if settings.level != "passage" else ("question", "true")

@@ -16,7 +16,7 @@ MASK = 103
 
 
 class Head(NamedTuple):
-    """ "[CLS] question [SEP]", as it begins a question's blocks."""
+    """What a question's blocks begin with: "[CLS] question [SEP]"."""
 
     ids: list[int]
     places: list[int]  # position of each
