@@ -13,7 +13,7 @@ import numpy as np
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
-from rag.explanation.hierarchy import explain_parts
+from rag.explanation.hierarchy import check_parts, explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.explanation.passages import Explanation, explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
@@ -105,6 +105,8 @@ class Pipeline:
         settings, keep = self.settings.attribution, self.settings.rerank.keep
         if settings.k is None and isinstance(keep, int):
             settings = settings.model_copy(update={"k": keep})
+        if self.settings.hierarchy.asks:
+            check_parts(self.reader, self.settings.hierarchy, settings.semivalue)  # before anything is spent
         started = time.perf_counter()
         read = self._screened(question, hits)
         screening = time.perf_counter() - started
@@ -130,7 +132,7 @@ class Pipeline:
         if self.screener is not None:
             seconds = {"screen": screening, **seconds}
         hierarchy = None
-        if self.settings.hierarchy.level != "passage":
+        if self.settings.hierarchy.asks:
             seed = self.settings.attribution.seed
             hierarchy = explain_parts(self.reader, explanation, self.settings.hierarchy, seed=seed, progress=progress)
             seconds["parts"] = hierarchy.seconds

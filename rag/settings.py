@@ -169,10 +169,12 @@ class HierarchySettings(Section):
     """How far down an answer is attributed, and at what cost; see `rag.explanation.hierarchy`.
 
     At most `passages` passages, and `sentences` sentences of each, are opened, the most valuable ones: those worth more
-    than `above` (`open` "value"), those worth more than two standard errors ("certain"), or any ("top-n").
+    than `above` (`open` "value"), those worth more than two standard errors ("certain"), or any ("top-n"). With
+    `question`, the words of the question are players too.
     """
 
     level: Literal["passage", "sentence", "word"] = "passage"
+    question: bool = False
     open: Literal["value", "certain", "top-n"] = "value"
     above: float = Field(default=0.02, ge=0)
     passages: int = Field(default=3, ge=1)
@@ -180,6 +182,11 @@ class HierarchySettings(Section):
     masking: Literal["attention", "mask", "delete"] = "attention"
     permutations: int = 64
     shared: int = Field(default=4, ge=1)
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything but whole passages is attributed to."""
+        return self.level != "passage" or self.question
 
     @model_validator(mode="after")
     def _in_draws(self) -> HierarchySettings:

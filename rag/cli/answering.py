@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation as one HTML page.")]
 Passages = Annotated[int | None, typer.Option("-k", min=1, help="Passages to retrieve.")]
 Level = Annotated[str | None, typer.Option("--level", help="What to attribute to: passage, sentence or word.")]
+QuestionWords = Annotated[bool, typer.Option("--question-words", help="Attribute to the words of the question too.")]
 Budget = Annotated[int | None, typer.Option("--budget", help="Coalitions to evaluate.")]
 
 
@@ -46,6 +47,7 @@ def ask(
     html: Html = None,
     k: Passages = None,
     level: Level = None,
+    question_words: QuestionWords = False,
     budget: Budget = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -58,7 +60,7 @@ def ask(
         from rag.pipeline import Pipeline
 
         pipeline = Pipeline.from_config(
-            config, corpus=corpus, index=index, overrides=_settings(overrides, k, level, budget)
+            config, corpus=corpus, index=index, overrides=_settings(overrides, k, level, budget, question_words)
         )
         answer = pipeline.ask(question, progress=stage_progress(progress))
     _show(answer, as_json, html)
@@ -68,6 +70,7 @@ def explain(
     question: Question,
     passages: Annotated[str, typer.Option("--passages", "-p", help="Your passages: JSONL, TSV, a folder, …")],
     level: Level = None,
+    question_words: QuestionWords = False,
     html: Html = None,
     budget: Budget = None,
     config: Config = None,
@@ -83,7 +86,7 @@ def explain(
         from rag.settings import load_settings
         from retrievers import load_corpus
 
-        settings = load_settings(config, _settings(overrides, None, level, budget))
+        settings = load_settings(config, _settings(overrides, None, level, budget, question_words))
         set_threads(settings.threads)
         own = list(load_corpus(passages, passage_words=settings.passage_words))
         pipeline = Pipeline(None, load_reader(settings.reader), settings)
@@ -91,9 +94,16 @@ def explain(
     _show(answer, as_json, html)
 
 
-def _settings(overrides: list[str] | None, k: int | None, level: str | None, budget: int | None) -> list[str]:
+def _settings(
+    overrides: list[str] | None, k: int | None, level: str | None, budget: int | None, question_words: bool
+) -> list[str]:
     """The short options as overrides; they win over `--set`."""
-    short = {"retriever.passages": k, "hierarchy.level": level, "attribution.budget": budget}
+    short = {
+        "retriever.passages": k,
+        "hierarchy.level": level,
+        "hierarchy.question": question_words or None,
+        "attribution.budget": budget,
+    }
     return [*(overrides or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
 
 

@@ -1,4 +1,4 @@
-"""From passages down to sentences and words: Owen values of the parts of the passages that matter."""
+"""From passages down to sentences and words, and the words of the question: Owen values of all of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from attribution import Group, OwenValues, normalize_answer, owen
-from rag.explanation.parts import Part, sentences, whole, words
+from rag.explanation.parts import Part, asked, sentences, whole, words
 from rag.explanation.parts_game import PartsGame, Values
 from rag.explanation.passages import Explanation
+from rag.explanation.question_game import QuestionGame
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
 from rag.readers.variants import PartsReader
@@ -20,7 +21,7 @@ from rag.settings import HierarchySettings, SettingsError
 from retrievers import Passage
 
 FORMAT = "ragshap-hierarchy"
-VERSION = 1
+VERSION = 2
 Progress = Callable[[str, int, int], None]
 
 
@@ -32,8 +33,12 @@ class Hierarchy:
     passages' values sum to what they add together. It is an estimate of its own: a passage's value here and in the
     passage-level attribution differ by what their standard errors allow.
 
+    With the words of the question as players, the question is one more group beside the passages: their values and its
+    own sum to v(all) less what the reader makes of nothing, no passage and no question. A passage is then also read
+    where the question is hidden, so that its value here is another than in the passage-level attribution.
+
     Attributes:
-        level: "sentence" or "word".
+        level: "passage", "sentence" or "word".
         answer: the answer explained, that from all passages.
         passages: every passage in the retriever's order, the opened ones with their parts.
         masking: how parts were hidden.
@@ -41,6 +46,8 @@ class Hierarchy:
         evaluations: number of distinct coalitions evaluated, at both levels.
         variants: number of encoded passages with parts hidden.
         seconds: time of it all.
+        question: the question with its words, if they were players.
+        questions: number of states of the question that were encoded, each with the passages that were read with it.
     """
 
     level: str
@@ -51,6 +58,8 @@ class Hierarchy:
     evaluations: int
     variants: int
     seconds: float
+    question: Part | None = None
+    questions: int = 0
 
     def of(self, passage: str) -> Part:
         """The node of a passage, by id; raises `KeyError` if there is none."""
@@ -63,17 +72,25 @@ class Hierarchy:
         """Everything in lists, strings and numbers, with the format's name and version."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         passages = [part.to_dict() for part in self.passages]
-        return {"format": FORMAT, "version": VERSION, **content, "passages": passages}
+        question = None if self.question is None else self.question.to_dict()
+        return {"format": FORMAT, "version": VERSION, **content, "passages": passages, "question": question}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Hierarchy:
-        """Inverse of `to_dict`; raises `ValueError` for what is foreign, newer or damaged."""
-        if content.get("format") != FORMAT or content.get("version") != VERSION:
-            raise ValueError(f"not a hierarchy of version {VERSION}: expected format {FORMAT!r}")
+        """Inverse of `to_dict`, also of version 1's, in which the question is no player.
+
+        Raises:
+            ValueError: for what is foreign, newer or damaged.
+        """
+        if content.get("format") != FORMAT or content.get("version") not in (1, VERSION):
+            raise ValueError(f"not a hierarchy of version 1 or {VERSION}: expected format {FORMAT!r}")
+        if content["version"] == 1:
+            content = {**content, "question": None, "questions": 0}
         try:
             passages = tuple(Part.from_dict(part) for part in content["passages"])
+            question = None if content["question"] is None else Part.from_dict(content["question"])
             own = {name: value for name, value in content.items() if name not in ("format", "version")}
-            return cls(**{**own, "passages": passages})
+            return cls(**{**own, "passages": passages, "question": question})
         except (TypeError, KeyError) as error:
             raise ValueError(f"damaged hierarchy: {error}") from error
 
@@ -86,7 +103,7 @@ def explain_parts(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Hierarchy:
-    """Attribute an explained answer to sentences, or words, of the passages that matter.
+    """Attribute an explained answer to sentences, or words, of the passages that matter, and to the question's words.
 
     Passages are opened by their passage-level values, sentences by values that are estimated first; every other
     passage or sentence stays a single player. The game is that of `explanation`: 1 where the reader gives the explained
@@ -97,36 +114,37 @@ def explain_parts(
         explanation: the answer and its passage-level attribution.
         settings: level, what is opened, how parts are hidden, and how many orders are drawn.
         seed: seed of the orders.
-        progress: called as progress("sentences" or "words", coalitions done, coalitions asked for).
+        progress: called as progress("passages", "sentences" or "words", coalitions done, coalitions asked for).
 
     Raises:
-        SettingsError: the level is "passage", the reader cannot hide parts, or the attribution is not Shapley's.
+        SettingsError: the level is "passage" and the question is no player, the reader cannot hide parts, or the
+            attribution is not Shapley's.
     """
-    if settings.level == "passage":
-        raise SettingsError("hierarchy.level: passage has no parts; use sentence or word")
-    if not isinstance(reader, PartsReader):
-        raise SettingsError(f"hierarchy.level: reader {reader.name!r} cannot hide parts of a passage; use passage")
     attribution = explanation.attribution
-    if attribution.semivalue != "shapley":
-        raise SettingsError(
-            f"hierarchy.level: {settings.level} goes with attribution.semivalue=shapley, not {attribution.semivalue}"
-        )
+    reader = check_parts(reader, settings, attribution.semivalue)
     started = time.perf_counter()
     passages = explanation.encoded.passages
     texts = {passage.id: passage for passage in passages}
     tree = [whole(passage) for passage in passages]
     values, errors = attribution.of(attribution.output).tolist(), attribution.errors[attribution.output].tolist()
     tree = [replace(part, value=value, error=error) for part, value, error in zip(tree, values, errors, strict=True)]
-    tree = _opened(tree, settings, settings.passages, lambda part: sentences(texts[part.passage]))
-    evaluations = variants = 0
-    levels = ("sentence", "word") if settings.level == "word" else ("sentence",)
-    for level in levels if tree else ():
+    question = None
+    evaluations = variants = questions = 0
+    levels = ("sentence", "word") if settings.level == "word" else (settings.level,)
+    for level in levels if tree or settings.question else ():
+        if level == "sentence":
+            tree = _opened(tree, settings, settings.passages, lambda part: sentences(texts[part.passage]))
         if level == "word":
             tree = [_with_words(part, settings, texts[part.passage]) for part in tree]
-        found, game = _estimate(reader, explanation, tree, settings, level, seed, progress)
+        if settings.question:
+            # A part's value does not depend on whether others are divided: the question is only at the last level.
+            question = asked(explanation.encoded.question, divided=level == settings.level)
+        found, game = _estimate(reader, explanation, tree, question, settings, level, seed, progress)
         evaluations, variants = evaluations + found.evaluations, variants + game.variants
         nodes = zip(found.values[0, 1:].tolist(), found.errors[0, 1:].tolist(), strict=True)
         tree = [_valued(part, nodes) for part in tree]
+        if isinstance(game, QuestionGame) and question is not None:
+            question, questions = _valued(question, nodes), questions + game.questions
     return Hierarchy(
         settings.level,
         explanation.text,
@@ -136,28 +154,47 @@ def explain_parts(
         evaluations,
         variants,
         time.perf_counter() - started,
+        question,
+        questions,
     )
+
+
+def check_parts(reader: Reader, settings: HierarchySettings, semivalue: str) -> PartsReader:
+    """The reader, if it can do what the settings ask for; `SettingsError` if not, or if values are not Shapley's."""
+    if not settings.asks:
+        raise SettingsError("hierarchy.level: passage has no parts; use sentence or word, or hierarchy.question=true")
+    key, given = ("level", settings.level) if settings.level != "passage" else ("question", "true")
+    if not isinstance(reader, PartsReader):
+        raise SettingsError(
+            f"hierarchy.{key}: reader {reader.name!r} cannot hide parts of passages and questions; "
+            "use hierarchy.level=passage and hierarchy.question=false"
+        )
+    if semivalue != "shapley":
+        raise SettingsError(f"hierarchy.{key}: {given} goes with attribution.semivalue=shapley, not {semivalue}")
+    return reader
 
 
 def _estimate(
     reader: PartsReader,
     explanation: Explanation,
     tree: Sequence[Part],
+    question: Part | None,
     settings: HierarchySettings,
     level: str,
     seed: int,
     progress: Progress | None,
-) -> tuple[OwenValues, PartsGame]:
-    game = PartsGame(
-        reader,
-        explanation.encoded,
-        [_players(part) for part in tree],
-        _worth(reader, explanation),
-        settings.masking,
-        None if progress is None else lambda done, total: progress(f"{level}s", done, total),
-    )
+) -> tuple[OwenValues, PartsGame | QuestionGame]:
+    encoded, players, worth = explanation.encoded, [_players(part) for part in tree], _worth(reader, explanation)
+    told = None if progress is None else lambda done, total: progress(f"{level}s", done, total)
+    game: PartsGame | QuestionGame
+    if question is None:
+        game = PartsGame(reader, encoded, players, worth, settings.masking, told)
+    else:
+        tree = [*tree, question]
+        game = QuestionGame(reader, encoded, players, _players(question), worth, settings.masking, told)
     # A passage has few sentences, so that their states repeat from order to order; of words hardly any state does.
-    shared = 1 if level == "sentence" else settings.shared
+    divided = level == "word" or (question is not None and question.parts)
+    shared = settings.shared if divided else 1
     return owen(game, _group(tree), permutations=settings.permutations, shared=shared, seed=seed), game
 
 

@@ -1,28 +1,28 @@
-"""Parts of passages: sentences and words, in the characters of the original text."""
+"""Parts of passages and questions: sentences and words, in the characters of the original text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from retrievers import Passage
 from retrievers.chunking import sentence_spans
 
-Kind = Literal["passage", "title", "sentence", "word"]
+Kind = Literal["passage", "title", "sentence", "word", "question"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A passage, its title, one of its sentences or words, and what it did for the answer.
+    """A passage, its title, one of its sentences or words, or the question or one of its words; and what it did.
 
     Attributes:
         kind: what it is.
-        passage: id of its passage.
-        start: its first character in the passage's text; in the title for a title.
+        passage: id of its passage; "" for the question and its words.
+        start: its first character in the text of the passage or question; in the title for a title.
         end: the character after its last.
-        value: its Owen value; the sum of its parts' values, if it has parts.
+        value: its Owen value for the answer; the sum of its parts' values, if it has parts.
         error: standard error of the value.
         parts: its parts, if it was opened.
     """
@@ -65,7 +65,15 @@ def sentences(passage: Passage) -> tuple[Part, ...]:
 
 def words(passage: Passage, sentence: Part) -> tuple[Part, ...]:
     """A sentence's words, with the punctuation that touches them."""
-    found = re.finditer(r"\S+", passage.text[sentence.start : sentence.end])
-    return tuple(
-        Part("word", passage.id, sentence.start + match.start(), sentence.start + match.end()) for match in found
-    )
+    return _words(passage.text, sentence)
+
+
+def asked(question: str, *, divided: bool) -> Part:
+    """A question as one part, or divided into its words."""
+    whole = Part("question", "", 0, len(question))
+    return replace(whole, parts=_words(question, whole)) if divided else whole
+
+
+def _words(text: str, whole: Part) -> tuple[Part, ...]:
+    found = re.finditer(r"\S+", text[whole.start : whole.end])
+    return tuple(Part("word", whole.passage, whole.start + match.start(), whole.start + match.end()) for match in found)

@@ -33,8 +33,19 @@ from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
-from rag.readers.fid_hidden import hidden_blocks
-from rag.readers.variants import Masking, Variant, check_variants, insert, insert_blocks, insert_cache, shortened
+from rag.readers.fid_hidden import Asked, hidden_blocks
+from rag.readers.variants import (
+    Masking,
+    Spans,
+    Variant,
+    check_hidden_question,
+    check_variants,
+    insert,
+    insert_blocks,
+    insert_cache,
+    shortened,
+    without,
+)
 from retrievers import Passage
 
 
@@ -45,6 +56,7 @@ class _State:
     cross: DynamicCache  # cross-attention keys and values, one row
     sizes: list[int]  # tokens of each block
     seen: SeenAnswers
+    asked: Asked
 
 
 class FiDReader:
@@ -87,16 +99,8 @@ class FiDReader:
         """Encode each block "question: … title: … context: …" by itself, and the question alone."""
         question = check_question(question)
         blocks = self._blocks.blocks(question, passages)
-        ids, mask = self._blocks.pad(blocks.ids, self.model.device)
-        encoder = self.model.get_encoder()
-
-        def encode(group: Tensor, length: int) -> Tensor:
-            return encoder(input_ids=ids[group, :length], attention_mask=mask[group, :length]).last_hidden_state
-
-        states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
-        flat = flatten(mask)
-        states = states[flat.row, flat.column][None]
-        state = _State(states, flat.row, self._cross_cache(states), mask.sum(1).tolist(), SeenAnswers())
+        states, block, sizes = self._read(blocks.ids, [[1] * len(ids) for ids in blocks.ids])
+        state = _State(states, block, self._cross_cache(states), sizes, SeenAnswers(), Asked(question))
         return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
 
     @torch.inference_mode()
@@ -108,24 +112,33 @@ class FiDReader:
         if not variants:
             return encoded
         passages, state = encoded.passages, encoded.state
-        blocks, seen = hidden_blocks(self._blocks, encoded.question, passages, variants, masking)
-        ids, mask = self._blocks.pad(blocks, self.model.device)
-        seen_mask = self._blocks.pad(seen, self.model.device)[0] * mask
-        encoder = self.model.get_encoder()
-
-        def encode(group: Tensor, length: int) -> Tensor:
-            return encoder(input_ids=ids[group, :length], attention_mask=seen_mask[group, :length]).last_hidden_state
-
-        states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
-        flat = flatten(seen_mask)
-        states = states[flat.row, flat.column][None]
-        block, at = insert_blocks(state.block, flat.row, len(passages))
-        cross = insert_cache(state.cross, self._cross_cache(states), at)
-        sizes = [*state.sizes[:-1], *seen_mask.sum(1).tolist(), state.sizes[-1]]
-        joined = _State(insert(state.states, states, at, 1), block, cross, sizes, state.seen)
+        ids, seen = hidden_blocks(self._blocks, state.asked, passages, variants, masking)
+        states, rows, sizes = self._read(ids[:-1], seen[:-1])
+        block, at = insert_blocks(state.block, rows, len(passages))
+        joined = replace(
+            state,
+            states=insert(state.states, states, at, 1),
+            block=block,
+            cross=insert_cache(state.cross, self._cross_cache(states), at),
+            sizes=[*state.sizes[:-1], *sizes, state.sizes[-1]],
+        )
         left = [shortened(passages[variant.passage], variant) for variant in variants]
         cut = [encoded.cut_tokens[variant.passage] for variant in variants]
         return replace(encoded, passages=(*passages, *left), cut_tokens=(*encoded.cut_tokens, *cut), state=joined)
+
+    @torch.inference_mode()
+    def hide_question(
+        self, encoded: EncodedQuestion, hidden: Spans, columns: Sequence[int], masking: Masking = "attention"
+    ) -> EncodedQuestion:
+        """Encode passages again with parts of the question hidden; see `PartsReader`."""
+        check_hidden_question(encoded, hidden, columns, masking)
+        passages = tuple(encoded.passages[column] for column in columns)
+        asked = Asked(without(encoded.question, hidden)[0]) if masking == "delete" else Asked(encoded.question, hidden)
+        whole = [Variant(number, ()) for number in range(len(passages))]
+        states, block, sizes = self._read(*hidden_blocks(self._blocks, asked, passages, whole, masking))
+        state = _State(states, block, self._cross_cache(states), sizes, encoded.state.seen, asked)
+        cut = tuple(encoded.cut_tokens[column] for column in columns)
+        return replace(encoded, passages=passages, cut_tokens=cut, state=state)
 
     @torch.inference_mode()
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
@@ -162,6 +175,24 @@ class FiDReader:
                 log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(labels)), labels]
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
+
+    def _read(self, ids: Sequence[Sequence[int]], seen: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, list[int]]:
+        """Encode blocks: states `(1, n_tokens, hidden)` of the tokens to be seen, each one's block, and blocks' sizes.
+
+        Args:
+            ids: each block's tokens.
+            seen: 1 for each token that may be seen, 0 for each that keeps its place but is hidden.
+        """
+        tokens, mask = self._blocks.pad(ids, self.model.device)
+        shown = self._blocks.pad(seen, self.model.device)[0] * mask
+        encoder = self.model.get_encoder()
+
+        def encode(group: Tensor, length: int) -> Tensor:
+            return encoder(input_ids=tokens[group, :length], attention_mask=shown[group, :length]).last_hidden_state
+
+        states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
+        flat = flatten(shown)
+        return states[flat.row, flat.column][None], flat.row, shown.sum(1).tolist()
 
     def _decode(
         self,

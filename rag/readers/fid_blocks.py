@@ -11,6 +11,7 @@ from torch import Tensor
 
 from retrievers import Passage
 
+HEAD = "question: "
 MAX_QUESTION_TOKENS = 96
 
 
@@ -31,13 +32,18 @@ class FiDTokenizer:
         self._prefix, self._suffix = _special_tokens(tokenizer)
 
     @property
+    def n_prefix(self) -> int:
+        """Number of special tokens before a block's text."""
+        return len(self._prefix)
+
+    @property
     def n_suffix(self) -> int:
         """Number of special tokens after a block's text."""
         return len(self._suffix)
 
     def blocks(self, question: str, passages: Sequence[Passage]) -> FiDBlocks:
         """The blocks of a question with its passages."""
-        head = self._tokens([f"question: {question}"])[0]
+        head = self._tokens([HEAD + question])[0]
         bodies = self._tokens([f" title: {p.title} context: {p.text}" for p in passages])
         limit = min(MAX_QUESTION_TOKENS, self.max_block_tokens // 2)  # the passage keeps at least half of its block
         question_cut = max(0, len(head) - limit)

@@ -1,40 +1,55 @@
-"""Blocks of passages of which parts are hidden, for encoder-decoder checkpoints."""
+"""Blocks of passages and questions of which parts are hidden, for encoder-decoder checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from rag.readers.fid_blocks import FiDTokenizer
-from rag.readers.variants import Masking, Variant, overlaps, shortened
+from rag.readers.fid_blocks import HEAD, FiDTokenizer
+from rag.readers.variants import Masking, Spans, Variant, overlaps, shortened
 from retrievers import Passage
 
 
+class Asked(NamedTuple):
+    """A question as it stands in blocks: its text, and the ranges of characters that are hidden there."""
+
+    text: str
+    hidden: Spans = ()
+
+
 def hidden_blocks(
-    blocks: FiDTokenizer, question: str, passages: Sequence[Passage], variants: Sequence[Variant], masking: Masking
+    blocks: FiDTokenizer, asked: Asked, passages: Sequence[Passage], variants: Sequence[Variant], masking: Masking
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Token ids of each variant's block, and 1 for each token that may be seen, 0 for each that is hidden.
+
+    The block of the question alone comes last.
 
     Raises:
         ValueError: the tokeniser does not say which characters its tokens come from, and `masking` needs that.
     """
     originals = [passages[variant.passage] for variant in variants]
     if masking == "delete":
-        ids = blocks.blocks(question, [shortened(p, v) for p, v in zip(originals, variants, strict=True)]).ids[:-1]
+        ids = blocks.blocks(asked.text, [shortened(p, v) for p, v in zip(originals, variants, strict=True)]).ids
         return ids, [[1] * len(block) for block in ids]
     if not blocks.tokenizer.is_fast:
         raise ValueError(f"masking {masking!r} needs a fast tokeniser, which this checkpoint lacks; use 'delete'")
-    whole = blocks.blocks(question, originals).ids[:-1]
-    texts = [f" title: {passage.title} context: {passage.text}" for passage in originals]
-    offsets = blocks.tokenizer(
-        texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+    whole = blocks.blocks(asked.text, originals).ids
+    head, *bodies = blocks.tokenizer(
+        [HEAD + asked.text, *(f" title: {passage.title} context: {passage.text}" for passage in originals), ""],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        verbose=False,
     ).offset_mapping
-    start = len(blocks.blocks(question, []).ids[-1]) - blocks.n_suffix  # of the passage in its block
+    start = len(whole[-1]) - blocks.n_suffix  # of the passage in its block
+    in_head = tuple((len(HEAD) + first, len(HEAD) + end) for first, end in asked.hidden)
+    gone_head = [False] * blocks.n_prefix + overlaps(head[: start - blocks.n_prefix], in_head)
+    hidden = [*(_spans(passage, variant) for passage, variant in zip(originals, variants, strict=True)), ()]
     mask_id = blocks.tokenizer.mask_token_id
     replacement = blocks.tokenizer.unk_token_id if mask_id is None else mask_id
     ids, seen = [], []
-    for block, passage, variant, places in zip(whole, originals, variants, offsets, strict=True):
+    for block, places, spans in zip(whole, bodies, hidden, strict=True):
         body = len(block) - blocks.n_suffix - start
-        gone = [False] * start + overlaps(places[:body], _spans(passage, variant)) + [False] * blocks.n_suffix
+        gone = gone_head + overlaps(places[:body], spans) + [False] * blocks.n_suffix
         if masking == "mask":
             ids.append([replacement if hide else token for token, hide in zip(block, gone, strict=True)])
             seen.append([1] * len(block))
@@ -44,7 +59,7 @@ def hidden_blocks(
     return ids, seen
 
 
-def _spans(passage: Passage, variant: Variant) -> tuple[tuple[int, int], ...]:
+def _spans(passage: Passage, variant: Variant) -> Spans:
     """What is hidden, in characters of " title: … context: …"."""
     title = len(" title: ")
     text = title + len(passage.title) + len(" context: ")

@@ -1,4 +1,4 @@
-"""Variants: passages of which parts are hidden from the reader, encoded beside the whole ones."""
+"""Variants: passages, and questions, of which parts are hidden from the reader."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Variant(NamedTuple):
 
 @runtime_checkable
 class PartsReader(Reader, Protocol):
-    """A reader that can read passages of which parts are hidden."""
+    """A reader that can read passages, and questions, of which parts are hidden."""
 
     def extend(
         self, encoded: EncodedQuestion, variants: Sequence[Variant], masking: Masking = "attention"
@@ -58,20 +58,61 @@ class PartsReader(Reader, Protocol):
         """
         ...
 
+    def hide_question(
+        self, encoded: EncodedQuestion, hidden: Spans, columns: Sequence[int], masking: Masking = "attention"
+    ) -> EncodedQuestion:
+        """Encode passages, and the question alone, once more with parts of the question hidden.
+
+        A reader that encodes the question with each passage has to encode every passage again.
+
+        Args:
+            encoded: as `encode` gave it; stays as it is.
+            hidden: ranges [start, end) of characters of `encoded.question`, in ascending order, none overlapping.
+            columns: the passages to encode, whole; the result has these alone, in this order.
+            masking: how the ranges are hidden.
+
+        Returns:
+            A question to generate from, to score and to `extend`, for whose variants the ranges stay hidden as well.
+
+        Raises:
+            ValueError: a range is none of the question, a column names no passage, or the masking is unknown.
+        """
+        ...
+
 
 def check_variants(encoded: EncodedQuestion, variants: Iterable[Variant], masking: str) -> None:
     """Raise `ValueError` for variants that do not fit the encoded passages, or an unknown masking."""
+    _check_masking(masking)
+    for passage, hidden, _ in variants:
+        _check_passage(encoded, passage)
+        own = encoded.passages[passage]
+        _check_hidden(hidden, own.text, f"the text of passage {own.id!r}")
+
+
+def check_hidden_question(encoded: EncodedQuestion, hidden: Spans, columns: Iterable[int], masking: str) -> None:
+    """Raise `ValueError` for ranges that do not fit the question, columns of no passage, or an unknown masking."""
+    _check_masking(masking)
+    _check_hidden(hidden, encoded.question, "the question")
+    for column in columns:
+        _check_passage(encoded, column)
+
+
+def _check_masking(masking: str) -> None:
     if masking not in get_args(Masking):
         raise ValueError(f"unknown masking {masking!r}; known: {', '.join(get_args(Masking))}")
-    for passage, hidden, _ in variants:
-        if not 0 <= passage < len(encoded.passages):
-            raise ValueError(f"a variant of passage {passage}; there are {len(encoded.passages)} encoded passages")
-        bounds = [0, *(place for span in hidden for place in span), len(encoded.passages[passage].text)]
-        if bounds != sorted(bounds):
-            raise ValueError(
-                "hidden ranges must be ascending, apart, and within the "
-                f"{bounds[-1]} characters of the text of passage {encoded.passages[passage].id!r}; got {list(hidden)}"
-            )
+
+
+def _check_passage(encoded: EncodedQuestion, passage: int) -> None:
+    if not 0 <= passage < len(encoded.passages):
+        raise ValueError(f"a variant of passage {passage}; there are {len(encoded.passages)} encoded passages")
+
+
+def _check_hidden(hidden: Spans, text: str, of: str) -> None:
+    bounds = [0, *(place for span in hidden for place in span), len(text)]
+    if bounds != sorted(bounds):
+        raise ValueError(
+            f"hidden ranges must be ascending, apart, and within the {len(text)} characters of {of}; got {list(hidden)}"
+        )
 
 
 def full_text_spans(passage: Passage, variant: Variant) -> Spans:

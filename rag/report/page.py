@@ -10,7 +10,7 @@ from markupsafe import Markup
 from rag.answer import Answer, Evidence
 from rag.report import wording
 from rag.report.findings import findings
-from rag.report.parts import shades, worth
+from rag.report.parts import question_shades, shades, worth
 from rag.report.text import Part, extract, harmless, marked
 
 _SNIPPET = 170
@@ -69,6 +69,7 @@ def render_page(answer: Answer) -> str:
             labels=labels,
             heat=_heat(answer),
             shades=shades(answer),
+            question_shades=question_shades(answer),
             part_worth=worth,
             others_shown=_OTHERS_SHOWN,
             findings=findings(answer),

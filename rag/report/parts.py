@@ -1,8 +1,8 @@
-"""What both views show of the parts of opened passages."""
+"""What both views show of the parts of opened passages and of the question."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Group
@@ -20,7 +20,7 @@ _POSITIVE, _NEGATIVE = "cyan", "red"
 
 
 class Shade(NamedTuple):
-    """A stretch of a passage: a part with its value, or the text between two parts.
+    """A stretch of a passage or question: a part with its value, or the text between two parts.
 
     `strength` is how strongly to colour it, 0 to 1; `shown` whether its value is written beside it.
     """
@@ -33,7 +33,7 @@ class Shade(NamedTuple):
 
 
 def text_of(part: Part, passage: Passage) -> str:
-    """The part's own text."""
+    """A passage's part's own text."""
     return (passage.title if part.kind == "title" else passage.text)[part.start : part.end]
 
 
@@ -53,10 +53,23 @@ def shades(answer: Answer) -> dict[str, list[Shade]]:
     if answer.hierarchy is None:
         return {}
     opened = {part.passage: part for part in answer.hierarchy.passages if part.parts}
-    ends = [node for part in opened.values() for node in part.walk() if not node.parts]
-    scale = max((abs(node.value) for node in ends), default=0.0) or 1.0
+    scale = _scale(opened.values())
     passages = {e.passage.id: e.passage for e in answer.evidence}
     return {name: _cut(part.parts, passages[name], 0, part.end, scale) for name, part in opened.items()}
+
+
+def question_shades(answer: Answer) -> list[Shade]:
+    """The question cut into its words, coloured on a scale of their own; nothing if they were no players."""
+    question = None if answer.hierarchy is None else answer.hierarchy.question
+    if question is None:
+        return []
+    return _cut(question.parts, Passage("", answer.question), 0, question.end, _scale([question]))
+
+
+def _scale(parts: Iterable[Part]) -> float:
+    """The largest value of a part that has no parts."""
+    ends = [node for part in parts for node in part.walk() if not node.parts]
+    return max((abs(node.value) for node in ends), default=0.0) or 1.0
 
 
 def _cut(parts: Sequence[Part], passage: Passage, start: int, end: int, scale: float) -> list[Shade]:
@@ -75,10 +88,10 @@ def _cut(parts: Sequence[Part], passage: Passage, start: int, end: int, scale: f
 
 
 def part_lines(answer: Answer, names: Mapping[str, str], width: int) -> Group | None:
-    """For the terminal: the most valuable sentences of each opened passage, with their most valuable words."""
+    """For the terminal: the question's words, and each opened passage's most valuable sentences with such words."""
     if answer.hierarchy is None:
         return None
-    lines: list[Text] = []
+    lines = _question_lines(answer, answer.hierarchy.question, width)
     for e in answer.evidence:
         passage = answer.hierarchy.of(e.passage.id)
         if not passage.parts:
@@ -99,6 +112,20 @@ def part_lines(answer: Answer, names: Mapping[str, str], width: int) -> Group | 
         if left:
             lines.append(Text(f"  {wording.count(left, 'more part')}", "dim"))
     return Group(*lines) if lines else None
+
+
+def _question_lines(answer: Answer, question: Part | None, width: int) -> list[Text]:
+    """The question's value, and its words that stand out, the most valuable first."""
+    if question is None:
+        return []
+    lines = [Text.assemble(("words of ", "dim"), ("the question", "bold"), f"  {worth(question)}")]
+    largest = sorted((word for word in question.parts if stands_out(word)), key=lambda word: -abs(word.value))
+    for word in largest[:_MOST_WORDS]:
+        lines.append(_line(word, one_line(answer.question[word.start : word.end]), width))
+    left = len(question.parts) - len(lines) + 1
+    if left:
+        lines.append(Text(f"  {wording.count(left, 'more word' if len(lines) > 1 else 'word')}", "dim"))
+    return lines
 
 
 def _line(part: Part, text: str, width: int) -> Text:

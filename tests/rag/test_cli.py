@@ -64,7 +64,8 @@ def test_explain_down_to_the_word(tmp_path, capfd):
     command = ["explain", "What is the capital of Norway?", "-p", str(mine), "--level", "word", *few]
     assert run([*command, "--json", "--html", str(page)]) == 0
     content = json.loads(capfd.readouterr().out)["hierarchy"]
-    assert content["version"] == 1
+    assert content["version"] == 2
+    assert content["question"] is None
     assert content["passages"][1]["parts"] == []
     (sentence,) = content["passages"][0]["parts"]
     words = {rows[0]["text"][word["start"] : word["end"]]: word["value"] for word in sentence["parts"]}
@@ -72,6 +73,19 @@ def test_explain_down_to_the_word(tmp_path, capfd):
     assert sum(words.values()) == pytest.approx(sentence["value"]) == pytest.approx(1)
     assert max(words, key=words.get) == "Oslo"
     assert 'title="word: ' in page.read_text(encoding="utf-8")
+
+
+def test_explain_the_words_of_the_question(tmp_path, capfd):
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text(json.dumps({"id": "b", "text": "Oslo is the capital of Norway."}), encoding="utf-8")
+    few = ["-s", "hierarchy.permutations=8", "-s", "hierarchy.shared=2"]
+    question = "What is the capital of Norway?"
+    assert run(["explain", question, "-p", str(mine), "--question-words", *few, "--json"]) == 0
+    content = json.loads(capfd.readouterr().out)["hierarchy"]
+    assert (content["level"], content["passages"][0]["parts"]) == ("passage", [])
+    words = content["question"]["parts"]
+    assert [question[word["start"] : word["end"]] for word in words] == question.split()
+    assert content["passages"][0]["value"] + sum(word["value"] for word in words) == pytest.approx(1)
 
 
 def test_sampling_stops_when_the_first_are_certain_and_says_so(index, capfd):

@@ -12,6 +12,7 @@ from rag.readers.attention import Prefixes
 from rag.readers.decoding import CoalitionDecoder
 from rag.readers.drafts import SeenAnswers
 from rag.readers.embedded.blocks import Tokens
+from rag.readers.embedded.hidden import Head
 from rag.readers.embedded.model import CopyReaderModel, Source, extend_runs
 from rag.readers.encoding import View
 
@@ -29,6 +30,24 @@ class State:
     first: list[int]  # position in the source of each passage's first word piece
     sizes: list[int]  # tokens of each block
     seen: SeenAnswers
+    head: Head  # the question as it stands in the blocks
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        stop_id: int,
+        cross: DynamicCache,
+        tokens: list[Tokens],
+        first: list[int],
+        sizes: list[int],
+        seen: SeenAnswers,
+        head: Head,
+    ) -> State:
+        """The state with the vocabulary of its source, of which `stop_id` is a part."""
+        vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
+        stop = int(torch.searchsorted(vocabulary, stop_id))
+        return cls(source, cross, vocabulary, stop, place, tokens, first, sizes, seen, head)
 
 
 def decoder_states(

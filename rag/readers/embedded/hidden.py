@@ -1,4 +1,4 @@
-"""Blocks of passages of which parts are hidden, for the embedded reader."""
+"""Blocks of passages and questions of which parts are hidden, for the embedded reader."""
 
 from __future__ import annotations
 
@@ -8,11 +8,38 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rag.readers.embedded.blocks import SEP, BlockTokenizer, Tokens
-from rag.readers.variants import Masking, Variant, full_text_spans, moved, overlaps, shortened, without
+from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens, question_limit
+from rag.readers.variants import Masking, Spans, Variant, full_text_spans, moved, overlaps, shortened, without
 from retrievers import Passage
 
 MASK = 103
+
+
+class Head(NamedTuple):
+    """What a question's blocks begin with: "[CLS] question [SEP]"."""
+
+    ids: list[int]
+    places: list[int]  # position of each
+    size: int  # position of what follows
+
+
+def whole_head(asked: Sequence[int], max_tokens: int) -> Head:
+    """The head of a question with the word pieces `asked`, in blocks of at most `max_tokens`."""
+    ids = [CLS, *asked[: question_limit(max_tokens)], SEP]
+    return Head(ids, [*range(len(ids))], len(ids))
+
+
+def hidden_head(tokenizer: BlockTokenizer, question: str, hidden: Spans, masking: Masking, max_tokens: int) -> Head:
+    """The head of a question of which ranges of characters are hidden, as `hidden_blocks` hides those of passages."""
+    if masking == "delete":
+        return whole_head(tokenizer.encode([without(question, hidden)[0]])[0].ids, max_tokens)
+    pieces = tokenizer.encode([question])[0]
+    head = whole_head(pieces.ids, max_tokens)
+    gone = [False, *overlaps(pieces.offsets[: head.size - 2], hidden), False]
+    if masking == "mask":
+        return head._replace(ids=[MASK if hide else piece for piece, hide in zip(head.ids, gone, strict=True)])
+    shown = [place for place, hide in enumerate(gone) if not hide]
+    return Head([head.ids[place] for place in shown], shown, head.size)
 
 
 class HiddenBlocks(NamedTuple):
@@ -30,7 +57,7 @@ class HiddenBlocks(NamedTuple):
 
 def hidden_blocks(
     tokenizer: BlockTokenizer,
-    head: Sequence[int],
+    head: Head,
     passages: Sequence[Passage],
     variants: Sequence[Variant],
     masking: Masking,
@@ -42,7 +69,7 @@ def hidden_blocks(
 
     Args:
         tokenizer: makes word pieces.
-        head: "[CLS] question [SEP]" as it stands in the blocks of the whole passages.
+        head: the question as it stands in the blocks.
         passages: the whole passages.
         variants: what to hide of them.
         masking: how to hide it.
@@ -51,7 +78,7 @@ def hidden_blocks(
     originals = [passages[variant.passage] for variant in variants]
     if masking == "delete":
         originals = [shortened(p, v) for p, v in zip(originals, variants, strict=True)]
-    room = max_tokens - len(head) - 1
+    room = max_tokens - head.size - 1
     rows, tokens, left, cut = [], [], [], []
     for passage, variant, pieces in zip(
         originals, variants, tokenizer.encode([passage.full_text for passage in originals]), strict=True
@@ -59,26 +86,33 @@ def hidden_blocks(
         ids, offsets = pieces.ids[:room], pieces.offsets[:room]
         hidden = () if masking == "delete" else full_text_spans(passage, variant)
         gone = overlaps(offsets, hidden)
-        places = [*range(len(head)), *range(len(head), len(head) + len(ids) + bool(ids))]
+        shown = [*range(len(ids))]
         body = ids
         if masking == "mask":
             body = [MASK if hide else piece for piece, hide in zip(ids, gone, strict=True)]
         elif masking == "attention" and hidden:
             shown = [i for i, hide in enumerate(gone) if not hide]
-            body, places = [ids[i] for i in shown], [*range(len(head)), *(len(head) + i for i in shown)]
-            places += [len(head) + len(ids)] * bool(ids)
+            body = [ids[i] for i in shown]
             text, removed = without(passage.full_text, hidden)
             offsets = [(moved(offsets[i][0], removed), moved(offsets[i][1] - 1, removed) + 1) for i in shown]
             passage, gone = Passage(passage.id, text), [False] * len(body)
-        block = [*head, *body, *[SEP] * bool(ids)]
-        copyable = [*[False] * len(head), *(not hide for hide in gone), *[False] * bool(ids)]
-        types = [0] * len(head) + [1] * (len(block) - len(head))
+        block = [*head.ids, *body, *[SEP] * bool(ids)]
+        places = [*head.places, *(head.size + i for i in shown), *[head.size + len(ids)] * bool(ids)]
+        copyable = [*[False] * len(head.ids), *(not hide for hide in gone), *[False] * bool(ids)]
+        types = [0] * len(head.ids) + [1] * (len(block) - len(head.ids))
         rows.append((block, places, types, [1] * len(block), copyable))
         tokens.append(Tokens([*body, *pieces.ids[room:]], [*offsets, *pieces.offsets[room:]]))
         left.append(passage)
         cut.append(len(pieces.ids) - len(ids))
     all_ids, positions, all_types, mask, can_copy = (_padded(column) for column in zip(*rows, strict=True))
     return HiddenBlocks(all_ids, positions, all_types, mask, can_copy.bool(), tokens, left, cut)
+
+
+def question_alone(head: Head) -> HiddenBlocks:
+    """The block of the question alone."""
+    n = len(head.ids)
+    ids, positions, types, mask = torch.tensor([head.ids, head.places, [0] * n, [1] * n])[:, None]
+    return HiddenBlocks(ids, positions, types, mask, torch.zeros(1, n, dtype=torch.bool), [], [], [])
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:

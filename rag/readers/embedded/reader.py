@@ -15,13 +15,22 @@ from transformers import DynamicCache, EncoderDecoderCache
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
-from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, assemble, question_limit
+from rag.readers.embedded.blocks import BlockTokenizer, assemble
 from rag.readers.embedded.decoder import EmbeddedDecoder, State, decoder_states
-from rag.readers.embedded.hidden import hidden_blocks
+from rag.readers.embedded.hidden import HiddenBlocks, hidden_blocks, hidden_head, question_alone, whole_head
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.weights import WEIGHTS, load_model
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
-from rag.readers.variants import Masking, Variant, check_variants, insert, insert_blocks, insert_cache
+from rag.readers.variants import (
+    Masking,
+    Spans,
+    Variant,
+    check_hidden_question,
+    check_variants,
+    insert,
+    insert_blocks,
+    insert_cache,
+)
 from retrievers import Passage
 
 
@@ -88,22 +97,13 @@ class EmbeddedReader:
             blocks.copyable[flat.row, flat.column][None],
             states[None, :, 0],
         )
-        vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
-        limit = question_limit(self.max_block_tokens)
-        head = min(len(asked), limit) + 2
+        head = whole_head(asked, self.max_block_tokens)
         lengths = blocks.mask.sum(1).cumsum(0).tolist()
-        state = State(
-            source,
-            self._cross_cache(source),
-            vocabulary,
-            int(torch.searchsorted(vocabulary, self.model.config.stop_id)),
-            place,
-            tokens,
-            [begin + head for begin in [0, *lengths[:-2]]] if passages else [],
-            blocks.mask.sum(1).tolist(),
-            SeenAnswers(),
-        )
-        cut = max(0, len(asked) - limit)
+        first = [begin + head.size for begin in [0, *lengths[:-2]]] if passages else []
+        sizes = blocks.mask.sum(1).tolist()
+        stop_id = self.model.config.stop_id
+        state = State.of(source, stop_id, self._cross_cache(source), tokens, first, sizes, SeenAnswers(), head)
+        cut = len(asked) + 2 - head.size
         return EncodedQuestion(question, tuple(passages), tuple(blocks.cut[:-1]), cut, state)
 
     @torch.inference_mode()
@@ -114,51 +114,26 @@ class EmbeddedReader:
         check_variants(encoded, variants, masking)
         if not variants:
             return encoded
-        state: State = encoded.state
-        n_passages, limit = len(encoded.passages), self.max_block_tokens
-        asked = self.tokenizer.encode([encoded.question])[0].ids[: question_limit(limit)]
-        head = [CLS, *asked, SEP]
-        blocks = hidden_blocks(self.tokenizer, head, encoded.passages, variants, masking, limit)
-        ids, positions, types, mask, copyable = (part.to(self.device) for part in blocks[:5])
+        head = encoded.state.head
+        blocks = hidden_blocks(self.tokenizer, head, encoded.passages, variants, masking, self.max_block_tokens)
+        return self._joined(encoded, blocks)
 
-        def encode(group: Tensor, length: int) -> Tensor:
-            return self.model.encoder(
-                input_ids=ids[group, :length],
-                position_ids=positions[group, :length],
-                token_type_ids=types[group, :length],
-                attention_mask=mask[group, :length],
-            ).last_hidden_state
-
-        with self._precision():
-            states = encode_blocks(encode, mask, self.model.config.hidden_size)
-        row, column = flatten(mask)
-        new = self.model.source(
-            states[row, column][None],
-            ids[row, column][None],
-            row[None],
-            copyable[row, column][None],
-            states[None, :, 0],
-        )
-        block, at = insert_blocks(state.source.block[0], row, n_passages)
-        source = Source(*(insert(old, added, at, 1) for old, added in zip(state.source, new, strict=True)))
-        vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
-        ends = (at + mask.sum(1).cumsum(0)).tolist()
-        joined = State(
-            source._replace(block=block[None]),
-            insert_cache(state.cross, self._cross_cache(new), at),
-            vocabulary,
-            int(torch.searchsorted(vocabulary, self.model.config.stop_id)),
-            place,
-            [*state.tokens, *blocks.tokens],
-            [*state.first, *(begin + len(head) for begin in [at, *ends[:-1]])],
-            [*state.sizes[:-1], *mask.sum(1).tolist(), state.sizes[-1]],
-            state.seen,
-        )
-        return replace(
-            encoded,
-            passages=(*encoded.passages, *blocks.passages),
-            cut_tokens=(*encoded.cut_tokens, *blocks.cut),
-            state=joined,
+    @torch.inference_mode()
+    def hide_question(
+        self, encoded: EncodedQuestion, hidden: Spans, columns: Sequence[int], masking: Masking = "attention"
+    ) -> EncodedQuestion:
+        """Encode passages again with parts of the question hidden; see `PartsReader`."""
+        check_hidden_question(encoded, hidden, columns, masking)
+        head = hidden_head(self.tokenizer, encoded.question, hidden, masking, self.max_block_tokens)
+        source, sizes = self._read(question_alone(head))
+        seen, stop_id = encoded.state.seen, self.model.config.stop_id
+        state = State.of(source, stop_id, self._cross_cache(source), [], [], sizes, seen, head)
+        alone = replace(encoded, passages=(), cut_tokens=(), state=state)
+        if not columns:
+            return alone
+        whole = [Variant(column, ()) for column in columns]
+        return self._joined(
+            alone, hidden_blocks(self.tokenizer, head, encoded.passages, whole, masking, self.max_block_tokens)
         )
 
     @torch.inference_mode()
@@ -214,6 +189,54 @@ class EmbeddedReader:
         # Read at the separator before each passage: an empty passage has no word piece of its own.
         separators = torch.tensor(state.first, dtype=torch.long, device=self.device) - 1
         return state.source.relevance[0, separators].double().cpu().numpy()
+
+    def _read(self, blocks: HiddenBlocks) -> tuple[Source, list[int]]:
+        """Encode blocks in which parts are hidden; and the number of tokens of each."""
+        ids, positions, types, mask, copyable = (part.to(self.device) for part in blocks[:5])
+
+        def encode(group: Tensor, length: int) -> Tensor:
+            return self.model.encoder(
+                input_ids=ids[group, :length],
+                position_ids=positions[group, :length],
+                token_type_ids=types[group, :length],
+                attention_mask=mask[group, :length],
+            ).last_hidden_state
+
+        with self._precision():
+            states = encode_blocks(encode, mask, self.model.config.hidden_size)
+        row, column = flatten(mask)
+        source = self.model.source(
+            states[row, column][None],
+            ids[row, column][None],
+            row[None],
+            copyable[row, column][None],
+            states[None, :, 0],
+        )
+        return source, mask.sum(1).tolist()
+
+    def _joined(self, encoded: EncodedQuestion, blocks: HiddenBlocks) -> EncodedQuestion:
+        """The question with blocks of more passages, which are encoded, before that of the question alone."""
+        state: State = encoded.state
+        new, sizes = self._read(blocks)
+        block, at = insert_blocks(state.source.block[0], new.block[0], len(encoded.passages))
+        source = Source(*(insert(old, added, at, 1) for old, added in zip(state.source, new, strict=True)))
+        begins = np.cumsum([at, *sizes[:-1]]).tolist()
+        joined = State.of(
+            source._replace(block=block[None]),
+            self.model.config.stop_id,
+            insert_cache(state.cross, self._cross_cache(new), at),
+            [*state.tokens, *blocks.tokens],
+            [*state.first, *(begin + len(state.head.ids) for begin in begins)],
+            [*state.sizes[:-1], *sizes, state.sizes[-1]],
+            state.seen,
+            state.head,
+        )
+        return replace(
+            encoded,
+            passages=(*encoded.passages, *blocks.passages),
+            cut_tokens=(*encoded.cut_tokens, *blocks.cut),
+            state=joined,
+        )
 
     def _cross_cache(self, source: Source) -> DynamicCache:
         """Keys and values of all blocks, made by one decoder step."""

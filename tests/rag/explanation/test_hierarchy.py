@@ -40,6 +40,9 @@ class PartsScriptedReader(ScriptedReader):
             left.append(Passage("left", "".join(kept)))
         return self.encode(encoded.question, [*encoded.passages, *left])
 
+    def hide_question(self, encoded, hidden, columns, masking="attention"):
+        raise AssertionError("no one asked for words of the question")
+
 
 @pytest.fixture
 def reader():
@@ -193,7 +196,7 @@ def test_a_hierarchy_comes_back_from_json(reader):
     result = hierarchy(reader)
     content = json.loads(json.dumps(result.to_dict()))
     assert Hierarchy.from_dict(content) == result
-    for damage in ({"version": 2}, {"format": "x"}, {"passages": [{}]}, {"colour": 1}):
+    for damage in ({"version": 3}, {"format": "x"}, {"passages": [{}]}, {"colour": 1}):
         with pytest.raises(ValueError, match="hierarchy"):
             Hierarchy.from_dict(content | damage)
 

@@ -69,6 +69,56 @@ def test_the_terminal_lists_sentences_and_their_words(answer):
     assert "parts of" not in screen(answer)
 
 
+def question_answer(answer: Answer, question: str) -> Answer:
+    """The answer with the words of its question attributed to; the first stands out for it, the last against it."""
+    spans = [match.span() for match in re.finditer(r"\S+", question)]
+    values = [0.5, *[0.001] * (len(spans) - 2), -0.25]
+    parts = tuple(Part("word", "", start, end, value, 0.01) for (start, end), value in zip(spans, values, strict=True))
+    asked = Part("question", "", 0, len(question), sum(values), 0.02, parts)
+    passages = tuple(Part("passage", e.passage.id, 0, len(e.passage.text)) for e in answer.evidence)
+    hierarchy = Hierarchy("passage", answer.full_text, passages, "attention", 64, 400, 0, 1.0, asked, 90)
+    return replace(answer, question=question, hierarchy=hierarchy)
+
+
+def test_the_page_shades_the_question(answer):
+    shown = question_answer(answer, "where is <it> now?")
+    assert Answer.from_json(shown.to_json()) == shown
+    html = render_page(shown)
+    page = Page(html)
+    text = " ".join(page.text.split())
+    assert f"where+0.50 is <it> now?{MINUS}0.25 Words of the question are shaded" in text
+    assert "together +0.252 ±0.020" in text
+    assert [value for name, value in page.attributes if name == "title"] == [
+        "word: +0.500 ±0.010",
+        *["word: +0.001 ±0.010"] * 2,
+        f"word: {MINUS}0.250 ±0.010",
+    ]
+    strengths = [value for name, value in page.attributes if name == "style" and value.startswith("--strength")]
+    assert strengths[:1] + strengths[3:4] == ["--strength: 1.0", "--strength: 0.5"]
+    assert "64 nested orders" in text
+    assert "The question is a player beside the passages" in text
+    assert "Words of the question" not in Page(render_page(answer)).text
+
+
+def test_the_terminal_lists_the_questions_words(answer):
+    shown = question_answer(answer, "where is it now?")
+    for width in (80, 120):
+        text = screen(shown, width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "words of the question  +0.252 ±0.020" in text
+        assert "+0.500 ±0.010   where" in text
+        assert f"{MINUS}0.250 ±0.010   now?" in text
+        assert "2 more words" in text
+    assert "words of the question" not in screen(answer)
+
+
+def test_hostile_questions_stay_text(answer):
+    shown = question_answer(answer, f"{HOSTILE} ?")
+    page = Page(render_page(shown))
+    assert "script" not in page.tags
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", screen(shown))
+
+
 def test_hostile_text_stays_text_in_its_parts(answer):
     hostile = parts_answer(answer, HOSTILE)
     page = Page(render_page(hostile))
