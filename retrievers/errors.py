@@ -7,3 +7,7 @@ class CorpusError(ValueError):
 
 class IndexFormatError(ValueError):
     """A saved index cannot be used; the message says why and what to do."""
+
+
+class EngineError(ValueError):
+    """A search engine cannot be asked or gave no usable answer; the message says why and what to do."""
