@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from rag.engines import open_engine
 from rag.pipeline import build_retriever
 from rag.questions import Question, QuestionSet, load_questions, mine_negatives
 from rag.settings import RetrieverSettings, Section, SettingsError
@@ -56,6 +57,8 @@ class Selection(Section):
             raise ValueError(f"passages={self.passages} searches nothing; leave out pool and index")
         if self.index and (self.pool or self.passages == "hard"):
             raise ValueError("index goes with passages=retrieved, and without pool")
+        if self.retriever.is_engine and (self.index or self.pool or self.passages == "hard"):
+            raise ValueError("a search engine (retriever.kind) goes with passages=retrieved, without index and pool")
         return self
 
     def sizes(self) -> list[int | None]:
@@ -158,6 +161,8 @@ def _passages(data: QuestionSet, questions: Sequence[Question], selection: Selec
 def _retriever(data: QuestionSet, selection: Selection, root: Path) -> Retriever:
     if selection.index is not None:
         return load_index(root / selection.index)
+    if selection.retriever.is_engine:
+        return open_engine(selection.retriever.kind, selection.retriever, selection.retriever.dense.encoder)
     return build_retriever(pooled(data, selection.pool, root), selection.retriever)
 
 

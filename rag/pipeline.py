@@ -12,6 +12,7 @@ import numpy as np
 
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
+from rag.engines import open_engine
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import check_parts, explain_parts
 from rag.explanation.minimal import minimal_sets
@@ -67,10 +68,12 @@ class Pipeline:
         index: str | Path | None = None,
         overrides: Sequence[str] = (),
     ) -> Pipeline:
-        """A pipeline from settings and either a corpus, which is indexed in memory, or a saved index.
+        """A pipeline from settings and a corpus, which is indexed in memory, a saved index, or neither.
+
+        Neither is for settings that name a search engine.
 
         Raises:
-            SettingsError: a setting is wrong, or not exactly one of `corpus` and `index` is given.
+            SettingsError: a setting is wrong, or not exactly one of these is given.
             CorpusError, IndexFormatError, FileNotFoundError: the corpus or index cannot be read.
         """
         settings = config if isinstance(config, Settings) else load_settings(config, overrides)
@@ -170,7 +173,18 @@ class Pipeline:
 def open_retriever(
     settings: Settings, *, corpus: str | Path | None = None, index: str | Path | None = None
 ) -> Retriever:
-    """A saved index, or a corpus indexed in memory; `SettingsError` unless exactly one is given."""
+    """A saved index, a corpus indexed in memory, or the search engine that the settings name.
+
+    Raises:
+        SettingsError: not exactly one of `corpus` and `index` is given, or one of them beside a search engine.
+    """
+    if settings.retriever.is_engine:
+        if corpus is not None or index is not None:
+            raise SettingsError(
+                f"retriever.kind={settings.retriever.kind} searches what the engine holds; "
+                "leave out --corpus and --index"
+            )
+        return open_engine(settings.retriever.kind, settings.retriever, settings.retriever.dense.encoder)
     if index is not None and corpus is None:
         return load_index(index)
     if corpus is not None and index is None:
@@ -182,9 +196,14 @@ def open_retriever(
 def build_retriever(
     passages: Iterable[Passage], settings: RetrieverSettings, progress: Callable[[int], None] | None = None
 ) -> Retriever:
-    """An index in memory over passages, as the settings say; raises `ValueError` if there are none."""
+    """An index over passages, in memory or in the search engine that the settings name.
+
+    Raises `ValueError` if there are none, `EngineError` if the engine is only read.
+    """
     retriever: Retriever
-    if settings.kind == "bm25":
+    if settings.is_engine:
+        retriever = open_engine(settings.kind, settings, settings.dense.encoder)
+    elif settings.kind == "bm25":
         retriever = BM25Retriever(**settings.bm25.model_dump())
     elif settings.kind == "dense":
         retriever = DenseRetriever(**settings.dense.model_dump())

@@ -9,19 +9,15 @@ from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from rag.engines import ENGINES, Engine, EngineSections, missing_settings
 from rag.readers.prompt.template import check_template
+from rag.section import Section
 
 
 class SettingsError(ValueError):
     """A setting is unknown, of the wrong type, or cannot be honoured; the message names its key."""
-
-
-class Section(BaseModel):
-    """Settings that refuse unknown keys and values of the wrong type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 S = TypeVar("S", bound=Section)
@@ -44,13 +40,28 @@ class DenseSettings(Section):
     index: Literal["flat", "hnsw"] = "flat"
 
 
-class RetrieverSettings(Section):
-    """How passages are found, and how many (`passages`) the reader gets."""
+class RetrieverSettings(EngineSections):
+    """How passages are found, and how many (`passages`) the reader gets.
 
-    kind: Literal["bm25", "dense", "hybrid"] = "bm25"
+    A `kind` that is a search engine needs no corpus or index; its section says where it is.
+    """
+
+    kind: Literal["bm25", "dense", "hybrid"] | Engine = "bm25"
     passages: int = Field(default=20, ge=1)
     bm25: BM25Settings = BM25Settings()
     dense: DenseSettings = DenseSettings()
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether passages are found by a search engine, not by an index of ours."""
+        return self.kind in ENGINES
+
+    @model_validator(mode="after")
+    def _findable(self) -> RetrieverSettings:
+        if self.is_engine and (missing := missing_settings(self.kind, self)):
+            needed = " and ".join(f"retriever.{self.kind}.{name}" for name in missing)
+            raise ValueError(f"kind {self.kind} needs {needed}")
+        return self
 
 
 class EndpointSettings(Section):
@@ -66,7 +77,7 @@ class EndpointSettings(Section):
     retries: int = Field(default=5, ge=0)
     max_calls: int = Field(default=1000, ge=1)
     cache: str | None = "default"
-    request: dict[str, Any] = {}
+    request: dict[str, Any] = Field(default={})
 
     @model_validator(mode="after")
     def _requests(self) -> EndpointSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from retrievers.base import Retriever
 from retrievers.errors import IndexFormatError
@@ -13,7 +14,17 @@ _CLASSES = {
     "bm25": ("retrievers.bm25", "BM25Retriever"),
     "dense": ("retrievers.dense", "DenseRetriever"),
     "hybrid": ("retrievers.hybrid", "HybridRetriever"),
+    "lucene": ("retrievers.lucene", "LuceneRetriever"),
+    "milvus": ("retrievers.milvus", "MilvusRetriever"),
+    "elasticsearch": ("retrievers.elastic", "ElasticsearchRetriever"),
+    "opensearch": ("retrievers.opensearch", "OpenSearchRetriever"),
 }
+
+
+def retriever_class(kind: str) -> Any:
+    """The class of a kind of retriever, imported when asked for."""
+    module, name = _CLASSES[kind]
+    return getattr(import_module(module), name)
 
 
 def load_index(folder: str | Path, *, verify: bool = True) -> Retriever:
@@ -26,6 +37,5 @@ def load_index(folder: str | Path, *, verify: bool = True) -> Retriever:
     kind = read_manifest(folder).kind
     if kind not in _CLASSES:
         raise IndexFormatError(f"{folder}: unknown kind of index {kind!r}; known are {', '.join(_CLASSES)}")
-    module, name = _CLASSES[kind]
-    retriever: Retriever = getattr(import_module(module), name).load(folder, verify=verify)
+    retriever: Retriever = retriever_class(kind).load(folder, verify=verify)
     return retriever

@@ -52,8 +52,9 @@ class LuceneRetriever(SearchEngine):
             raise ValueError(f"k1 must be 0 or more and b between 0 and 1, got {k1} and {b}")
         super().__init__({"folder": str(path), "k1": k1, "b": b, "title": title, "text": text})
         self._title, self._text = title, text
+        java = _java()
         with _explained(f"{folder} cannot be opened as a Lucene index"):
-            self._searcher = _java().searcher(str(path))
+            self._searcher = java.searcher(str(path))
             self._searcher.set_bm25(k1, b)
 
     @property
@@ -133,7 +134,10 @@ def _java() -> _Java:
         try:
             from jnius import autoclass
         except Exception as error:  # pyjnius raises several kinds when it finds no Java
-            raise EngineError(f"Java does not start: {error}; set JAVA_HOME to a Java of version 21 or newer") from None
+            reason = " ".join(str(error).split())
+            raise EngineError(
+                f"Java does not start ({reason}); set JAVA_HOME to a Java of version 21 or newer"
+            ) from None
     with _explained("Anserini cannot be used"):
         logger = autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
         logger.setLevel(autoclass("java.util.logging.Level").WARNING)
@@ -170,7 +174,7 @@ def _java_home() -> Iterator[None]:
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Java's exceptions as one line."""
+    """Java's exceptions as one line, once Java is started."""
     from jnius import JavaException
 
     try:

@@ -19,6 +19,7 @@ from retrievers.passage_store import PassageStore
 _METADATA, _FULL_TEXT = "metadata", "full_text"  # fields of the collections that are made here
 _LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
 _SLAB = 512  # passages in one request
+_PAGE = 1000  # passages in one answer when all are listed
 
 
 class MilvusRetriever(SearchEngine):
@@ -76,9 +77,7 @@ class MilvusRetriever(SearchEngine):
         named = {"id": id, "title": title, "text": text, "vector": vector, "sparse": sparse}
         asked = {"analyzer": analyzer, "token_env": token_env, "timeout": timeout, "batch_size": batch_size}
         name = DEFAULT if made is None else made.name
-        super().__init__(
-            {"uri": uri, "collection": collection, "mode": mode, "encoder": name, **named, **asked}, made
-        )
+        super().__init__({"uri": uri, "collection": collection, "mode": mode, "encoder": name, **named, **asked}, made)
         self._uri, self._collection, self._mode = uri, collection, mode
         self._names, self._batch_size, self._analyzer = named, batch_size, analyzer
         self._fields: dict[str, dict[str, Any]] = {}
@@ -93,9 +92,13 @@ class MilvusRetriever(SearchEngine):
         self._require()
         rows: list[Passage] = []
         with self._explained():
-            pages = self._client.query_iterator(self._collection, batch_size=1000, output_fields=self._wanted())
+            pages = self._client.query_iterator(self._collection, batch_size=_PAGE, output_fields=self._wanted())
             while page := pages.next():
                 rows += [self._passage(row) for row in page]
+                if len(page) < _PAGE:
+                    break
+                if {'"', "\\"} & set(rows[-1].id):  # pymilvus puts it, unquoted, into the next page's filter
+                    raise EngineError(f"{self} cannot be listed beyond the id {rows[-1].id!r}")
             pages.close()
         return rows
 
@@ -211,9 +214,7 @@ class MilvusRetriever(SearchEngine):
 
     def _passage(self, row: dict[str, Any]) -> Passage:
         title = row.get(self._names["title"] or "") or ""
-        return Passage(
-            str(row[str(self._names["id"])]), row[str(self._names["text"])], title, row.get(_METADATA) or {}
-        )
+        return Passage(str(row[str(self._names["id"])]), row[str(self._names["text"])], title, row.get(_METADATA) or {})
 
     def _layout(self) -> Any:
         """The schema of a new collection."""
@@ -265,14 +266,14 @@ class MilvusRetriever(SearchEngine):
 
     def _rows(self, passages: Sequence[Passage]) -> list[dict[str, Any]]:
         names = self._names
-        rows: list[dict[str, Any]] = [
-            {names["id"]: p.id, names["title"]: p.title, names["text"]: p.text, _METADATA: dict(p.metadata)}
-            for p in passages
-        ]
-        for row, passage in zip(rows, passages, strict=True):
-            row.pop(None, None)  # type: ignore[call-overload]
+        rows = []
+        for passage in passages:
+            values = {"id": passage.id, "title": passage.title, "text": passage.text}
+            row: dict[str, Any] = {str(names[key]): value for key, value in values.items() if names[key] is not None}
+            row[_METADATA] = dict(passage.metadata)
             if self._mode != "dense":
                 row[_FULL_TEXT] = passage.full_text
+            rows.append(row)
         if self._encoder is not None:
             vectors = self._encoder.encode_documents([p.full_text for p in passages], self._batch_size)
             for row, vector in zip(rows, vectors, strict=True):

@@ -131,7 +131,7 @@ class RestEngine(SearchEngine):
         title = None if self._title is None else _value(source, self._title)
         return Passage(str(name), text, title or "")
 
-    def _refusal(self, status: int | None, body: Any) -> EngineError:
+    def _refusal(self, status: int | str | None, body: Any) -> EngineError:
         """What to tell of an answer that is an error."""
         reason = " ".join(_reason(body).split())[:_LARGEST_REASON]
         if status == 404:
@@ -164,7 +164,7 @@ def _reason(body: Any) -> str:
     error = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(error, Mapping):
         return str(error)
-    for cause in (error.get("failed_shards") or error.get("root_cause") or []):
+    for cause in error.get("failed_shards") or error.get("root_cause") or []:
         inner = cause.get("reason")
         inner = inner if isinstance(inner, Mapping) else cause
         return str((inner.get("caused_by") or inner).get("reason", inner))

@@ -8,6 +8,7 @@ from pathlib import Path
 from eval.retrieval.settings import Kind, RetrievalRun, run_name
 from eval.retrieval.task import Task, first_with_text
 from eval.selection import pooled
+from rag.engines import ENGINES, open_engine
 from rag.pipeline import build_retriever
 from rag.questions import Question
 from rag.settings import RetrieverSettings, SettingsError
@@ -43,12 +44,14 @@ class FirstStages:
         self._depth = run.kept()
         self._built: dict[str, Retriever] = {}
         self._index = None if run.index is None else load_index(root / run.index)
-        self._passages: Sequence[Passage] = () if set(run.first_stages()) == {"own"} else self._load()
+        self._passages: Sequence[Passage] = self._load() if set(run.first_stages()) - {"own", *ENGINES} else ()
         self.searches: dict[str, Search] = {kind: self._search(kind) for kind in run.kinds()}
         self.searches |= {run_name(path): self._replay(root / path, task.questions) for path in run.runs}
 
-    def known(self) -> set[str]:
-        """Ids of all passages."""
+    def known(self) -> set[str] | None:
+        """Ids of all passages; None if a search engine may hold others."""
+        if set(self._run.kinds()) & set(ENGINES):
+            return None
         own = self._data.passages if "own" in self._run.kinds() else ()
         return {passage.id for passages in (self._passages, own) for passage in passages}
 
@@ -75,6 +78,9 @@ class FirstStages:
 
     def _retriever(self, kind: str) -> Retriever:
         if kind in self._built:
+            return self._built[kind]
+        if kind in ENGINES:
+            self._built[kind] = open_engine(kind, self._run, self._run.dense.encoder)
             return self._built[kind]
         if self._index is not None:
             parts = self._index.retrievers if isinstance(self._index, HybridRetriever) else ()

@@ -110,7 +110,7 @@ def _ask(
                     "question": question.text,
                     "accepted": list(question.answers),
                     "found": sorted(name for name, passage in unique.items() if task.found(question, passage)),
-                    "unknown": len(task.relevant(question) - known),
+                    "unknown": 0 if known is None else len(task.relevant(question) - known),
                     "systems": systems,
                 }
             )

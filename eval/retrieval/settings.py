@@ -8,9 +8,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from eval.retrieval.scoring import parse_scoring
+from rag.engines import ENGINES, Engine, EngineSections, missing_settings
 from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings, Section
 
-Kind = Literal["bm25", "dense", "hybrid", "own"]
+Kind = Literal["bm25", "dense", "hybrid", "own"] | Engine
 
 
 class ReportSettings(Section):
@@ -34,7 +35,7 @@ class ReportSettings(Section):
     seed: int = Field(default=0, ge=0)
 
 
-class RetrievalRun(Section):
+class RetrievalRun(EngineSections):
     """Questions, what is searched, and the systems.
 
     Attributes:
@@ -42,8 +43,8 @@ class RetrievalRun(Section):
         qrels: relevance judgements, TREC or BEIR; by default those of `split` in a BEIR folder, else the passages that
             the questions mark as gold.
         split: of a BEIR folder's judgements.
-        retrievers: "bm25", "dense", "hybrid", and "own", the order in which the question's own passages came; by
-            default "bm25", or none where runs are given.
+        retrievers: "bm25", "dense", "hybrid", "own", the order in which the question's own passages came, and the
+            search engines that have a section here; by default "bm25", or none where runs are given.
         runs: TREC runs, each a system named after its file.
         rerank: scores by which each of these orders is reranked; see `eval.retrieval.scoring`.
         depth: how many first passages are reranked; each number makes its own systems.
@@ -98,6 +99,9 @@ class RetrievalRun(Section):
             raise ValueError("rerank: endpoints give no log-probabilities of given answers; leave out :likelihood")
         if not self.first_stages():
             raise ValueError("retrievers and runs are both empty; name at least one")
+        for kind in set(self.kinds()) & set(ENGINES):
+            if missing := missing_settings(kind, self):
+                raise ValueError(f"retrievers: {kind} needs {' and '.join(f'{kind}.{name}' for name in missing)}")
         names = self.first_stages()
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two systems are called {min(repeated)!r}; rename a run's file or name each once")

@@ -33,8 +33,10 @@ def index(
         str,
         typer.Argument(help="Corpus: a BEIR folder, JSONL, TSV, SQuAD JSON, .txt and .md files, hf:NAME."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the index to.")],
-    kind: Annotated[str | None, typer.Option(help="bm25, dense or hybrid.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write the index to; not needed for milvus.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="bm25, dense, hybrid or milvus.")] = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -46,6 +48,9 @@ def index(
     from retrievers import load_corpus
 
     settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
+    engine = settings.retriever.is_engine
+    if out is None and not engine:
+        raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
     set_threads(settings.threads)
     started = time.perf_counter()
     with progress_bars(quiet) as progress:
@@ -55,19 +60,21 @@ def index(
             settings.retriever,
             progress=lambda done: progress.update(task, completed=done),
         )
-        retriever.save(out)
+        if out is not None:
+            retriever.save(out)
     seconds = time.perf_counter() - started
     if as_json:
         print_json(
             {
-                "index": str(out),
+                "index": None if out is None else str(out),
                 "kind": settings.retriever.kind,
                 "passages": len(retriever),
                 "seconds": seconds,
             }
         )
     else:
-        typer.echo(f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {seconds:.1f} s: {out}")
+        place = retriever if out is None else out
+        typer.echo(f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {seconds:.1f} s: {place}")
 
 
 def search(
