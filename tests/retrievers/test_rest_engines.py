@@ -211,7 +211,7 @@ def test_what_goes_wrong_is_one_clear_line(engine, answer, message):
 def test_a_server_that_is_down_or_another_product(engine, kind):
     from retrievers.loading import retriever_class
 
-    with pytest.raises(EngineError, match="127.0.0.1:9 does not answer"):
+    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9 does not answer"):
         retriever_class(kind)("http://127.0.0.1:9", "docs", timeout=1.0).search("q")
     for wrong in ("localhost:9200", "ftp://x", "http://a:b@localhost:9200"):
         with pytest.raises(EngineError, match="address"):
