@@ -287,6 +287,8 @@ class MilvusRetriever(SearchEngine):
             yield
         except self._milvus.MilvusException as error:
             reason = " ".join((error.message or str(error)).split())
+            if "Open local milvus failed" in reason:
+                reason += "; is it open in another process? A file serves one at a time, a server many"
             raise EngineError(f"{self}: {reason}") from None
 
 

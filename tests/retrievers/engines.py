@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from retrievers.encoder import Encoder
 
 ISLANDS = Path(__file__).parents[2] / "examples" / "islands"
 QUESTIONS = [json.loads(line)["text"] for line in (ISLANDS / "queries.jsonl").read_text("utf-8").splitlines()][:20]
@@ -20,6 +26,21 @@ HOSTILE = [
     "a" * 5000,
     "'; drop collection x; --",
 ]
+
+
+class WordEncoder(Encoder):
+    """A random vector for each word, added up: fast, and different for different texts."""
+
+    def __init__(self, name: str = "default", device: str | None = None) -> None:
+        self.name, self.dimension, self.fingerprint = name, 384, "f" * 64
+
+    def encode_documents(self, texts: list[str], batch_size: int) -> np.ndarray:
+        return np.concatenate([self.encode_query(text) for text in texts])
+
+    def encode_query(self, text: str) -> np.ndarray:
+        words = re.findall(r"\w+", text.lower()) or [""]
+        total = sum(np.random.default_rng(crc32(word.encode())).standard_normal(384) for word in words)
+        return (total / np.linalg.norm(total))[None].astype(np.float32)
 
 
 class Asked(NamedTuple):

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import retrievers.engine
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage, load_corpus, load_index
 from retrievers.encoder import Encoder
 from retrievers.errors import EngineError
 
-from .engines import HOSTILE, ISLANDS, QUESTIONS
+from .engines import HOSTILE, ISLANDS, QUESTIONS, WordEncoder
 
 pytest.importorskip("pymilvus", reason="needs pip install 'ragshap[milvus]'")
 pytest.importorskip("milvus_lite", reason="needs pip install 'ragshap[milvus]'")
@@ -22,12 +23,12 @@ from retrievers.milvus import MilvusRetriever
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder()
+    return WordEncoder()
 
 
 @pytest.fixture(scope="module")
 def islands() -> list[Passage]:
-    return list(load_corpus(ISLANDS))[:60]
+    return list(load_corpus(ISLANDS))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,10 @@ def test_hybrid_is_reciprocal_rank_fusion(hybrid, bm25, dense):
     for question in QUESTIONS[:5]:
         ours, theirs = fused.search(question, 10), hybrid.search(question, 10)
         assert [hit.score for hit in theirs] == pytest.approx([hit.score for hit in ours], abs=1e-6)
-        assert {hit.passage.id for hit in theirs[:5]} == {hit.passage.id for hit in ours[:5]}
+        clear = ours[-1].score + 1e-6  # equal sums may come in any order, and those of the last be cut off
+        both = [{hit.passage.id: hit.score for hit in hits if hit.score > clear} for hits in (ours, theirs)]
+        assert len(both[0]) >= 5
+        assert both[1] == pytest.approx(both[0], abs=1e-6)
 
 
 @pytest.mark.parametrize("query", HOSTILE)
@@ -112,11 +116,12 @@ def test_additions_are_found_and_known_ids_refused(tmp_path, encoder, animals):
     with pytest.raises(ValueError, match="is there already"):
         retriever.add(odd[:1])
     assert sorted(retriever.passages, key=lambda p: p.id) == sorted([*animals, *odd], key=lambda p: p.id)
-    assert retriever.search("Which animal dives?", 1)[0].passage == odd[0]
+    assert retriever.search("Which penguins dive?", 1)[0].passage == odd[0]
     assert len(retriever.search("animals", 100)) == 7
 
 
-def test_saved_it_leads_back_to_the_collection_without_secrets(dense, file, tmp_path, monkeypatch):
+def test_saved_it_leads_back_to_the_collection(dense, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrievers.engine, "Encoder", WordEncoder)
     dense.save(tmp_path / "saved")
     again = load_index(tmp_path / "saved")
     assert isinstance(again, MilvusRetriever)
@@ -158,7 +163,7 @@ def test_a_collection_made_elsewhere(tmp_path, encoder):
 
 def test_a_vector_of_other_length_is_refused(tmp_path, encoder, animals, monkeypatch):
     MilvusRetriever(str(tmp_path / "c.db"), encoder=encoder).add(animals)
-    other = Encoder()
+    other = WordEncoder()
     monkeypatch.setattr(other, "dimension", 768)
     with pytest.raises(EngineError, match="have 384 dimensions, those of the encoder 'default' 768"):
         MilvusRetriever(str(tmp_path / "c.db"), encoder=other)
