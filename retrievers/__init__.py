@@ -5,7 +5,7 @@ from retrievers.bm25 import BM25Retriever
 from retrievers.chunking import sentence_spans, split_document, split_text
 from retrievers.corpus import load_corpus
 from retrievers.dense import DenseRetriever
-from retrievers.errors import CorpusError, IndexFormatError
+from retrievers.errors import CorpusError, EngineError, IndexFormatError
 from retrievers.hybrid import HybridRetriever
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
@@ -14,6 +14,7 @@ __all__ = [
     "BM25Retriever",
     "CorpusError",
     "DenseRetriever",
+    "EngineError",
     "Hit",
     "HybridRetriever",
     "IndexFormatError",

@@ -25,7 +25,7 @@ class Manifest:
     """What an index folder says of itself.
 
     Attributes:
-        kind: ``"bm25"``, ``"dense"`` or ``"hybrid"``.
+        kind: ``"bm25"``, ``"dense"``, ``"hybrid"`` or a search engine, such as ``"milvus"``.
         settings: What the retriever was made with.
         passages: Number of passages.
         files: ``{"bytes": size, "sha256": hex digest}`` by relative path.

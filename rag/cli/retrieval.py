@@ -29,7 +29,8 @@ def retrieval(
         ),
     ] = None,
     retriever: Annotated[
-        list[str] | None, typer.Option(help="bm25, dense, hybrid, or own (the order of the questions' own passages).")
+        list[str] | None,
+        typer.Option(help="bm25, dense, hybrid, a search engine, or own (the order of the questions' own passages)."),
     ] = None,
     trec: Annotated[list[str] | None, typer.Option("--run", help="A TREC run; repeatable.")] = None,
     rerank: Annotated[
