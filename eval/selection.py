@@ -124,9 +124,7 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
     """
     root = root or Path()
     data = load_questions([root / path for path in selection.data])
-    check_ids(data, selection.data)
-    warnings = []
-    wanted = of_parity(data.questions, selection.ids)
+    wanted, warnings = askable(data, selection.data, selection.ids)
     empty = [q for q in wanted if q.answers and not any(map(normalize_answer, q.answers))]
     if empty:
         warnings.append(
@@ -155,11 +153,22 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
     return Chosen(selection, root, data, usable, without_gold, tuple(warnings))
 
 
-def check_ids(data: QuestionSet, names: Sequence[str]) -> None:
-    """Raise `CorpusError` if two questions of these files have one id, by which results are kept."""
+def askable(
+    data: QuestionSet, names: Sequence[str], ids: Literal["all", "odd", "even"]
+) -> tuple[list[Question], list[str]]:
+    """The questions with such ids, without blank ones, and what is to be said of these.
+
+    Raises:
+        CorpusError: two questions of these files have one id, by which results are kept.
+        SettingsError: an id holds no number, and is asked for one.
+    """
     counts = Counter(question.id for question in data.questions)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise CorpusError(f"{', '.join(names)}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
+    wanted = of_parity(data.questions, ids)
+    blank = [question for question in wanted if not question.text.strip()]
+    said = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
+    return [question for question in wanted if question.text.strip()], said
 
 
 def of_parity(questions: Sequence[Question], ids: Literal["all", "odd", "even"]) -> list[Question]:

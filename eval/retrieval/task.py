@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.retrieval.settings import RetrievalRun
-from eval.selection import check_ids, of_parity, sample
+from eval.selection import askable, sample
 from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
 from rag.settings import SettingsError
 from retrievers import Passage
@@ -49,12 +49,10 @@ def load_task(run: RetrievalRun, root: Path) -> Task:
         SettingsError: no question remains.
     """
     data = load_questions([root / path for path in run.data])
-    check_ids(data, run.data)
+    wanted, warnings = askable(data, run.data, run.ids)
     qrels = _judgements(run, root) or gold_qrels(data)
-    warnings = []
     if unknown := len(qrels.keys() - {question.id for question in data.questions}):
         warnings.append(f"{unknown} judged questions are not in the data and are left out")
-    wanted = of_parity(data.questions, run.ids)
     usable = [q for q in wanted if _has_words(q) or any(grade > 0 for grade in qrels.get(q.id, {}).values())]
     if len(usable) < len(wanted):
         warnings.append(f"{len(wanted) - len(usable)} questions have neither an answer nor a relevant passage")
