@@ -22,12 +22,14 @@ def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:
             own = [row for row in rows if row.order == order and row.k != "smallest"]
             if order != given:
                 own.append(whole)
-            style = {"color": "black", "linestyle": "--"} if order == given else {}
+            style = {"color": "black", "linestyle": "--", "zorder": 3} if order == given else {}
             points = [(row.passages, getattr(row, measure)) for row in own]
             (line,) = axes.plot(*zip(*points, strict=True), label=order, marker="o", markersize=3, **style)
             for row in rows:
                 if row.order == order and row.k == "smallest":
                     axes.plot([row.passages], [getattr(row, measure)], "x", color=line.get_color())
+        axes.plot([], [], "x", color="grey", label="smallest")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="passages read", ylabel={"exact_match": "exact match, %", "f1": "F1, %"}[measure])
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
