@@ -6,10 +6,27 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+
+from rag.settings import Section
 
 Floats = NDArray[np.float64]
 
 _CHUNK = 2000  # draws at a time: bounded memory
+
+
+class ComparisonSettings(Section):
+    """How systems are compared.
+
+    Attributes:
+        draws: of randomisation tests and bootstrap.
+        confidence: of the intervals.
+        seed: of the draws.
+    """
+
+    draws: int = Field(default=10_000, ge=100)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
 
 
 def randomisation_test(differences: Floats, draws: int = 10_000, seed: int = 0) -> float:

@@ -1,16 +1,14 @@
-"""Several evaluations from one file, each finished one kept, so that a killed suite goes on where it stopped."""
+"""Several evaluations of answers from one file; a killed suite goes on where it stopped."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from eval.provenance import reader_checksum
 from eval.qa import QARun, evaluate_qa
 from rag.settings import Section, load_section
 
@@ -38,7 +36,8 @@ def run_suite(
     Args:
         config: a YAML file, or "model-card".
         root: folder that the runs' paths are relative to.
-        out: one JSON file per run is written here; one of the same settings and weights is not made again.
+        out: one JSON file per run is written here; what is finished by the same settings, data and weights is not
+            asked again (see `evaluate_qa`).
         overrides: settings of every run, such as "limit=100" or "reader.checkpoint=my-reader/reader".
         progress: called as progress(name, done, total), in questions.
     """
@@ -46,14 +45,8 @@ def run_suite(
     results = []
     for run in suite.runs:
         run = load_section(QARun, None, overrides, base=run.model_dump(mode="json"))
-        path = out / f"{_slug(run.name)}.json"
-        stored = _stored(path, run)
-        if stored is None:
-            report = None if progress is None else lambda done, total, name=run.name: progress(name, done, total)
-            result = evaluate_qa(run, root=root, progress=report)
-            result.save(path)
-            stored = result.to_dict()
-        results.append(stored)
+        report = None if progress is None else lambda done, total, name=run.name: progress(name, done, total)
+        results.append(evaluate_qa(run, out / f"{_slug(run.name)}.json", root=root, progress=report).to_dict())
     return results
 
 
@@ -64,26 +57,16 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for result in results:
+        name, given = result["settings"]["name"], result["settings"]["passages"]
         for row in result["rows"]:
+            setting = name if row["order"] == given else f"{name}, by {row['order']}"
             recall = "–" if row["recall"] is None else f"{row['recall']:.1f} %"
             lines.append(
-                f"| {result['settings']['name']} | {row['k'] or 'all'} | {row['questions']:,} "
+                f"| {setting} | {row['k'] or 'all'} | {row['questions']:,} "
                 f"| {row['exact_match']:.1f} ± {row['exact_match_error'] or 0:.1f} "
                 f"| {row['f1']:.1f} ± {row['f1_error'] or 0:.1f} | {row['no_answer']:.1f} % | {recall} |"
             )
     return "\n".join(lines)
-
-
-def _stored(path: Path, run: QARun) -> dict[str, Any] | None:
-    """The result in a file if it is of the same run by the same weights."""
-    if not path.exists():
-        return None
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    try:
-        same = QARun.model_validate(stored["settings"]) == run
-    except (KeyError, ValidationError):
-        return None
-    return stored if same and stored.get("reader_checksum") == reader_checksum(run.reader) else None
 
 
 def _slug(name: str) -> str:

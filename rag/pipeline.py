@@ -13,6 +13,7 @@ import numpy as np
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
 from rag.engines import open_engine
+from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import check_parts, explain_parts
 from rag.explanation.minimal import minimal_sets
@@ -123,7 +124,7 @@ class Pipeline:
         )
         started = time.perf_counter()
         order = attributed_order(explanation.attribution, self.settings.rerank.score)
-        kept, text = distil(explanation, order, keep)
+        kept, text = distil(explanation.answers, explanation.text, order, keep)
         answered = time.perf_counter()
         attribution, answers = explanation.attribution, explanation.answers
         sufficient = counterfactual = None
@@ -225,11 +226,12 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def distil(explanation: Explanation, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
+def distil(answers: CoalitionAnswers, full: str, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
     """The passages to keep and the answer read from them alone.
 
     Args:
-        explanation: gives the answers from subsets; nothing is encoded again.
+        answers: gives the answers from subsets; nothing is encoded again.
+        full: the answer from all passages.
         order: passages, best first.
         keep: a number of passages, or "smallest": the fewest first ones that give the full answer.
     """
@@ -237,12 +239,12 @@ def distil(explanation: Explanation, order: Sequence[int], keep: int | str) -> t
     prefixes = np.zeros((len(sizes), len(order)), dtype=bool)
     for row, size in enumerate(sizes):
         prefixes[row, list(order[:size])] = True
-    answers = explanation.answers(prefixes)
+    said = answers(prefixes)
     if keep != "smallest":
-        return list(order[: sizes[0]]), answers[0]
-    full = normalize_answer(explanation.text)
-    size = next(size for size, answer in zip(sizes, answers, strict=True) if normalize_answer(answer) == full)
-    return list(order[:size]), answers[size]
+        return list(order[: sizes[0]]), said[0]
+    wanted = normalize_answer(full)
+    size = next(size for size, answer in zip(sizes, said, strict=True) if normalize_answer(answer) == wanted)
+    return list(order[:size]), said[size]
 
 
 def _evidence(

@@ -14,6 +14,7 @@ from retrievers.errors import CorpusError
 
 _ID_FIELDS = ("id", "_id", "docid")
 _TEXT_FIELDS = ("text", "contents", "passage")
+_CARRIAGE_RETURN = re.compile(r"(?<=\r)(?!\n|\Z)")  # one that ends a line by itself
 _HEADING = re.compile(r"^[^\S\n]{0,3}#{1,6}[^\S\n]+(.+?)[^\S\n]*#*[^\S\n]*$", re.MULTILINE)
 
 
@@ -172,16 +173,22 @@ def _optional_text(fields: Mapping[str, Any], field: str, where: str) -> str:
 
 
 def decoded_lines(path: Path) -> Iterator[str]:
-    """Lines of a UTF-8 file, ``.gz`` or not, with their line ends; a byte order mark is dropped."""
+    r"""Lines of a UTF-8 file, ``.gz`` or not, with their ends (``\n``, ``\r\n``, ``\r``, also mixed).
+
+    A byte order mark is dropped.
+    """
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         number = 0
         try:
-            for number, line in enumerate(file, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            for raw in file:
+                text = raw.decode("utf-8-sig" if number == 0 else "utf-8")
+                for line in _CARRIAGE_RETURN.split(text) if "\r" in text else (text,):
+                    number += 1
+                    yield line
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise CorpusError(
-                f"{path}, line {number}: not valid UTF-8 (byte 0x{byte:02x} at byte {error.start})"
+                f"{path}, line {number + 1}: not valid UTF-8 (byte 0x{byte:02x} at byte {error.start})"
             ) from error
         except (EOFError, gzip.BadGzipFile) as error:
             raise CorpusError(f"{path}, after line {number}: damaged gzip file ({error})") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,18 +23,52 @@ def read_run(path: Path) -> dict[str, list[str]]:
             is empty; the message names file and line.
     """
     scores: dict[str, dict[str, float]] = {}
+    for where, question, passage, score in _scored(path):
+        _add(scores.setdefault(question, {}), where, question, passage, score)
+    return {question: _best_first(found) for question, found in scores.items()}
+
+
+def stream_run(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """As :func:`read_run`, one question after another in the file's order, holding one question's lines at a time.
+
+    Raises:
+        CorpusError: also where a question's lines do not stand together.
+    """
+    done: set[str] = set()
+    current, scores = "", dict[str, float]()
+    for where, question, passage, score in _scored(path):
+        if question != current:
+            if scores:
+                yield current, _best_first(scores)
+                done.add(current)
+            if question in done:
+                raise CorpusError(f"{where}: question {question!r} comes again; sort the run by question")
+            current, scores = question, {}
+        _add(scores, where, question, passage, score)
+    yield current, _best_first(scores)
+
+
+def _scored(path: Path) -> Iterator[tuple[str, str, str, float]]:
+    """Where it stands, question, passage and score of each line; at least one."""
+    empty = True
     for where, fields in _fields(path):
         if len(fields) != 6:
             raise CorpusError(f"{where}: expected 6 fields (question Q0 passage rank score tag), got {len(fields)}")
         question, _, passage, _, text, _ = fields
-        score = _number(text, where)
-        found = scores.setdefault(question, {})
-        if passage in found:
-            raise CorpusError(f"{where}: passage {passage!r} comes twice for question {question!r}")
-        found[passage] = score
-    if not scores:
+        empty = False
+        yield where, question, passage, _number(text, where)
+    if empty:
         raise CorpusError(f"{path}: the run is empty")
-    return {question: sorted(found, key=lambda p: (found[p], p), reverse=True) for question, found in scores.items()}
+
+
+def _add(scores: dict[str, float], where: str, question: str, passage: str, score: float) -> None:
+    if passage in scores:
+        raise CorpusError(f"{where}: passage {passage!r} comes twice for question {question!r}")
+    scores[passage] = score
+
+
+def _best_first(scores: dict[str, float]) -> list[str]:
+    return sorted(scores, key=lambda passage: (scores[passage], passage), reverse=True)
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -68,12 +101,9 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def _fields(path: Path) -> Iterator[tuple[str, list[str]]]:
-    number = 0
-    for chunk in decoded_lines(path):
-        for line in re.split(r"\r\n|\r|\n", chunk.removesuffix("\n").removesuffix("\r")):
-            number += 1
-            if fields := line.split():
-                yield f"{path}, line {number}", fields
+    for number, line in enumerate(decoded_lines(path), start=1):
+        if fields := line.split():
+            yield f"{path}, line {number}", fields
 
 
 def _number(text: str, where: str) -> float:

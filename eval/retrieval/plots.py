@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-
-def check_plots() -> None:
-    """Raise `ImportError` before a long run if matplotlib is missing."""
-    _matplotlib()
+from eval.plotting import figure_class, save
 
 
 def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | None], folder: Path) -> list[Path]:
@@ -20,9 +16,12 @@ def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | Non
         bases: by system, the one whose order it reranks, None for one that reranks none; these are drawn dashed.
         folder: where the files go.
     """
-    figure_class, colours = _matplotlib()
+    figure_type = figure_class()
+    from matplotlib import colormaps
+
+    colours = colormaps["tab20"]
     firsts = [system for system, base in bases.items() if base is None]
-    figure = figure_class(figsize=(4.8 * len(firsts) + 1, 6), layout="constrained")
+    figure = figure_type(figsize=(4.8 * len(firsts) + 1, 6), layout="constrained")
     panels = figure.subplots(1, len(firsts), sharey=True, squeeze=False)[0]
     for axes, first in zip(panels, firsts, strict=True):
         ranks = range(1, len(curves[first]) + 1)
@@ -36,20 +35,4 @@ def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | Non
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=7, loc="lower right", ncols=1 + len(family) // 8)
     panels[0].set(ylabel="recall, %")
-    paths = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".svg"):
-        path, temporary = folder / f"recall{suffix}", folder / f".recall.tmp{suffix}"
-        figure.savefig(temporary, dpi=150)
-        temporary.replace(path)
-        paths.append(path)
-    return paths
-
-
-def _matplotlib() -> tuple[Any, Any]:
-    try:
-        from matplotlib import colormaps
-        from matplotlib.figure import Figure  # without pyplot: no window system is touched
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'ragshap[plot]'") from error
-    return Figure, colormaps["tab20"]
+    return save(figure, folder / "recall")

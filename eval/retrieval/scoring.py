@@ -18,7 +18,7 @@ from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
 from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.passages import stopping_rule
-from rag.readers import Reader
+from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import CostlyReader
 from rag.readers.embedded import EmbeddedReader
 from rag.rerank import SCORES, Scores, passage_scores
@@ -65,6 +65,7 @@ class CandidateScores:
         passages: the candidates, in the order that is reranked.
         settings: estimator, budget, stopping and seed.
         n_games: how many scores will be asked for, which tells a costly reader what to expect.
+        encoded: the candidates, where the reader has encoded them already.
     """
 
     def __init__(
@@ -74,17 +75,18 @@ class CandidateScores:
         passages: Sequence[Passage],
         settings: AttributionSettings,
         n_games: int = 1,
+        encoded: EncodedQuestion | None = None,
     ):
         self.reader, self.settings, self.n = reader, settings, len(passages)
-        self.encoded = reader.encode(question, passages)
+        self.encoded = reader.encode(question, passages) if encoded is None else encoded
         self._batch_size = 1024
         if isinstance(reader, CostlyReader):
             reader.announce(self.encoded, min(2**self.n, n_games * settings.budget))
             self._batch_size = reader.batch_size
-        answers = CoalitionAnswers(reader, self.encoded)
-        self.answer = answers(np.ones((1, self.n), dtype=bool))[0]
+        self.answers = CoalitionAnswers(reader, self.encoded)
+        self.answer = self.answers(np.ones((1, self.n), dtype=bool))[0]
         score = LikelihoodGame(lambda rows, texts: reader.score(self.encoded, rows, texts), [self.answer])
-        self._games: dict[str, Game] = {"votes": VotesGame(answers), "likelihood": CachedGame(score, self.n)}
+        self._games: dict[str, Game] = {"votes": VotesGame(self.answers), "likelihood": CachedGame(score, self.n)}
         self._attributions: dict[tuple[str, str, bool], Attribution] = {}
 
     def __call__(self, scoring: Scoring) -> Scored:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from eval.retrieval.settings import RetrievalRun
-from eval.selection import of_parity, sample
+from eval.selection import askable, sample
 from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
 from rag.settings import SettingsError
-from retrievers import CorpusError, Passage
+from retrievers import Passage
 from retrievers.trec import read_qrels
 
 Qrels = dict[str, dict[str, int]]
@@ -50,14 +49,10 @@ def load_task(run: RetrievalRun, root: Path) -> Task:
         SettingsError: no question remains.
     """
     data = load_questions([root / path for path in run.data])
-    counts = Counter(question.id for question in data.questions)
-    if repeated := [name for name, count in counts.items() if count > 1]:
-        raise CorpusError(f"{', '.join(run.data)}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
+    wanted, warnings = askable(data, run.data, run.ids)
     qrels = _judgements(run, root) or gold_qrels(data)
-    warnings = []
-    if unknown := len(qrels.keys() - counts.keys()):
+    if unknown := len(qrels.keys() - {question.id for question in data.questions}):
         warnings.append(f"{unknown} judged questions are not in the data and are left out")
-    wanted = of_parity(data.questions, run.ids)
     usable = [q for q in wanted if _has_words(q) or any(grade > 0 for grade in qrels.get(q.id, {}).values())]
     if len(usable) < len(wanted):
         warnings.append(f"{len(wanted) - len(usable)} questions have neither an answer nor a relevant passage")

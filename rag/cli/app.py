@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli import answering, benchmarking, evaluating, indexing, training
+from rag.cli import answering, benchmarking, evaluating, indexing, reranking, training
 
 app = typer.Typer(
     name="ragshap",
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 indexing.register(app)
 answering.register(app)
+reranking.register(app)
 training.register(app)
 evaluating.register(app)
 benchmarking.register(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,6 +80,23 @@ def check_question(question: str) -> str:
     if not question.strip():
         raise typer.BadParameter("the question is empty; ask something", param_hint="QUESTION")
     return question
+
+
+def split_names(names: Sequence[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between."""
+    return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
+
+
+def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def chosen_ids(odd: bool, even: bool) -> str | None:
+    """What --odd and --even choose; None for neither."""
+    if odd and even:
+        raise typer.BadParameter("give one of --odd and --even")
+    return "odd" if odd else "even" if even else None
 
 
 def print_json(content: Any) -> None:

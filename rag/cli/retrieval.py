@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag.cli.options import CorpusPath, Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.options import (
+    CorpusPath,
+    Json,
+    Overrides,
+    Quiet,
+    chosen_ids,
+    given_values,
+    print_json,
+    progress_bars,
+    split_names,
+    stage_progress,
+)
+from rag.cli.tables import print_table
 
 if TYPE_CHECKING:
     from eval.retrieval import RetrievalResult
@@ -69,38 +81,37 @@ def retrieval(
     Options that take names also take several with commas between. Other settings: split, passage_words, rrf_k, bm25.…,
     dense.…, reader.…, attribution.…, report.… (with --set).
     """
-    if odd and even:
-        raise typer.BadParameter("give one of --odd and --even")
     if (data is None) == (compare is None):
         raise typer.BadParameter("give either DATA or --compare with two files")
     if compare is not None:
         _compare(*compare, overrides or [], markdown, as_json)
         return
-    report = {"k": k, "metrics": _split(metric), "baseline": baseline}
+    report = {"k": k, "metrics": split_names(metric), "baseline": baseline}
     given: dict[str, Any] = {
         "data": data,
-        "retrievers": _split(retriever),
+        "retrievers": split_names(retriever),
         "runs": trec,
-        "rerank": _split(rerank),
+        "rerank": split_names(rerank),
         "depth": depth,
         "retrieve": max([*k, *(depth or [20])]) if k else None,
         "qrels": qrels,
         "index": index,
         "corpus": corpus,
         "pool": pool,
-        "ids": "odd" if odd else "even" if even else None,
+        "ids": chosen_ids(odd, even),
         "limit": limit,
         "seed": seed,
-        "report": _given(report) or None,
+        "report": given_values(report) or None,
     }
     with progress_bars(quiet) as progress:
+        from eval.plotting import figure_class
         from eval.retrieval import RetrievalRun, evaluate_retrieval
-        from eval.retrieval.plots import check_plots, plot_curves
+        from eval.retrieval.plots import plot_curves
         from rag.settings import load_section
 
-        run = load_section(RetrievalRun, None, overrides or [], base=_given(given))
+        run = load_section(RetrievalRun, None, overrides or [], base=given_values(given))
         if out is not None:
-            check_plots()
+            figure_class()  # a missing library is better met now than after an hour
         result = evaluate_retrieval(run, out, progress=stage_progress(progress))
     if out is not None:
         result.save(out / "result.json")
@@ -154,20 +165,7 @@ def _print_rows(rows: Sequence[RetrievalRow], evaluations: Mapping[str, float], 
         if evaluations:
             line.append(f"{evaluations[system]:,.0f}" if system in evaluations else "")
         lines.append(line)
-    if markdown:
-        for line in [header, ["---"] * len(header), *lines]:
-            typer.echo(f"| {' | '.join(line)} |")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, name in enumerate(header):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
-    Console(width=max(Console().width, needed)).print(table)
+    print_table(header, lines, markdown)
 
 
 def _cell(row: RetrievalRow) -> str:
@@ -178,12 +176,3 @@ def _cell(row: RetrievalRow) -> str:
         return text
     stars = "**" if row.p_holm < 0.01 else "*" if row.p_holm < 0.05 else ""
     return f"{text} ({100 * row.difference:+.1f}{stars})"
-
-
-def _split(names: Sequence[str] | None) -> list[str] | None:
-    """Names given one by one or with commas between."""
-    return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}

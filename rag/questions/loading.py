@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _json(path: Path) -> Any:
         if error.msg != "Extra data":
             raise CorpusError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
     values = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():
             try:
                 values.append(json.loads(line))
@@ -98,7 +99,8 @@ def _read_beir(folder: Path) -> QuestionSet:
     for number, value in enumerate(values if isinstance(values, list) else [values], start=1):
         try:
             metadata = dict(value.get("metadata", {}))
-            answers = tuple(dict.fromkeys(str(a) for a in metadata.pop("answers", [])))
+            given = metadata.pop("answers", [])
+            answers = tuple(dict.fromkeys(map(str, [given] if isinstance(given, str) else given)))
             found.questions.append(
                 Question(str(value["_id"]), value["text"].strip(), answers, str(value["_id"]), metadata=metadata)
             )

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval import suite
-from eval.qa import QARun
+from eval.qa import QARun, run
 from eval.suite import Suite, markdown, run_suite
 from rag.settings import SettingsError, load_section
 
@@ -27,34 +26,34 @@ def file(tmp_path) -> Path:
 
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
-    """Names of the runs that are really made."""
+    """Names of the runs whose questions are really asked, once per question."""
     names = []
-    original = suite.evaluate_qa
+    original = run.answer_question
 
-    def spy(run: QARun, **options):
-        names.append(run.name)
-        return original(run, **options)
+    def spy(qa: QARun, *arguments):
+        names.append(qa.name)
+        return original(qa, *arguments)
 
-    monkeypatch.setattr(suite, "evaluate_qa", spy)
+    monkeypatch.setattr(run, "answer_question", spy)
     return names
 
 
 def test_a_stopped_suite_goes_on(file, asked, tmp_path, monkeypatch):
     out = tmp_path / "results"
     first = run_suite(file, Path("examples"), out)
-    assert asked == ["Own, first", "Own, second"]
+    assert asked == 2 * ["Own, first"] + 3 * ["Own, second"]
     assert sorted(path.name for path in out.iterdir()) == ["own-first.json", "own-second.json"]
     (out / "own-second.json").unlink()
     again = run_suite(file, Path("examples"), out)
-    assert asked[2:] == ["Own, second"]
+    assert asked[5:] == 3 * ["Own, second"]
     assert again[0] == first[0]
     for one, two in zip(first[1]["questions"], again[1]["questions"], strict=True):
         assert [k["answer"] for k in one["by_k"]] == [k["answer"] for k in two["by_k"]]
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
-    assert asked[3:] == ["Own, first", "Own, second"], "other settings are measured anew"
-    monkeypatch.setattr(suite, "reader_checksum", lambda reader: "other weights")
+    assert asked[8:] == ["Own, first", "Own, second"], "other settings are measured anew"
+    monkeypatch.setattr(run, "reader_checksum", lambda reader: "other weights")
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
-    assert asked[5:] == ["Own, first", "Own, second"]
+    assert asked[10:] == ["Own, first", "Own, second"]
     table = markdown(again).splitlines()
     assert len(table) == 2 + 3
     assert table[3].startswith("| Own, second | 1 | 3 |")

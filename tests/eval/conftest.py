@@ -79,7 +79,7 @@ def beir(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def openqa() -> Path:
-    default = Path(__file__).parents[3] / "../shared/data"
+    default = Path(__file__).parents[2] / "../shared/data"
     folder = Path(os.environ.get("RAGSHAP_DATA", default)) / "openqa"
     if not folder.is_dir():
         pytest.skip(f"openqa is not at {folder}; set RAGSHAP_DATA to the folder that holds openqa/")

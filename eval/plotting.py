@@ -1,0 +1,27 @@
+"""Figures without a window system, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def figure_class() -> Any:
+    """Matplotlib's figure; raises ImportError, naming the command to install, if it is missing."""
+    try:
+        from matplotlib.figure import Figure  # without pyplot: no window system is touched
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'ragshap[plot]'") from error
+    return Figure
+
+
+def save(figure: Any, stem: Path) -> list[Path]:
+    """Write `<stem>.png` and `<stem>.svg`; returns the files."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = []
+    for suffix in (".png", ".svg"):
+        target, temporary = stem.with_name(stem.name + suffix), stem.with_name(f".{stem.name}.tmp{suffix}")
+        figure.savefig(temporary, dpi=150)
+        temporary.replace(target)
+        files.append(target)
+    return files

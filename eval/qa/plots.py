@@ -1,0 +1,36 @@
+"""Exact match and F1 against the number of passages, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.plotting import figure_class, save
+from eval.qa.summary import MEASURES, QARow
+
+
+def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:
+    """Draw one curve per order to `<stem>.png` and `<stem>.svg`, the given order dashed; returns the files.
+
+    "smallest" is a cross at the average number of passages that it reads.
+    """
+    figure = figure_class()(figsize=(9, 4), layout="constrained")
+    given, *_ = orders = list(dict.fromkeys(row.order for row in rows))
+    whole = next(row for row in reversed(rows) if row.order == given)
+    for axes, measure in zip(figure.subplots(1, 2), MEASURES, strict=True):
+        for order in orders:
+            own = [row for row in rows if row.order == order and row.k != "smallest"]
+            if order != given:
+                own.append(whole)
+            style = {"color": "black", "linestyle": "--", "zorder": 3} if order == given else {}
+            points = [(row.passages, getattr(row, measure)) for row in own]
+            (line,) = axes.plot(*zip(*points, strict=True), label=order, marker="o", markersize=3, **style)
+            for row in rows:
+                if row.order == order and row.k == "smallest":
+                    axes.plot([row.passages], [getattr(row, measure)], "x", color=line.get_color())
+        axes.plot([], [], "x", color="grey", label="smallest")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel="passages read", ylabel={"exact_match": "exact match, %", "f1": "F1, %"}[measure])
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    return save(figure, stem)

@@ -1,0 +1,115 @@
+"""`ragshap rerank`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag.cli.options import Config, CorpusPath, IndexFolder, Json, Overrides, Quiet, print_json, progress_bars
+
+if TYPE_CHECKING:
+    from rag.offline import RunTask, Task
+    from rag.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Example: ragshap rerank --queries topics.tsv --run theirs.trec --index notes.index --out ours.trec"
+    )(rerank)
+
+
+def rerank(
+    contexts: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="DPR/FiD JSON: question, answers, ctxs; instead of --queries.", show_default=False
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="A BEIR folder, its queries.jsonl, or a question file or .tsv of topics.")
+    ] = None,
+    trec: Annotated[
+        Path | None, typer.Option("--run", help="A TREC run; without it, the passages are what we retrieve.")
+    ] = None,
+    index: IndexFolder = None,
+    corpus: CorpusPath = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A TREC run; of a DPR/FiD file, the same layout.")] = ...,  # type: ignore[assignment]
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Rerank the first so many; by default retriever.passages.")
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rerank what any engine found by what the passages contribute to the reader's answer.
+
+    Of a BEIR folder given as --queries, the corpus is used where neither --index nor --corpus is given. A stopped run
+    goes on when the same command is given again; the output appears when it is whole.
+    """
+    if (contexts is None) == (queries is None):
+        raise typer.BadParameter("give either a DPR/FiD file or --queries")
+    if contexts is not None and (trec or index or corpus):
+        raise typer.BadParameter("a DPR/FiD file brings its passages; leave out --run, --index and --corpus")
+    if out.suffix == ".gz":
+        raise typer.BadParameter("the output is written uncompressed; leave out .gz")
+    if queries is not None and index is None and corpus is None and queries.is_dir():
+        corpus = str(queries)
+    with progress_bars(quiet) as progress:
+        from eval.provenance import checksums, reader_checksum
+        from rag.offline import ContextsTask, rerank_file
+        from rag.pipeline import set_threads
+        from rag.readers.loading import load_reader
+        from rag.rerank import Reranker
+        from rag.settings import load_settings
+
+        settings = load_settings(config, overrides or [])
+        set_threads(settings.threads)
+        first = depth or settings.retriever.passages
+        said: list[str] = []
+        task: Task
+        if queries is None:
+            assert contexts is not None
+            task = ContextsTask(contexts, first)
+        else:
+            task, said = _run_task(settings, queries, trec, index, corpus, first)
+        named = [("input", contexts), ("queries", queries), ("run", trec), ("index", index), ("corpus", corpus)]
+        made_with: dict[str, Any] = {
+            "settings": settings.model_dump(mode="json"),
+            "depth": first,
+            **checksums((name, Path(path)) for name, path in named if path is not None),
+            "reader": reader_checksum(settings.reader),
+        }
+        reranker = Reranker(load_reader(settings.reader), settings.attribution, settings.rerank.score)
+        bar = progress.add_task("reranking", total=task.total)
+        rerank_file(task, reranker.rerank, out, made_with, lambda done, _: progress.update(bar, completed=done))
+    if as_json:
+        print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": said})
+        return
+    for line in said:
+        typer.echo(line)
+    typer.echo(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
+
+
+def _run_task(
+    settings: Settings, queries: Path, trec: Path | None, index: Path | None, corpus: str | None, depth: int
+) -> tuple[RunTask, list[str]]:
+    from rag.offline import RunTask
+    from rag.offline.run import read_queries
+    from rag.pipeline import open_retriever
+    from rag.settings import SettingsError
+    from retrievers import load_corpus, load_index
+
+    texts = read_queries(queries)
+    if trec is None:
+        retriever = open_retriever(settings, corpus=corpus, index=index)
+        return RunTask.of_search(texts, lambda text: retriever.search(text, depth)), []
+    if (index is None) == (corpus is None):
+        raise SettingsError("give either an index (--index) or a corpus (--corpus), one of the two")
+    if index is not None:
+        return RunTask.of_run(trec, texts, load_index(index).passages, depth)
+    assert corpus is not None
+    return RunTask.of_run(trec, texts, list(load_corpus(corpus, passage_words=settings.passage_words)), depth)

@@ -1,0 +1,25 @@
+"""Tables on a terminal or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]], markdown: bool = False, names: int = 1) -> None:
+    """Print a table whose first `names` columns hold names, the others numbers; no cell is broken."""
+    if markdown:
+        for line in [header, ["---"] * len(header), *lines]:
+            typer.echo(f"| {' | '.join(line)} |")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, name in enumerate(header):
+        table.add_column(name, justify="right" if place >= names else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
+    Console(width=max(Console().width, needed)).print(table)

@@ -1,0 +1,188 @@
+"""DPR and FiD files: `question`, `answers`, `ctxs`; out in the same layout, the contexts reordered."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from rag.offline.writing import Rerank, falling
+from retrievers import CorpusError, Hit, Passage
+from retrievers.formats import decoded_lines
+
+_CHUNK = 2**20  # characters read at a time
+_NEAR_THE_END = 12  # characters within which an error may come from text not read yet
+_SPACE = re.compile(r"[\s]*")
+
+
+class ContextsTask:
+    """Reranks a DPR or FiD file, a JSON array or JSON Lines, read twice: once to check it.
+
+    `ctxs` come out best first with their new `score`; everything else stays as it was.
+
+    Args:
+        path: the file; may be `.gz`.
+        depth: how many first contexts are reranked; the others follow in their order.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorpusError: the file is not of this layout; the message names the place.
+    """
+
+    def __init__(self, path: Path, depth: int):
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path}")
+        self._path, self._depth = path, depth
+        self._array = is_array(path)
+        self.head, self.between, self.tail = ("[\n", ",\n", "\n]\n") if self._array else ("", "\n", "\n")
+        self.total = sum(1 for _ in self)
+        if not self.total:
+            raise CorpusError(f"{path} holds no question")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The entries, checked."""
+        for where, entry in json_values(self._path, self._array):
+            _check(entry, where)
+            yield entry
+
+    def rerank(self, item: dict[str, Any], rerank: Rerank) -> str:
+        """An entry as JSON."""
+        contexts: Sequence[dict[str, Any]] = item["ctxs"]
+        hits = [
+            Hit(Passage(str(number), context["text"], context.get("title") or ""), 0.0)
+            for number, context in enumerate(contexts[: self._depth])
+        ]
+        ranked = rerank(item["question"], hits) if hits else []
+        order = [*(int(hit.passage.id) for hit in ranked), *range(len(ranked), len(contexts))]
+        scores = falling([hit.score for hit in ranked], len(order))
+        ordered = [{**contexts[place], "score": score} for place, score in zip(order, scores, strict=True)]
+        return json.dumps({**item, "ctxs": ordered}, ensure_ascii=False, allow_nan=False)
+
+
+def is_array(path: Path) -> bool:
+    """Whether a JSON file is one array, and not JSON Lines."""
+    with _opened(path) as file:
+        return _Text(path, file).comes("[")
+
+
+def json_values(path: Path, array: bool) -> Iterator[tuple[str, Any]]:
+    """The values of an array or of JSON Lines, and where each stands, holding one of them at a time.
+
+    Raises:
+        CorpusError: invalid JSON, NaN and infinity included; the message names file and line.
+    """
+    if array:
+        yield from _array_values(path)
+        return
+    for number, line in enumerate(decoded_lines(path), start=1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                yield where, _DECODER.decode(line.strip())
+            except ValueError as error:
+                raise CorpusError(f"{where}: not valid JSON ({getattr(error, 'msg', error)})") from None
+
+
+def _array_values(path: Path) -> Iterator[tuple[str, Any]]:
+    with _opened(path) as file:
+        text = _Text(path, file)
+        text.take("[")
+        number = 0
+        while not text.comes("]"):
+            if number:
+                text.take(",")
+            number += 1
+            where = f"{path}, line {text.line}, entry {number}"
+            yield where, text.value()
+        text.take("]")
+        if not text.at_end():
+            raise CorpusError(f"{path}, line {text.line}: more follows after the array")
+
+
+def _opened(path: Path) -> TextIO:
+    return io.TextIOWrapper(gzip.open(path) if path.suffix == ".gz" else path.open("rb"), encoding="utf-8-sig")
+
+
+class _Text:
+    """A text of which only what is being parsed is held."""
+
+    def __init__(self, path: Path, file: TextIO):
+        self.line = 1
+        self._path, self._file = path, file
+        self._held, self._finished = "", False
+
+    def comes(self, mark: str) -> bool:
+        self._skip()
+        return self._held.startswith(mark)
+
+    def take(self, mark: str) -> None:
+        if not self.comes(mark):
+            raise CorpusError(f"{self._path}, line {self.line}: not valid JSON (expected {mark!r})")
+        self._held = self._held[1:]
+        self._skip()
+
+    def at_end(self) -> bool:
+        self._skip()
+        return not self._held
+
+    def value(self) -> Any:
+        self._skip()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._held)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos >= len(self._held) - _NEAR_THE_END
+                if self._finished or not cut:
+                    line = self.line + error.lineno - 1
+                    raise CorpusError(f"{self._path}, line {line}: not valid JSON ({error.msg})") from None
+                self._read(max(_CHUNK, len(self._held)))  # doubled, so that long values are not parsed too often
+                continue
+            except ValueError as error:
+                raise CorpusError(f"{self._path}, line {self.line}: not valid JSON ({error})") from None
+            self._drop(end)
+            return value
+
+    def _skip(self) -> None:
+        while True:
+            space = _SPACE.match(self._held)
+            assert space is not None
+            self._drop(space.end())
+            if self._held or self._finished:
+                return
+            self._read(_CHUNK)
+
+    def _drop(self, n: int) -> None:
+        self.line += self._held.count("\n", 0, n)
+        self._held = self._held[n:]
+
+    def _read(self, n: int) -> None:
+        try:
+            more = self._file.read(n)
+        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+            raise CorpusError(f"{self._path}: cannot be read as UTF-8 text: {error}") from None
+        self._held += more
+        self._finished = not more
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _check(entry: Any, where: str) -> None:
+    layout = "DPR/FiD JSON, which holds question, answers and ctxs with text"
+    if not isinstance(entry, dict) or not isinstance(entry.get("ctxs"), list):
+        raise CorpusError(f"{where}: not {layout}")
+    if not isinstance(entry.get("question"), str) or not entry["question"].strip():
+        raise CorpusError(f"{where}: the question must be text, got {entry.get('question')!r}")
+    for number, context in enumerate(entry["ctxs"], start=1):
+        if not isinstance(context, dict) or not isinstance(context.get("text"), str):
+            raise CorpusError(f"{where}, context {number}: not {layout}")
+        if not isinstance(context.get("title") or "", str):
+            raise CorpusError(f"{where}, context {number}: the title must be text, got {context['title']!r}")

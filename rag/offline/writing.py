@@ -1,0 +1,125 @@
+"""An output that grows question by question, survives a kill, and appears whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from rag.settings import SettingsError
+from retrievers import Hit
+
+Progress = Callable[[int, int], None]
+Rerank = Callable[[str, Sequence[Hit]], list[Hit]]
+"""Reorders the passages of a question, with their new scores, as `Reranker.rerank` does."""
+
+_STEP = np.float32(1e-6)
+
+
+class Task(Protocol):
+    """What is reranked, one question after another.
+
+    Attributes:
+        total: number of questions.
+        head: what the output begins with.
+        between: what stands between two questions.
+        tail: what the output ends with.
+    """
+
+    total: int
+    head: str
+    between: str
+    tail: str
+
+    def __iter__(self) -> Iterator[Any]:
+        """The questions with their passages, in a fixed order."""
+        ...
+
+    def rerank(self, item: Any, rerank: Rerank) -> str:
+        """One question's part of the output."""
+        ...
+
+
+def rerank_file(
+    task: Task, rerank: Rerank, out: Path, made_with: Mapping[str, Any], progress: Progress | None = None
+) -> None:
+    """Rerank every question of a task and write the result.
+
+    Until it is whole, the output is `NAME.partial`, and how far it is stands in `NAME.progress.json`; a stopped call
+    goes on from there.
+
+    Args:
+        task: what is reranked.
+        rerank: orders the passages of one question.
+        out: the output.
+        made_with: what the output depends on.
+        progress: called as progress(done, total), in questions.
+
+    Raises:
+        SettingsError: what is there already was made with something else.
+        ValueError: the progress file is damaged.
+    """
+    partial, state = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.progress.json")
+    wanted = json.loads(json.dumps(made_with))
+    done, size = _progress(state, wanted)
+    if done == task.total and not partial.exists() and out.exists():  # stopped just after the last step
+        state.unlink()
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("r+b" if done and partial.exists() else "w+b") as file:
+        if file.seek(0, os.SEEK_END) < size:
+            raise ValueError(f"{partial} is shorter than {state} says; delete both to begin again")
+        file.truncate(size)
+        file.seek(size)
+        for item in islice(task, done, None):
+            text = (task.between if done else task.head) + task.rerank(item, rerank)
+            done += 1
+            file.write((text + (task.tail if done == task.total else "")).encode())
+            file.flush()
+            _replace(state, {"made_with": wanted, "questions": done, "bytes": file.tell()})
+            if progress is not None:
+                progress(done, task.total)
+    os.replace(partial, out)
+    state.unlink(missing_ok=True)
+
+
+def falling(scores: Sequence[float], n: int) -> list[float]:
+    """The scores of an order as close to what they are as lets them fall strictly, and `n` of them.
+
+    What evaluates a run breaks ties by id and may hold scores in single precision, so each is at least a step of that,
+    and a millionth, below the one before. Passages beyond those scored follow below the last.
+    """
+    found: list[np.float32] = []
+    for place in range(n):
+        score = np.float32(scores[place] if place < len(scores) else np.inf)
+        if found:
+            last = found[-1]
+            score = min(score, last - _STEP, np.nextafter(last, np.float32(-np.inf)))
+        found.append(np.float32(score) if np.isfinite(score) else np.float32(0))
+    return [float(str(score)) for score in found]
+
+
+def _progress(state: Path, made_with: Mapping[str, Any]) -> tuple[int, int]:
+    """Questions done and bytes written."""
+    if not state.exists():
+        return 0, 0
+    try:
+        stored = json.loads(state.read_text(encoding="utf-8"))
+        done, size, other = stored["questions"], stored["bytes"], stored["made_with"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{state}: not the progress of a rerank; delete or move the file") from None
+    if other != made_with:
+        names = [key for key in {**other, **made_with} if other.get(key) != made_with.get(key)]
+        raise SettingsError(f"{state} is of a run with other {', '.join(names)}; delete it to begin again")
+    return int(done), int(size)
+
+
+def _replace(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(temporary, path)
