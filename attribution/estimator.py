@@ -10,7 +10,7 @@ from attribution.games import CachedGame, Game, Progress, Values
 from attribution.stopping import StoppingRule
 
 SEMIVALUES = ("shapley", "banzhaf", "leave-one-out", "first-in")
-_GROWTH = 1.5  # of the part of the budget between two looks of a stopping rule
+_GROWTH = (1.2, 8.0)  # least and most, of the sample between two looks of a stopping rule
 
 
 class Estimate(NamedTuple):
@@ -128,7 +128,7 @@ def _estimate(
     """One estimate from the whole budget, or estimates from growing parts of it until the rule is content.
 
     Comes with whether the rule was content. A larger part continues the sample of a smaller one, so that nothing
-    evaluated is wasted.
+    evaluated is wasted. The next look is where the rule would be content if all errors fell as 1 / sample.
     """
     if until is None:
         return estimator.estimate(game, np.random.default_rng(seed)), None
@@ -137,10 +137,11 @@ def _estimate(
     while True:
         game.budget = min(part, whole)
         estimate = estimator.estimate(game, np.random.default_rng(seed))
-        # A player that never mattered in m samples shows no error, but may matter in one of m.
         unseen = game.spread(output) / estimate.samples if estimate.samples else 0.0
-        reached = until.reached(estimate.values[output], np.hypot(estimate.errors[output], unseen), look)
+        values, errors, look = estimate.values[output], estimate.errors[output], look + 1
+        reached = until.excess(values, errors, unseen, look - 1) <= 1
         if reached or part >= whole:
             game.budget = whole
             return estimate, reached
-        part, look = int(part * _GROWTH) + 1, look + 1
+        growth = np.clip(until.excess(values, errors, unseen, look), *_GROWTH)
+        part = int((part - 2) * growth) + 4  # but for the empty and the full coalition, rounded up to pairs

@@ -1,6 +1,7 @@
 """When an estimate is certain enough to stop before the budget is spent."""
 
 from dataclasses import dataclass
+from math import log
 from statistics import NormalDist
 from typing import Protocol
 
@@ -18,8 +19,15 @@ class StoppingRule(Protocol):
         """What holds once it is reached, as a clause."""
         ...
 
-    def reached(self, values: Values, errors: Values, look: int) -> bool:
-        """Whether to stop; `values` and `errors` are (n_players,), `look` counts the looks at the data from 0."""
+    def excess(self, values: Values, errors: Values, unseen: float, look: int) -> float:
+        """How many times what is uncertain exceeds what may be; at most 1 to stop.
+
+        Args:
+            values: (n_players,).
+            errors: their standard errors, (n_players,).
+            unseen: what a player is worth that matters in one of as many samples as there were.
+            look: number of looks at the data before this one.
+        """
         ...
 
 
@@ -30,7 +38,14 @@ class TopKCertain:
     Every one of the first k must lie above every other player by more than chance: their difference, plus `margin`,
     must exceed z standard errors of it (errors of two players are taken as independent). z is that of a normal
     distribution, with the error probability shared among all k (n - k) comparisons (Bonferroni) and among all looks
-    (half for the first, a quarter for the second, and so on), so that looking often costs no confidence.
+    (1/2 for the first, 1/6 for the second, 1/12, 1/20 and so on), so that looking often costs no confidence.
+
+    A player may also have shown nothing yet because it matters seldom. If adding it changes the worth of a part p of
+    all coalitions, then a part p / 2 of them surprises: those with it, or those without. In m samples none does with
+    probability exp(-p m / 2) at most, which is the error probability at p = 2 log(1 / (1 - confidence)) / m (the rule
+    of three: Hanley and Lippman-Hand 1983); a difference must exceed that much of the spread of the worths too, the
+    two taken together as independent. A later look can miss such a player only if an earlier one did, so nothing is
+    shared among looks here, and the first surprise widens all errors, so nothing among players.
 
     Attributes:
         k: number of players.
@@ -58,18 +73,18 @@ class TopKCertain:
         ties = f" (values within {self.margin:g} count as tied)" if self.margin else ""
         return f"the {first} certain at {100 * self.confidence:g}%{ties}"
 
-    def reached(self, values: Values, errors: Values, look: int) -> bool:
-        """Whether the first k are certain; always so for k players or fewer."""
+    def excess(self, values: Values, errors: Values, unseen: float, look: int) -> float:
+        """At most 1 if the first k are certain; always so for k players or fewer."""
         order = descending(values)
         first, others = order[: self.k], order[self.k :]
         if not len(others):
-            return True
-        chance = (1 - self.confidence) / 2 ** (look + 1) / (len(first) * len(others))
-        z = NormalDist().inv_cdf(1 - chance)
+            return 0.0
+        chance = (1 - self.confidence) / ((look + 1) * (look + 2) * len(first) * len(others))
+        z = -NormalDist().inv_cdf(chance)
         gaps = values[first][:, None] - values[others]
         spread = np.hypot(errors[first][:, None], errors[others])
         rounding = 1e-12 * float(np.abs(values).max())
-        return bool((gaps + self.margin + rounding >= z * spread).all())
+        return _ratio(np.hypot(z * spread, -2 * log(1 - self.confidence) * unseen), gaps + self.margin + rounding)
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,12 @@ class TargetError:
         """The clause, with the error."""
         return f"no standard error is above {self.error:g}"
 
-    def reached(self, values: Values, errors: Values, look: int) -> bool:
-        """Whether all errors are small enough."""
-        return bool((errors <= self.error).all())
+    def excess(self, values: Values, errors: Values, unseen: float, look: int) -> float:
+        """At most 1 if all errors, with what is unseen, are small enough."""
+        return _ratio(np.hypot(errors, unseen), np.full_like(errors, self.error))
+
+
+def _ratio(uncertain: Values, room: Values) -> float:
+    """The largest quotient; 0 / 0 counts as 0."""
+    with np.errstate(divide="ignore"):
+        return float(np.divide(uncertain, room, out=np.zeros_like(room), where=uncertain > 0).max(initial=0.0))

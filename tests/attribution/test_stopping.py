@@ -8,18 +8,35 @@ from attribution import TargetError, TopKCertain, exact, explain
 ESTIMATORS = ["kernel", "permutation", "regression-adjusted"]
 
 
+def certain(rule, values, errors, look=0, unseen=0.0):
+    return rule.excess(np.array(values), np.array(errors), unseen, look) <= 1
+
+
 def test_the_rule_by_hand():
     """One comparison and the first look: z is that of 1 - 0.05 / 2, or 1.96; the error of the difference is 0.05."""
     rule = TopKCertain(1, confidence=0.95, margin=0.0)
-    errors = np.array([0.03, 0.04])
-    assert rule.reached(np.array([0.099, 0.0]), errors, 0)
-    assert not rule.reached(np.array([0.097, 0.0]), errors, 0)
-    assert not rule.reached(np.array([0.099, 0.0]), errors, 1), "a second look asks for more"
-    assert TopKCertain(1, margin=0.01).reached(np.array([0.089, 0.0]), errors, 0)
-    assert not TopKCertain(1, margin=0.0).reached(np.array([0.099, 0.0, 0.0]), np.array([0.03, 0.04, 0.04]), 0)
-    assert TopKCertain(2).reached(np.array([0.0, 0.0]), errors, 0), "all are in"
-    assert TargetError(0.04).reached(np.zeros(2), errors, 5)
-    assert not TargetError(0.039).reached(np.zeros(2), errors, 0)
+    errors = [0.03, 0.04]
+    assert certain(rule, [0.099, 0.0], errors)
+    assert not certain(rule, [0.097, 0.0], errors)
+    assert not certain(rule, [0.119, 0.0], errors, look=1), "a second look asks for 1 - 0.05 / 6: 2.394"
+    assert certain(rule, [0.120, 0.0], errors, look=1)
+    assert np.isfinite(rule.excess(np.array([1.0, 0.0]), np.array(errors), 0.0, 10**9)), "however often"
+    assert certain(TopKCertain(1, margin=0.01), [0.089, 0.0], errors)
+    assert not certain(TopKCertain(1, margin=0.0), [0.099, 0.0, 0.0], [0.03, 0.04, 0.04])
+    assert certain(TopKCertain(2), [0.0, 0.0], errors), "all are in"
+    assert certain(TopKCertain(1, margin=0.0), [0.0, 0.0], [0.0, 0.0]), "the same without doubt"
+    assert certain(TargetError(0.04), [0.0, 0.0], errors, look=5)
+    assert not certain(TargetError(0.039), [0.0, 0.0], errors)
+
+
+def test_what_may_be_unseen_by_hand():
+    """In 300 samples of which none shows a player that matters in 2 of 100, chance is 0.05 (exp(-3) = 0.0498)."""
+    rule = TopKCertain(1, confidence=1 - np.exp(-3), margin=0.02)
+    assert certain(rule, [0.0, 0.0], [0.0, 0.0], unseen=1 / 301)
+    assert certain(rule, [0.0, 0.0], [0.0, 0.0], unseen=1 / 301, look=9)
+    assert not certain(rule, [0.0, 0.0], [0.0, 0.0], unseen=1 / 299)
+    assert not certain(rule, [0.0, 0.0], [0.002, 0.0], unseen=1 / 301), "both together"
+    assert rule.excess(np.zeros(2), np.zeros(2), 1 / 150, 0) == pytest.approx(2), "twice the sample would do"
 
 
 @pytest.mark.parametrize("estimator", ["kernel", "permutation"])
@@ -38,6 +55,59 @@ def test_the_first_k_are_right_as_often_as_stated(voting, estimator, k):
     assert wrong <= 7
     if (estimator, k) == ("kernel", 1):  # the others need nearly all coalitions to tell such near values apart
         assert np.median(spent) < 1000
+
+
+def stand_in(rng):
+    """Player 0 decides; where it is missing another one does in a few of the coalitions, chosen at random."""
+    game = _players(12)[:, 0].copy()
+    game |= _players(12)[:, rng.integers(1, 12)] & (rng.random(4096) < rng.uniform(0.06, 0.2))
+    return game
+
+
+def first_present(rng):
+    """The first passage present in an order of its own decides, some only where a second one is present."""
+    coalitions, votes, open_ = _players(12), np.zeros(4096, bool), np.ones(4096, bool)
+    for player in rng.permutation(12)[: rng.integers(2, 12)]:
+        acts = coalitions[:, player] & open_
+        if rng.random() < 0.4:
+            acts &= coalitions[:, rng.integers(12)]
+        votes[acts], open_ = rng.random() < 0.5, open_ & ~acts
+    return votes == votes[-1]
+
+
+def noisy_threshold(rng):
+    """Weights against a quota, with noise of its own in every coalition."""
+    weights = rng.random(12) ** 3 * (rng.random(12) < 0.6)
+    noise = rng.normal(size=4096) * rng.uniform(0, 0.2)
+    return _players(12) @ weights + noise >= rng.uniform(0.2, 0.7) * weights.sum()
+
+
+def _players(n):
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
+@pytest.mark.parametrize("kind", [stand_in, first_present, noisy_threshold])
+def test_over_random_games_the_first_k_are_right_as_often_as_stated(kind):
+    """100 games each; the margin is a little less than some difference of two values, so as hard as can be.
+
+    Where nothing is hidden, the rule is safer than it says.
+    """
+    wrong = stopped = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        votes, k = kind(rng).astype(float), int(rng.integers(2, 5))
+        game = lambda c, votes=votes: votes[c @ (1 << np.arange(12))]  # noqa: E731
+        truth = exact(game, 12).values[0]
+        gaps = np.subtract.outer(truth, truth)
+        margin = 0.98 * min(gaps[gaps > 0.02], default=0.1)
+        found = explain(
+            game, 12, estimator="kernel", budget=2000, seed=seed, until=TopKCertain(k, confidence=0.9, margin=margin)
+        )
+        stopped += found.reached
+        first = np.argsort(-found.values[0], kind="stable")[:k]
+        wrong += found.reached and truth[first].min() + margin < np.delete(truth, first).max()
+    assert stopped >= 50
+    assert wrong <= 10
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
