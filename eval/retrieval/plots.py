@@ -9,7 +9,7 @@ from typing import Any
 
 def check_plots() -> None:
     """Raise `ImportError` before a long run if matplotlib is missing."""
-    _matplotlib()
+    load_matplotlib()
 
 
 def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | None], folder: Path) -> list[Path]:
@@ -20,7 +20,7 @@ def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | Non
         bases: by system, the one whose order it reranks, None for one that reranks none; these are drawn dashed.
         folder: where the files go.
     """
-    figure_class, colours = _matplotlib()
+    figure_class, colours = load_matplotlib()
     firsts = [system for system, base in bases.items() if base is None]
     figure = figure_class(figsize=(4.8 * len(firsts) + 1, 6), layout="constrained")
     panels = figure.subplots(1, len(firsts), sharey=True, squeeze=False)[0]
@@ -36,17 +36,23 @@ def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | Non
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=7, loc="lower right", ncols=1 + len(family) // 8)
     panels[0].set(ylabel="recall, %")
+    return save_figure(figure, folder, "recall")
+
+
+def save_figure(figure: Any, folder: Path, name: str) -> list[Path]:
+    """Write a figure to `name`.png and .svg, whole or not at all."""
     paths = []
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".svg"):
-        path, temporary = folder / f"recall{suffix}", folder / f".recall.tmp{suffix}"
+        path, temporary = folder / f"{name}{suffix}", folder / f".{name}.tmp{suffix}"
         figure.savefig(temporary, dpi=150)
         temporary.replace(path)
         paths.append(path)
     return paths
 
 
-def _matplotlib() -> tuple[Any, Any]:
+def load_matplotlib() -> tuple[Any, Any]:
+    """The class of figures, and twenty colours by number."""
     try:
         from matplotlib import colormaps
         from matplotlib.figure import Figure  # without pyplot: no window system is touched

@@ -1,25 +1,26 @@
 """By what a question's candidates are reranked, all from one encoding and one game of each kind.
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
-"shapley", "banzhaf", "leave-one-out" or "first-in"; or "relevance", the embedded reader's own score, which costs
+"shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or "relevance", the embedded reader's own score, which costs
 nothing. Alone it is the value for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood":
 of the answer from each passage by itself). With "+rrf" at its end it is fused with the order that it reranks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
-from attribution import Attribution, CachedGame, Game, LikelihoodGame, VotesGame, explain
+from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
-from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.passages import stopping_rule
 from rag.readers import Reader
-from rag.readers.base import CostlyReader
+from rag.readers.base import Coalitions, CostlyReader
 from rag.readers.embedded import EmbeddedReader
 from rag.rerank import SCORES, Scores, passage_scores
 from rag.settings import AttributionSettings, SettingsError
@@ -29,11 +30,12 @@ _MODES = (*SCORES, "likelihood")
 
 
 class Scoring(NamedTuple):
-    """A parsed scoring: `semivalue` may be "relevance"; `mode` is a rerank score or "likelihood"."""
+    """A parsed scoring: `semivalue` may be "relevance"; `mode` is a rerank score or "likelihood"; `p` is Banzhaf's."""
 
     semivalue: str
     mode: str
     fused: bool
+    p: float | None = None
 
 
 class Scored(NamedTuple):
@@ -47,13 +49,25 @@ def parse_scoring(name: str) -> Scoring:
     """Read "shapley", "shapley:pivots+rrf" and so on; raises `ValueError` for anything else."""
     base, plus, fusion = name.partition("+")
     semivalue, colon, mode = base.partition(":")
+    semivalue, at, given = semivalue.partition("@")
+    p = _probability(given) if at and semivalue == "banzhaf" else None
     relevance = semivalue == "relevance" and not colon
-    if (not relevance and semivalue not in SEMIVALUES) or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
+    known = (relevance or semivalue in SEMIVALUES) and (p is not None or not at)
+    if not known or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
         raise ValueError(
-            f"rerank: {name!r} is unknown; write relevance, or one of {', '.join(SEMIVALUES)}, "
+            f"rerank: {name!r} is unknown; write relevance, or one of {', '.join(SEMIVALUES)} or banzhaf@0.1, "
             f"then perhaps one of {', '.join(f':{m}' for m in _MODES)}, then perhaps +rrf"
         )
-    return Scoring(semivalue, mode or "value", bool(plus))
+    return Scoring(semivalue, mode or "value", bool(plus), p)
+
+
+def _probability(text: str) -> float | None:
+    """A number between 0 and 1, both excluded; None for anything else."""
+    try:
+        p = float(text)
+    except ValueError:
+        return None
+    return p if 0 < p < 1 else None
 
 
 class CandidateScores:
@@ -65,6 +79,12 @@ class CandidateScores:
         passages: the candidates, in the order that is reranked.
         settings: estimator, budget, stopping and seed.
         n_games: how many scores will be asked for, which tells a costly reader what to expect.
+
+    Attributes:
+        encoded: the encoded question.
+        answer: the reader's answer from all candidates.
+        games: by utility, the game that remembers its coalitions; output 0 is the answer.
+        seconds: time spent in the reader, for "encode" and by utility.
     """
 
     def __init__(
@@ -76,16 +96,37 @@ class CandidateScores:
         n_games: int = 1,
     ):
         self.reader, self.settings, self.n = reader, settings, len(passages)
-        self.encoded = reader.encode(question, passages)
+        self.seconds = {"encode": 0.0, "votes": 0.0, "likelihood": 0.0}
+        with self._timed("encode"):
+            self.encoded = reader.encode(question, passages)
         self._batch_size = 1024
         if isinstance(reader, CostlyReader):
             reader.announce(self.encoded, min(2**self.n, n_games * settings.budget))
             self._batch_size = reader.batch_size
-        answers = CoalitionAnswers(reader, self.encoded)
-        self.answer = answers(np.ones((1, self.n), dtype=bool))[0]
-        score = LikelihoodGame(lambda rows, texts: reader.score(self.encoded, rows, texts), [self.answer])
-        self._games: dict[str, Game] = {"votes": VotesGame(answers), "likelihood": CachedGame(score, self.n)}
-        self._attributions: dict[tuple[str, str, bool], Attribution] = {}
+        everything = np.ones((1, self.n), dtype=bool)
+        votes = CachedGame(VotesGame(self._generate), self.n, batch_size=self._batch_size)
+        votes(everything)
+        self.answer = votes.outputs[0]
+        likelihood = LikelihoodGame(self._score, [self.answer])
+        self.games = {
+            "votes": votes,
+            "likelihood": CachedGame(likelihood, self.n, batch_size=self._batch_size),
+        }
+        self._attributions: dict[tuple[Scoring, int, int], Attribution] = {}
+
+    def _generate(self, rows: Coalitions) -> list[str]:
+        with self._timed("votes"):
+            return self.reader.generate(self.encoded, rows)
+
+    def _score(self, rows: Coalitions, answers: Sequence[str]) -> Scores:
+        with self._timed("likelihood"):
+            return self.reader.score(self.encoded, rows, answers)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - started
 
     def __call__(self, scoring: Scoring) -> Scored:
         """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
@@ -93,27 +134,33 @@ class CandidateScores:
             if not isinstance(self.reader, EmbeddedReader):
                 raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
             return Scored(self.reader.relevance(self.encoded), 0)
-        likelihood = scoring.mode == "likelihood"
-        attribution = self._attribution(scoring.semivalue, likelihood, scoring.mode == "pivots")
-        return Scored(passage_scores(attribution, "value" if likelihood else scoring.mode), attribution.evaluations)
+        attribution = self.attribution(scoring)
+        return Scored(
+            passage_scores(attribution, "value" if scoring.mode == "likelihood" else scoring.mode),
+            attribution.evaluations,
+        )
 
-    def _attribution(self, semivalue: str, likelihood: bool, pivots: bool) -> Attribution:
-        utility = "likelihood" if likelihood else "votes"
-        key = semivalue, utility, pivots
+    def attribution(self, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
+        """The attribution that a score is read from; seed and budget are by default those of the settings."""
+        seed, budget = self.settings.seed if seed is None else seed, budget or self.settings.budget
+        semivalue, mode, _, p = scoring
+        # Values and their positive sums are read from one attribution.
+        alike = mode if mode in ("likelihood", "pivots") else "value"
+        key = Scoring(semivalue, alike, False, p), seed, budget
         if key not in self._attributions:
             shapley, sampled = semivalue == "shapley", semivalue in ("shapley", "banzhaf")
             self._attributions[key] = explain(
-                self._games[utility],
+                self.games["likelihood" if mode == "likelihood" else "votes"],
                 self.n,
                 estimator=self.settings.estimator if shapley else "auto",
                 semivalue=semivalue,
-                p=self.settings.p if semivalue == "banzhaf" else 0.5,
-                budget=self.settings.budget,
+                p=p or self.settings.p if semivalue == "banzhaf" else 0.5,
+                budget=budget,
                 permutations=self.settings.permutations if shapley else None,
-                seed=self.settings.seed,
+                seed=seed,
                 batch_size=self._batch_size,
                 until=stopping_rule(self.settings) if sampled else None,
-                pivots=pivots,
+                pivots=mode == "pivots",
             )
         return self._attributions[key]
 

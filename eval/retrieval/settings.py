@@ -7,31 +7,25 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from eval.comparison import ComparisonSettings
 from eval.retrieval.scoring import parse_scoring
 from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings, Section
 
 Kind = Literal["bm25", "dense", "hybrid", "own"]
 
 
-class ReportSettings(Section):
+class ReportSettings(ComparisonSettings):
     """What is computed from the rankings; changing it asks no reader again.
+
+    Without a baseline, each reranking is tested against the order that it started from.
 
     Attributes:
         k: cut-offs of recall; the area under the recall curve is taken up to the largest.
         metrics: more measures by qrels, in ir_measures' notation, such as "nDCG@10" or "RR@10".
-        baseline: the system that all others are tested against; by default, each reranking is tested against the order
-            that it started from.
-        draws: of randomisation tests and bootstrap.
-        confidence: of the intervals.
-        seed: of the draws.
     """
 
     k: list[int] = Field(default=[1, 5, 20], min_length=1)
     metrics: list[str] = Field(default=[])
-    baseline: str | None = None
-    draws: int = Field(default=10_000, ge=100)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
 
 
 class RetrievalRun(Section):
