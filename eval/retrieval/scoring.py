@@ -1,9 +1,10 @@
 """By what a question's candidates are reranked, all from one encoding and one game of each kind.
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
-"shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or "relevance", the embedded reader's own score, which costs
-nothing. Alone it is the value for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood":
-of the answer from each passage by itself). With "+rrf" at its end it is fused with the order that it reranks.
+"shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or "relevance", the
+embedded reader's own score, which costs nothing. Alone it is the value for the answer in votes; "likelihood" is that in
+log-probability ("first-in:likelihood": of the answer from each passage by itself). With "+rrf" at its end it is fused
+with the order that it reranks.
 """
 
 from __future__ import annotations
@@ -128,13 +129,13 @@ class CandidateScores:
         yield
         self.seconds[stage] += time.perf_counter() - started
 
-    def __call__(self, scoring: Scoring) -> Scored:
+    def __call__(self, scoring: Scoring, seed: int | None = None) -> Scored:
         """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
         if scoring.semivalue == "relevance":
             if not isinstance(self.reader, EmbeddedReader):
                 raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
             return Scored(self.reader.relevance(self.encoded), 0)
-        attribution = self.attribution(scoring)
+        attribution = self.attribution(scoring, seed=seed)
         return Scored(
             passage_scores(attribution, "value" if scoring.mode == "likelihood" else scoring.mode),
             attribution.evaluations,

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from rag.cli.attribution import EXAMPLE as ATTRIBUTION_EXAMPLE
+from rag.cli.attribution import attribution
 from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, stage_progress, write_text
 from rag.cli.retrieval import EXAMPLE, retrieval
 
-evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval and answers.", rich_markup_mode=None)
+evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers and explanations.", rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(evaluate, name="evaluate")
     evaluate.command(epilog="Example: ragshap evaluate qa examples/islands -k 5 -k 20")(qa)
     evaluate.command(epilog=EXAMPLE)(retrieval)
+    evaluate.command(epilog=ATTRIBUTION_EXAMPLE)(attribution)
     evaluate.command(epilog="Example: ragshap evaluate suite model-card --root data --out results")(suite)
     evaluate.command(epilog="Example: ragshap evaluate report bench --out bench")(report)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,3 +99,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def split_names(names: Sequence[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between."""
+    return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
+
+
+def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that are not None."""
+    return {key: value for key, value in values.items() if value is not None}

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag.cli.options import CorpusPath, Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.options import (
+    CorpusPath,
+    Json,
+    Overrides,
+    Quiet,
+    given_values,
+    print_json,
+    progress_bars,
+    split_names,
+    stage_progress,
+)
+from rag.cli.tables import print_table, stars
 
 if TYPE_CHECKING:
     from eval.retrieval import RetrievalResult
@@ -75,12 +86,12 @@ def retrieval(
     if compare is not None:
         _compare(*compare, overrides or [], markdown, as_json)
         return
-    report = {"k": k, "metrics": _split(metric), "baseline": baseline}
+    report = {"k": k, "metrics": split_names(metric), "baseline": baseline}
     given: dict[str, Any] = {
         "data": data,
-        "retrievers": _split(retriever),
+        "retrievers": split_names(retriever),
         "runs": trec,
-        "rerank": _split(rerank),
+        "rerank": split_names(rerank),
         "depth": depth,
         "retrieve": max([*k, *(depth or [20])]) if k else None,
         "qrels": qrels,
@@ -90,14 +101,14 @@ def retrieval(
         "ids": "odd" if odd else "even" if even else None,
         "limit": limit,
         "seed": seed,
-        "report": _given(report) or None,
+        "report": given_values(report) or None,
     }
     with progress_bars(quiet) as progress:
         from eval.retrieval import RetrievalRun, evaluate_retrieval
         from eval.retrieval.plots import check_plots, plot_curves
         from rag.settings import load_section
 
-        run = load_section(RetrievalRun, None, overrides or [], base=_given(given))
+        run = load_section(RetrievalRun, None, overrides or [], base=given_values(given))
         if out is not None:
             check_plots()
         result = evaluate_retrieval(run, out, progress=stage_progress(progress))
@@ -153,20 +164,7 @@ def _print_rows(rows: Sequence[RetrievalRow], evaluations: Mapping[str, float], 
         if evaluations:
             line.append(f"{evaluations[system]:,.0f}" if system in evaluations else "")
         lines.append(line)
-    if markdown:
-        for line in [header, ["---"] * len(header), *lines]:
-            typer.echo(f"| {' | '.join(line)} |")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, name in enumerate(header):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
-    Console(width=max(Console().width, needed)).print(table)
+    print_table(header, lines, markdown)
 
 
 def _cell(row: RetrievalRow) -> str:
@@ -175,14 +173,4 @@ def _cell(row: RetrievalRow) -> str:
     text = f"{100 * row.mean:.1f} ±{100 * half:.1f}"
     if row.difference is None or row.p_holm is None:
         return text
-    stars = "**" if row.p_holm < 0.01 else "*" if row.p_holm < 0.05 else ""
-    return f"{text} ({100 * row.difference:+.1f}{stars})"
-
-
-def _split(names: Sequence[str] | None) -> list[str] | None:
-    """Names given one by one or with commas between."""
-    return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
+    return f"{text} ({100 * row.difference:+.1f}{stars(row.p_holm)})"

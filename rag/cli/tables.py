@@ -1,0 +1,30 @@
+"""Tables for the terminal, and the same as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]], markdown: bool) -> None:
+    """Print lines under a header; in a terminal, as wide as they need."""
+    if markdown:
+        for line in [header, ["---"] * len(header), *lines]:
+            typer.echo(f"| {' | '.join(line)} |")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, name in enumerate(header):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
+    Console(width=max(Console().width, needed)).print(table)
+
+
+def stars(p: float) -> str:
+    """How significant a p-value is: ** below 0.01, * below 0.05."""
+    return "**" if p < 0.01 else "*" if p < 0.05 else ""
