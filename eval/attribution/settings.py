@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from attribution import BanzhafSampling
 from eval.attribution.methods import DEFAULT_METHODS, PAIR_METHODS, parse_method
 from eval.comparison import ComparisonSettings
 from eval.retrieval.settings import Kind, RetrievalRun
@@ -71,7 +72,13 @@ class AttributionRun(Section):
             raise ValueError("reader: endpoints give no log-probabilities of given answers, which the measures need")
         names = self.systems()
         for name in names:
-            parse_method(name)
+            scoring = parse_method(name)
+            if scoring is not None and scoring.semivalue == "banzhaf":
+                least = BanzhafSampling(scoring.p or 0.5).minimum_budget(self.depth)
+                if self.budget < least:
+                    raise ValueError(
+                        f"budget: {name} of {self.depth} passages needs {least} or more, got {self.budget}"
+                    )
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"methods: {min(repeated)!r} is named twice")
         if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
