@@ -25,9 +25,9 @@ def plot_curves(curves: Mapping[str, Mapping[str, list[float]]], folder: Path) -
         for number, (method, own) in enumerate(curves.items()):
             style = "--" if method in ("random", "retriever") else "-"
             axes.plot(100 * GRID, own[kind], style, label=method, linewidth=1.2, color=colours(number % 20))
-        axes.set(title=kind, xlabel=label, xlim=(0, 100), ylim=(0, None))
+        axes.set(title=kind, xlabel=label, xlim=(0, 100))
         axes.grid(alpha=0.3)
-    panels[0].set(ylabel="probability of the answer")
+    panels[0].set(ylabel="probability of the answer", ylim=(0, None))  # shared, so once all is drawn
     if curves:
         panels[1].legend(frameon=False, fontsize=7, loc="lower right", ncols=2)
     return save_figure(figure, folder, "curves")
