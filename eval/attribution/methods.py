@@ -5,8 +5,8 @@ A method is named as a score of `evaluate retrieval` (see `eval.retrieval.scorin
 - "lasso": ContextCite's surrogate (Cohen-Wang et al. 2024), a sparse linear model of the logit of the answer's
   probability;
 - "attention": the cross-attention that the reader pays to a passage while it gives its answer;
-- "retriever": the order of the retriever;
-- "random";
+- "retriever": the reciprocal of the retriever's rank;
+- "random": standard normal;
 - "interactions", "interactions:likelihood": no score of a passage, but of each pair of passages.
 """
 
@@ -88,7 +88,7 @@ class QuestionMethods:
         reader: the reader.
         question: its id and text.
         passages: the candidates.
-        ranks: the retriever's rank of each.
+        ranks: the retriever's rank of each, from 0.
         settings: estimator and budget.
         lasso_alpha: weight of the penalty of "lasso".
 
@@ -132,9 +132,9 @@ class QuestionMethods:
         if scoring is not None:
             return candidates(scoring, seed)
         if name == "retriever":
-            return Scored(-np.asarray(self._ranks, dtype=np.float64), 0)
+            return Scored(1 / (1 + np.asarray(self._ranks, dtype=np.float64)), 0)
         if name == "random":
-            return Scored(np.random.default_rng([seed, self._number]).permutation(n).astype(np.float64), 0)
+            return Scored(np.random.default_rng([seed, self._number]).standard_normal(n), 0)
         if name == "attention":
             if not isinstance(candidates.reader, AttentiveReader):
                 raise SettingsError("methods: attention is for readers with cross-attention; leave it out")

@@ -104,7 +104,8 @@ def test_cheap_orders(reader, passages):
     assert np.argsort(-mine("retriever", 0)().scores).tolist() == [2, 1, 3, 0, 6, 5, 4]
     first, again, other = (mine("random", seed)().scores.tolist() for seed in (0, 0, 1))
     assert first == again != other
-    assert sorted(first) == list(range(N))
+    many = np.array([mine("random", seed)().scores for seed in range(300)])
+    assert many.mean() == pytest.approx(0, abs=0.1), "no sum of scores grows with the number of passages"
     assert [is_sampled(name) for name in ("random", "lasso", "banzhaf@0.1", "leave-one-out", "retriever")] == [
         True, True, True, False, False,
     ]  # fmt: skip
