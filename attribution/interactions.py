@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class Interactions:
         values, errors = self.values[output, first, second], self.errors[output, first, second]
         order = np.argsort(-np.abs(values), kind="stable")[:k]
         return [(int(first[i]), int(second[i]), float(values[i]), float(errors[i])) for i in order]
+
+
+def minimum_budget(n_players: int) -> int:
+    """Fewest evaluations that `interactions` can work with: the empty and full coalition, and one pair per unknown."""
+    return int(min(2**n_players, 2 + 2 * (n_players + comb(n_players, 2))))
 
 
 def interactions(
@@ -64,7 +70,7 @@ def interactions(
     n = n_players
     cached = CachedGame(game, n, batch_size=batch_size, budget=budget, progress=progress)
     pairs_of_players = list(combinations(range(n), 2))
-    minimum = min(2**n, 2 + 2 * (n + len(pairs_of_players)))
+    minimum = minimum_budget(n)
     if cached.budget < minimum:
         raise ValueError(f"interactions of {n} players need a budget of at least {minimum} evaluations, got {budget}")
     ends = cached(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eval.retrieval.settings import ReportSettings
-from eval.retrieval.summary import FORMAT, VERSION, RetrievalRow, Table, make_rows
+from eval.retrieval.summary import FORMAT, VERSION, RetrievalRow, Table, retrieval_rows
 
 
 def compare(first: Path, second: Path, report: ReportSettings | None = None) -> tuple[list[RetrievalRow], list[str]]:
@@ -25,8 +25,8 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
         report: draws, confidence and seed; the rest is not used.
 
     Returns:
-        Rows as `make_rows` gives them, each test corrected for the systems compared by one metric; and what was left
-        out.
+        Rows as `retrieval_rows` gives them, each test corrected for the systems compared by one metric; and what
+        was left out.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -62,7 +62,7 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
         for path, content in ((first, old), (second, new))
         if len(content["questions"]) > len(shared)
     ]
-    return make_rows(table, bases, report), said
+    return retrieval_rows(table, bases, report), said
 
 
 def _load(path: Path) -> Mapping[str, Any]:

@@ -7,27 +7,26 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from eval.comparison import BaselineSettings
 from eval.retrieval.scoring import parse_scoring
-from eval.statistics import ComparisonSettings
 from rag.engines import ENGINES, Engine, EngineSections, missing_settings
 from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings
 
 Kind = Literal["bm25", "dense", "hybrid", "own"] | Engine
 
 
-class ReportSettings(ComparisonSettings):
-    """What is computed from the rankings, and how it is compared; changing it asks no reader again.
+class ReportSettings(BaselineSettings):
+    """What is computed from the rankings; changing it asks no reader again.
+
+    Without a baseline, each reranking is tested against the order that it started from.
 
     Attributes:
         k: cut-offs of recall; the area under the recall curve is taken up to the largest.
         metrics: more measures by qrels, in ir_measures' notation, such as "nDCG@10" or "RR@10".
-        baseline: the system that all others are tested against; by default, each reranking is tested against the order
-            that it started from.
     """
 
     k: list[int] = Field(default=[1, 5, 20], min_length=1)
     metrics: list[str] = Field(default=[])
-    baseline: str | None = None
 
 
 class RetrievalRun(EngineSections):

@@ -6,17 +6,17 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.comparison import Row, make_rows
 from eval.retrieval.metrics import area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
 from eval.retrieval.settings import ReportSettings, RetrievalRun
 from eval.retrieval.task import Task
-from eval.statistics import bootstrap_intervals, holm, randomisation_test
 from rag.settings import SettingsError
 
 FORMAT = "ragshap-retrieval"
@@ -28,38 +28,14 @@ Table = dict[str, dict[str, Floats]]
 
 
 @dataclass(frozen=True)
-class RetrievalRow:
-    """One metric of one system, over all questions that have it.
+class RetrievalRow(Row):
+    """One metric of one system: "recall@k", "AUC@k", or a measure of ir_measures, as a fraction.
 
     Attributes:
-        system: name of the system.
-        metric: "recall@k", "AUC@k", or a measure of ir_measures.
-        questions: how many have a score.
-        mean: of the scores, as fractions.
-        low: lower end of its bootstrap interval.
-        high: upper end.
-        baseline: the system compared with; None for one that is compared with none.
-        difference: of the means, this system's less the baseline's.
-        difference_low: lower end of its bootstrap interval.
-        difference_high: upper end.
-        p: of a two-sided paired randomisation test.
-        p_holm: the same, corrected for the systems compared by this metric.
         headroom: for AUC@k, the part closed of what reordering the baseline's first k passages could gain:
             difference / (the baseline's recall@k less its AUC@k).
     """
 
-    system: str
-    metric: str
-    questions: int
-    mean: float
-    low: float
-    high: float
-    baseline: str | None = None
-    difference: float | None = None
-    difference_low: float | None = None
-    difference_high: float | None = None
-    p: float | None = None
-    p_holm: float | None = None
     headroom: float | None = None
 
 
@@ -146,7 +122,7 @@ def summarise(
     said = [*warnings, *([f"{unknown} relevant passages are not in the corpus"] if unknown else [])]
     return RetrievalResult(
         run=run,
-        rows=tuple(make_rows(table, bases, run.report)),
+        rows=tuple(retrieval_rows(table, bases, run.report)),
         curves=curves,
         ids=tuple(record["id"] for record in records),
         scores=table,
@@ -156,47 +132,19 @@ def summarise(
     )
 
 
-def make_rows(table: Table, bases: Mapping[str, str | None], report: ReportSettings) -> list[RetrievalRow]:
-    """Means with intervals, and each system's difference from its base, tested."""
-    systems = list(table)
-    found: dict[tuple[str, str], RetrievalRow] = {}
-    for metric in next(iter(table.values())):
-        scores = np.column_stack([table[system][metric] for system in systems])
-        scores = scores[~np.isnan(scores).any(axis=1)]
-        if not len(scores):
-            continue
-        column = {system: scores[:, place] for place, system in enumerate(systems)}
-        compared = [(system, base) for system, base in bases.items() if base is not None]
-        gains = {system: column[system] - column[base] for system, base in compared}
-        both = np.column_stack([scores, *gains.values()])
-        low, high = bootstrap_intervals(both, report.draws, report.confidence, report.seed)
-        p_values = [randomisation_test(gain, report.draws, report.seed) for gain in gains.values()]
-        for place, system in enumerate(systems):
-            ends = float(low[place]), float(high[place])
-            found[system, metric] = RetrievalRow(system, metric, len(scores), float(scores[:, place].mean()), *ends)
-        corrected = holm(p_values)
-        for place, (system, base) in enumerate(compared):
-            at = len(systems) + place
-            row = found[system, metric]
-            found[system, metric] = replace(
-                row,
-                baseline=base,
-                difference=float(gains[system].mean()),
-                difference_low=float(low[at]),
-                difference_high=float(high[at]),
-                p=p_values[place],
-                p_holm=corrected[place],
-                headroom=_headroom(table, metric, base, gains[system]),
-            )
-    return [found[name, metric] for name in systems for metric in table[name] if (name, metric) in found]
+def retrieval_rows(table: Table, bases: Mapping[str, str | None], report: ReportSettings) -> list[RetrievalRow]:
+    """As `eval.comparison.make_rows`, with the headroom."""
+    rows = make_rows(table, bases, report)
+    return [RetrievalRow(**vars(row), headroom=_headroom(table, row)) for row in rows]
 
 
-def _headroom(table: Table, metric: str, base: str, gains: Floats) -> float | None:
-    kind, _, k = metric.partition("@")
-    if kind != "AUC":
+def _headroom(table: Table, row: Row) -> float | None:
+    kind, _, k = row.metric.partition("@")
+    if kind != "AUC" or row.baseline is None or row.difference is None:
         return None
-    room = (table[base][f"recall@{k}"] - table[base][metric]).mean()
-    return float(gains.mean() / room) if room > 0 else None
+    base = table[row.baseline]
+    room = (base[f"recall@{k}"] - base[row.metric]).mean()
+    return float(row.difference / room) if room > 0 else None
 
 
 def _evaluations(records: Sequence[Mapping[str, Any]], systems: Mapping[str, Any]) -> dict[str, float]:

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from rag.cli.answers import QA_EXAMPLE, SUITE_EXAMPLE, qa, suite
+from rag.cli.attribution import EXAMPLE as ATTRIBUTION_EXAMPLE
+from rag.cli.attribution import attribution
 from rag.cli.options import Quiet, progress_bars, stage_progress, write_text
 from rag.cli.retrieval import EXAMPLE, retrieval
 
-evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval and answers.", rich_markup_mode=None)
+evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers and explanations.", rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(evaluate, name="evaluate")
     evaluate.command(epilog=QA_EXAMPLE)(qa)
     evaluate.command(epilog=EXAMPLE)(retrieval)
+    evaluate.command(epilog=ATTRIBUTION_EXAMPLE)(attribution)
     evaluate.command(epilog=SUITE_EXAMPLE)(suite)
     evaluate.command(epilog="Example: ragshap evaluate report bench --out bench")(report)
 

@@ -20,7 +20,7 @@ from rag.cli.options import (
     split_names,
     stage_progress,
 )
-from rag.cli.tables import print_table
+from rag.cli.tables import print_table, stars
 
 if TYPE_CHECKING:
     from eval.retrieval import RetrievalResult
@@ -174,5 +174,4 @@ def _cell(row: RetrievalRow) -> str:
     text = f"{100 * row.mean:.1f} ±{100 * half:.1f}"
     if row.difference is None or row.p_holm is None:
         return text
-    stars = "**" if row.p_holm < 0.01 else "*" if row.p_holm < 0.05 else ""
-    return f"{text} ({100 * row.difference:+.1f}{stars})"
+    return f"{text} ({100 * row.difference:+.1f}{stars(row.p_holm)})"

@@ -23,3 +23,8 @@ def print_table(header: Sequence[str], lines: Sequence[Sequence[str]], markdown:
         table.add_row(*line)
     needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
     Console(width=max(Console().width, needed)).print(table)
+
+
+def stars(p: float) -> str:
+    """How significant a p-value is: ** below 0.01, * below 0.05."""
+    return "**" if p < 0.01 else "*" if p < 0.05 else ""

@@ -67,6 +67,7 @@ def shared_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     prefixes: Prefixes | None = None,
+    seen: list[Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention of `rows` queries over the keys and values of fewer `questions`; else torch's own attention.
@@ -79,6 +80,8 @@ def shared_attention(
         attention_mask: `(rows, 1, 1, tokens)`, bool (True where a row may look) or additive.
         scaling: factor of the scores; 1/sqrt(size) if None.
         prefixes: used in the first layer, of one question, where it pays.
+        seen: gets the attention weights of each layer with fewer questions than rows, `(questions, heads, queries,
+            tokens)`.
         **kwargs: what the model passes besides. T5's position bias is zero in cross-attention, so it is not added.
 
     Returns:
@@ -95,6 +98,9 @@ def shared_attention(
         mask = additive_mask(mask, query.dtype) if mask.dtype == torch.bool else mask.to(query.dtype)
         mask = mask.view(questions, 1, -1, 1, tokens).expand(-1, -1, -1, steps, -1)
         mask = mask.reshape(questions, 1, -1, tokens)
+    if seen is not None:
+        scores = torch.matmul(folded * scale, key.transpose(2, 3)).float()
+        seen.append((scores if mask is None else scores + mask).softmax(-1))
     if prefixes is not None and prefixes.pays and getattr(module, "layer_idx", None) == 0:
         output = _merged_blocks(folded * scale, key, value, prefixes)
     elif torch.is_grad_enabled():
@@ -105,6 +111,17 @@ def shared_attention(
         output = nn.functional.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale)
     output = output.view(questions, heads, -1, steps, size).permute(0, 2, 3, 1, 4)
     return output.reshape(rows, steps, heads, size), None
+
+
+def block_attention(seen: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    """The attention that each block's tokens get together, `(n_blocks,)`: mean over layers, heads and queries.
+
+    Args:
+        seen: of `shared_attention`, for one question.
+        sizes: tokens of each block.
+    """
+    weights = torch.stack([layer.mean((0, 1, 2)) for layer in seen]).mean(0)
+    return torch.stack([part.sum() for part in weights.split(list(sizes))])
 
 
 def _merged_blocks(query: Tensor, key: Tensor, value: Tensor, prefixes: Prefixes) -> Tensor:

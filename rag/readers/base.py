@@ -71,6 +71,20 @@ class CostlyReader(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class AttentiveReader(Reader, Protocol):
+    """A reader that can say where its decoder looked."""
+
+    def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
+        """Cross-attention that falls on each passage while an answer is given from all of them, `(n_passages,)`.
+
+        Mean over layers, heads and the answer's tokens, the end among them; it sums to 1 over the passages. The score
+        by which Fusion-in-Decoder readers teach retrievers (Izacard and Grave 2021, "Distilling knowledge from reader
+        to retriever") is its like, there before the softmax and per token of the passage.
+        """
+        ...
+
+
 def check_question(question: str) -> str:
     """The question without surrounding white space; raises `ValueError` if nothing is left."""
     stripped = question.strip()

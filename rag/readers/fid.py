@@ -27,7 +27,7 @@ from transformers.generation.logits_process import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from rag.readers.attention import SHARED_ATTENTION, Prefixes
+from rag.readers.attention import SHARED_ATTENTION, Prefixes, block_attention
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
@@ -176,6 +176,18 @@ class FiDReader:
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
 
+    @torch.inference_mode()
+    def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
+        """See `AttentiveReader`."""
+        state: _State = encoded.state
+        labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
+        # Two rows, for the cross-attention is told by having more rows than questions.
+        tokens = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]]).expand(2, -1)
+        view = View.of(np.ones((2, len(encoded.passages)), dtype=bool), state.block, self.model.dtype)
+        seen: list[Tensor] = []
+        self._decode(tokens, state.states, view.mask, EncoderDecoderCache(DynamicCache(), state.cross), seen=seen)
+        return block_attention(seen, state.sizes)[:-1].double().cpu().numpy()
+
     def _read(self, ids: Sequence[Sequence[int]], seen: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, list[int]]:
         """Encode blocks: states `(1, n_tokens, hidden)` of the tokens to be seen, each one's block, and blocks' sizes.
 
@@ -201,6 +213,7 @@ class FiDReader:
         mask: Tensor | None,
         cache: EncoderDecoderCache,
         prefixes: Prefixes | None = None,
+        seen: list[Tensor] | None = None,
     ) -> Tensor:
         """Logits `(n_rows, steps, vocab_size)` of decoder inputs `(n_rows, steps)`."""
         logits: Tensor = self.model(
@@ -210,6 +223,7 @@ class FiDReader:
             past_key_values=cache,
             use_cache=True,
             prefixes=prefixes,
+            seen=seen,
         ).logits
         return logits
 

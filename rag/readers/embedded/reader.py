@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
+from rag.readers.attention import block_attention
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
@@ -181,6 +182,24 @@ class EmbeddedReader:
                 log_probs = self.model.token_log_probs(hidden, state.source, view.tokens, targets.expand(shape))
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
+
+    @torch.inference_mode()
+    def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
+        """See `AttentiveReader`."""
+        state: State = encoded.state
+        # Two rows, for the cross-attention is told by having more rows than questions.
+        tokens = torch.tensor([self.model.config.start_id, *self.tokenizer.encode([answer])[0].ids], device=self.device)
+        view = View.of(np.ones((2, len(encoded.passages)), dtype=bool), state.source.block[0])
+        seen: list[Tensor] = []
+        self.model.decoder(
+            input_ids=tokens.expand(2, -1),
+            encoder_hidden_states=state.source.states,
+            encoder_attention_mask=view.mask,
+            past_key_values=EncoderDecoderCache(DynamicCache(), state.cross),
+            use_cache=True,
+            seen=seen,
+        )
+        return block_attention(seen, state.sizes)[:-1].double().cpu().numpy()
 
     @torch.inference_mode()
     def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:

@@ -47,6 +47,7 @@ def test_other_semivalues_are_those_of_explain(reader):
     likelihood = LikelihoodGame(lambda rows, texts: reader.score(encoded, rows, texts), ["Paris"])
     for name, game, options in [
         ("banzhaf", votes, {"semivalue": "banzhaf", "p": 0.3}),
+        ("banzhaf@0.6", votes, {"semivalue": "banzhaf", "p": 0.6}),
         ("leave-one-out", votes, {"semivalue": "leave-one-out"}),
         ("first-in:likelihood", likelihood, {"semivalue": "first-in"}),
     ]:
@@ -93,7 +94,9 @@ def test_fusion_is_that_of_a_hybrid_retriever():
     assert all(a >= b for a, b in pairwise(scores))
 
 
-@pytest.mark.parametrize("name", ["shapely", "shapley:votes", "shapley+", "relevance:pivots", "", "shapley:", "value"])
+@pytest.mark.parametrize(
+    "name", ["shapely", "shapley:votes", "shapley+", "relevance:pivots", "", "shapley:", "value", "banzhaf@2"]
+)
 def test_unknown_scores_are_refused(name):
     with pytest.raises(ValueError, match="is unknown; write relevance, or one of shapley"):
         parse_scoring(name)

@@ -1,0 +1,185 @@
+"""What gives a score to each passage of a question, all from one encoding and one memory of coalitions.
+
+A method is named as a score of `evaluate retrieval` (see `eval.retrieval.scoring`), or
+
+- "lasso": ContextCite's surrogate (Cohen-Wang et al. 2024), a sparse linear model of the logit of the answer's
+  probability;
+- "retriever": the reciprocal of the retriever's rank;
+- "random": standard normal;
+- "interactions", "interactions:likelihood": no score of a passage, but of each pair of passages.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from attribution import Game, interactions
+from eval.retrieval.scoring import CandidateScores, Scored, Scoring, parse_scoring
+from rag.readers import Reader
+from rag.readers.base import Coalitions
+from rag.rerank import Scores
+from rag.settings import AttributionSettings
+from retrievers import Passage
+
+PAIR_METHODS = ("interactions", "interactions:likelihood")
+OTHER_METHODS = ("lasso", "retriever", "random", *PAIR_METHODS)
+DEFAULT_METHODS = (
+    "shapley",
+    "shapley:likelihood",
+    "banzhaf",
+    "banzhaf:likelihood",
+    "banzhaf@0.1",
+    "banzhaf@0.1:likelihood",
+    "leave-one-out",
+    "leave-one-out:likelihood",
+    "first-in:likelihood",
+    "lasso",
+    "attention",
+    "relevance",
+    "retriever",
+    "random",
+    *PAIR_METHODS,
+)
+
+
+class Costed(NamedTuple):
+    """Scores of passages `(n_passages,)` or of pairs `(n_passages, n_passages)`, and what they cost alone.
+
+    Seconds: of encoding, of the evaluations (each at this question's mean of its utility), and of the arithmetic.
+    """
+
+    scores: Scores
+    evaluations: int
+    seconds: float
+
+
+def parse_method(name: str) -> Scoring | None:
+    """The scoring of a name; None for one of `OTHER_METHODS`; raises `ValueError` for anything else."""
+    if name in OTHER_METHODS:
+        return None
+    try:
+        scoring = parse_scoring(name)
+    except ValueError:
+        scoring = None
+    if scoring is None or scoring.fused:
+        raise ValueError(
+            f"methods: {name!r} is unknown; write {', '.join(OTHER_METHODS)}, or a score of `evaluate retrieval` "
+            "without +rrf, such as shapley, banzhaf@0.1:likelihood or relevance"
+        )
+    return scoring
+
+
+def is_sampled(name: str) -> bool:
+    """Whether scores depend on a seed."""
+    scoring = parse_method(name)
+    return name in ("lasso", "random") if scoring is None else scoring.semivalue in ("shapley", "banzhaf")
+
+
+class QuestionMethods:
+    """The methods for one question.
+
+    Args:
+        reader: the reader.
+        question: its id and text.
+        passages: the candidates.
+        ranks: the retriever's rank of each, from 0.
+        settings: estimator and budget.
+        lasso_alpha: weight of the penalty of "lasso".
+
+    Attributes:
+        candidates: encoding, answer, games, and semivalues.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        question: tuple[str, str],
+        passages: Sequence[Passage],
+        ranks: Sequence[int],
+        settings: AttributionSettings,
+        lasso_alpha: float,
+    ):
+        self.candidates = CandidateScores(reader, question[1], passages, settings)
+        self._number = zlib.crc32(question[0].encode())
+        self._ranks, self._settings, self._alpha = ranks, settings, lasso_alpha
+        self._sign = 1.0 if self.candidates.answer else -1.0  # "no answer": what is taken from it counts
+
+    def __call__(self, name: str, seed: int) -> Callable[[], Costed]:
+        """Score now; the cost is known when all methods are through."""
+        candidates = self.candidates
+        before, started = sum(candidates.seconds.values()), time.perf_counter()
+        scored = self._score(name, seed)
+        arithmetic = time.perf_counter() - started - (sum(candidates.seconds.values()) - before)
+
+        def costed() -> Costed:
+            if name in ("retriever", "random"):
+                return Costed(scored.scores, 0, arithmetic)
+            game = candidates.games[_utility(name)]
+            reading = candidates.seconds[_utility(name)] * scored.evaluations / max(1, game.evaluations)
+            return Costed(scored.scores, scored.evaluations, candidates.seconds["encode"] + reading + arithmetic)
+
+        return costed
+
+    def _score(self, name: str, seed: int) -> Scored:
+        candidates, n = self.candidates, self.candidates.n
+        scoring = parse_method(name)
+        if scoring is not None:
+            return candidates(scoring, seed)
+        if name == "retriever":
+            return Scored(1 / (1 + np.asarray(self._ranks, dtype=np.float64)), 0)
+        if name == "random":
+            return Scored(np.random.default_rng([seed, self._number]).standard_normal(n), 0)
+        if name == "lasso":
+            scored = lasso(candidates.games["likelihood"], n, self._settings.budget, self._alpha, seed)
+            return Scored(self._sign * scored.scores, scored.evaluations)
+        found = interactions(candidates.games[_utility(name)], n, budget=self._settings.budget, seed=seed)
+        return Scored(self._sign * found.values[0], found.evaluations)
+
+
+def _utility(name: str) -> str:
+    return "likelihood" if name.endswith(":likelihood") or name == "lasso" else "votes"
+
+
+def lasso(game: Game, n_players: int, budget: int, alpha: float, seed: int) -> Scored:
+    """Coefficients of a sparse linear model of the logit of the answer's probability (Cohen-Wang et al. 2024).
+
+    It is fitted to different coalitions in which each player is in with probability 1/2, as many as the budget admits.
+    Players are standardised before the penalty.
+
+    Args:
+        game: the answer's log-probability, output 0.
+        n_players: number of players.
+        budget: most coalitions.
+        alpha: weight of the penalty against half the mean squared error.
+        seed: of the draws.
+    """
+    from sklearn.linear_model import Lasso
+
+    rows = random_coalitions(n_players, min(budget, 2**n_players), np.random.default_rng(seed))
+    targets = logit(np.asarray(game(rows))[:, 0])
+    deviation = rows.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1.0)
+    model = Lasso(alpha=alpha).fit((rows - rows.mean(axis=0)) / scale, targets)
+    return Scored(model.coef_ / scale, len(rows))
+
+
+def random_coalitions(n_players: int, count: int, rng: np.random.Generator) -> Coalitions:
+    """Different coalitions, uniformly drawn, bool `(count, n_players)`."""
+    if 2**n_players <= 4 * count:
+        numbers = rng.permutation(2**n_players)[:count]
+        return (numbers[:, None] >> np.arange(n_players) & 1).astype(bool)
+    drawn = rng.random((2 * count, n_players)) < 0.5
+    _, first = np.unique(drawn, axis=0, return_index=True)
+    return drawn[np.sort(first)[:count]]
+
+
+def logit(log_probability: Scores) -> Scores:
+    """log(p / (1 - p)) of log p, bounded where p is 1 to single precision."""
+    bounded = np.minimum(log_probability, -1e-7)
+    odds: Scores = bounded - np.log(-np.expm1(bounded))
+    return odds

@@ -1,0 +1,154 @@
+"""`ragshap evaluate attribution`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag.cli.options import (
+    CorpusPath,
+    Json,
+    Overrides,
+    Quiet,
+    given_values,
+    print_json,
+    progress_bars,
+    split_names,
+    stage_progress,
+)
+from rag.cli.tables import print_table, stars
+
+if TYPE_CHECKING:
+    from eval.attribution import AttributionResult
+    from eval.comparison import Row
+
+EXAMPLE = "Example: ragshap evaluate attribution hotpotqa/dev500.jsonl --passages own --limit 100 -o results/hotpotqa"
+
+_TABLES = {
+    "Passages removed or added": ("deletion", "insertion", "deletion:votes", "insertion:votes"),
+    "Drop of log-probability, prediction and stability": (
+        *("drop@1", "drop@3", "drop@5"),
+        *("LDS", "stability", "overlap@5"),
+    ),
+    "Rank correlation with reference values": (
+        *("spearman:votes", "kendall:votes", "spearman:likelihood"),
+        *("kendall:likelihood", "spearman:own", "kendall:own"),
+    ),
+    "Marked evidence": ("AP", "Rprec", "pairs.AP"),
+}
+
+
+def attribution(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA…",
+            help="A BEIR folder; SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON; a .tsv of topics or PopQA.",
+            show_default=False,
+        ),
+    ],
+    passages: Annotated[str | None, typer.Option(help="own (those of the questions) or retrieved.")] = None,
+    retriever: Annotated[str | None, typer.Option(help="bm25, dense or hybrid.")] = None,
+    depth: Annotated[int | None, typer.Option(min=2, help="At most so many passages.")] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(help="shapley, banzhaf@0.1:likelihood, lasso, attention, random, …; by default all."),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=4, help="Coalitions that each sampled method may read.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Test all against this one; by default the first.")] = None,
+    qrels: Annotated[str | None, typer.Option(help="TREC or BEIR judgements that mark evidence.")] = None,
+    index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index.")] = None,
+    corpus: CorpusPath = None,
+    pool: Annotated[list[str] | None, typer.Option(help="Search these files' passages too; repeatable.")] = None,
+    odd: Annotated[bool, typer.Option("--odd", help="Only questions whose id ends in an odd number.")] = False,
+    even: Annotated[bool, typer.Option("--even", help="Only questions whose id ends in an even number.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions, drawn at random.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of that draw.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Faithfulness, agreement with exact values, and marked evidence of many ways to score passages.
+
+    Options that take names also take several with commas between. Other settings: split, passage_words, estimator,
+    seeds, lasso_alpha, coalitions, reference, bm25.…, dense.…, reader.…, report.… (with --set).
+    """
+    if odd and even:
+        raise typer.BadParameter("give one of --odd and --even")
+    given: dict[str, Any] = {
+        "data": data,
+        "passages": passages,
+        "retriever": retriever,
+        "depth": depth,
+        "methods": split_names(methods),
+        "budget": budget,
+        "qrels": qrels,
+        "index": index,
+        "corpus": corpus,
+        "pool": pool,
+        "ids": "odd" if odd else "even" if even else None,
+        "limit": limit,
+        "seed": seed,
+        "report": given_values({"baseline": baseline}) or None,
+    }
+    with progress_bars(quiet) as progress:
+        from eval.attribution import AttributionRun, evaluate_attribution
+        from eval.attribution.plots import plot_curves
+        from eval.plotting import figure_class
+        from rag.settings import load_section
+
+        run = load_section(AttributionRun, None, overrides or [], base=given_values(given))
+        if out is not None:
+            figure_class()
+        result = evaluate_attribution(run, out, progress=stage_progress(progress))
+    if out is not None:
+        result.save(out / "result.json")
+        plot_curves(result.curves, out)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    _print_result(result, markdown)
+    if out is not None:
+        typer.echo(f"{out}: result.json, questions.jsonl, curves.png, curves.svg")
+
+
+def _print_result(result: AttributionResult, markdown: bool) -> None:
+    for title, metrics in _TABLES.items():
+        rows = [row for row in result.rows if row.metric in metrics]
+        if rows:
+            typer.echo(f"{title} ({max(row.questions for row in rows):,} questions)")
+            _print_rows(rows, [metric for metric in metrics if any(row.metric == metric for row in rows)], markdown)
+            typer.echo()
+    typer.echo("Cost of each alone, per question")
+    lines = [[name, f"{cost.evaluations:,.0f}", f"{cost.seconds:.2f}"] for name, cost in result.costs.items()]
+    print_table(["method", "coalitions", "seconds"], lines, markdown)
+    report = result.run.report
+    typer.echo(
+        f"\n±: half the {100 * report.confidence:g} % bootstrap interval. In brackets: less {result.run.baseline()}; "
+        "* p < 0.05, ** p < 0.01, paired randomisation, Holm-corrected. Low deletion is good, of all else high."
+    )
+    for warning in result.warnings:
+        typer.echo(warning)
+
+
+def _print_rows(rows: Sequence[Row], metrics: Sequence[str], markdown: bool) -> None:
+    lines = []
+    for method in dict.fromkeys(row.system for row in rows):
+        own = {row.metric: row for row in rows if row.system == method}
+        lines.append([method, *(_cell(own[metric]) if metric in own else "–" for metric in metrics)])
+    print_table(["method", *metrics], lines, markdown)
+
+
+def _cell(row: Row) -> str:
+    """Mean and half the width of its interval; the difference, with stars where it is significant."""
+    text = f"{row.mean:.3f} ±{(row.high - row.low) / 2:.3f}"
+    if row.difference is None or row.p_holm is None:
+        return text
+    return f"{text} ({row.difference:+.3f}{stars(row.p_holm)})"
