@@ -2,8 +2,8 @@
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
 "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or a score of the
-reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the cross-attention that a passage
-gets while the answer is given. Alone it is the value for the answer in votes; "likelihood" is that in
+reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the cross-attention that a
+passage gets while the answer is given. Alone it is the value for the answer in votes; "likelihood" is that in
 log-probability ("first-in:likelihood": of the answer from each passage by itself). With "+rrf" at its end it is fused
 with the order that it reranks.
 """
@@ -34,7 +34,7 @@ _OWN = ("relevance", "attention")
 
 
 class Scoring(NamedTuple):
-    """A parsed scoring: `semivalue` may be a reader's own score; `mode` is a rerank score or "likelihood"; `p` is Banzhaf's."""
+    """A parsed scoring: `semivalue` may name a reader's own score, `mode` is in `_MODES`, `p` is Banzhaf's."""
 
     semivalue: str
     mode: str
@@ -59,7 +59,7 @@ def parse_scoring(name: str) -> Scoring:
     known = (own or semivalue in SEMIVALUES) and (p is not None or not at)
     if not known or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
         raise ValueError(
-            f"rerank: {name!r} is unknown; write {' or '.join(_OWN)}, or one of {', '.join(SEMIVALUES)} or banzhaf@0.1, "
+            f"rerank: {name!r} is unknown; write {' or '.join(_OWN)}, or {', '.join(SEMIVALUES)} or banzhaf@0.1, "
             f"then perhaps one of {', '.join(f':{m}' for m in _MODES)}, then perhaps +rrf"
         )
     return Scoring(semivalue, mode or "value", bool(plus), p)

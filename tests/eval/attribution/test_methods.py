@@ -136,5 +136,5 @@ def test_attention_needs_a_reader_that_has_it(reader, passages):
     "name", ["shapely", "shapley+rrf", "banzhaf@", "banzhaf@1.5", "shapley@0.5", "lasso:votes", ""]
 )
 def test_unknown_methods_are_refused(name):
-    with pytest.raises(ValueError, match="is unknown; write lasso, attention"):
+    with pytest.raises(ValueError, match="is unknown; write lasso, retriever"):
         parse_method(name)
