@@ -215,7 +215,7 @@ class RerankSettings(Section):
     `keep` is a number, or "smallest": as few of the first passages as still give the full answer.
     """
 
-    score: Literal["value", "positive", "pivots"] = "value"
+    score: Literal["value", "positive", "pivots"] = "positive"
     keep: int | Literal["smallest"] = 5
 
     @model_validator(mode="after")
