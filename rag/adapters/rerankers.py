@@ -42,7 +42,7 @@ class RagshapRanker(BaseRanker):
 
         Args:
             query: the question; blank raises `ValueError`.
-            docs: texts or documents; they are not changed. A string under "title" in the metadata is read with the text.
+            docs: texts or documents; they are not changed. A string under "title" in the metadata is read too.
             doc_ids: ids in place of the documents' own; by default those, or places from 0.
             metadata: metadata in place of the documents' own.
 

@@ -12,17 +12,18 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = [
-    pytest.param(example, id=re.search(r"^(?:from|import) (langchain|llama_index|haystack|rerankers|mcp)", example, re.M)[1])
+    example
     for page in ("adapters", "mcp")
     for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"), re.S)
-]  # fmt: skip
+]
+FRAMEWORK = re.compile(r"^from (langchain_core|llama_index|haystack|rerankers|mcp)\b", re.M)
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: FRAMEWORK.search(example)[1])
 def test_examples_run_and_print_what_they_say(example, monkeypatch, capsys):
-    for package in set(re.findall(r"^from (langchain_core|llama_index|haystack|rerankers|mcp)\b", example, re.M)):
-        if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 'ragshap[adapters]'")
+    package = FRAMEWORK.search(example)[1]
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: pip install 'ragshap[adapters]'")
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")

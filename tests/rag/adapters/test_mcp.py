@@ -132,13 +132,14 @@ def test_the_command_speaks_nothing_but_the_protocol(question):
 
 def test_every_line_on_standard_output_is_a_message(question):
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    search = {"name": "search", "arguments": {"question": question}}
     messages = [
         {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "search", "arguments": {"question": question}}},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": search},
         "no JSON",
         {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "none", "arguments": {}}},
-    ]  # fmt: skip
+    ]
     server = subprocess.Popen(
         [sys.executable, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
