@@ -157,9 +157,10 @@ def _errors_told() -> Iterator[None]:
 
 
 def _progress(context: Context) -> Callable[[str, int, int], None]:
-    """Progress to the client, from the thread that computes."""
+    """Progress to the client, from the thread that computes; ends the work if the client has given it up."""
 
     def report(stage: str, done: int, total: int) -> None:
+        anyio.from_thread.check_cancelled()
         anyio.from_thread.run(context.report_progress, done, total, stage)
 
     return report

@@ -4,17 +4,20 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
 pytest.importorskip("mcp.server", reason="needs mcp: pip install 'ragshap[mcp]'")
 
+import anyio
 from mcp import Client
 
 from rag import Pipeline, load_settings
 from rag.adapters.mcp import build_server
 from rag.cli import run
 
+from ..conftest import ScriptedReader
 from .conftest import CORPUS, OVERRIDES
 
 COMMAND = ["-m", "rag", "mcp", "--corpus", CORPUS, "--set", "attribution.budget=16", "--set", "retriever.passages=4"]
@@ -116,6 +119,33 @@ def test_progress_reaches_the_client(pipeline, question):
     assert told
     assert told[-1][0] == "attribute"
     assert told[-1][1] <= told[-1][2]
+
+
+def test_a_call_that_is_given_up_ends(passages):
+    class Slow(ScriptedReader):
+        batch_size = 1
+        decoded = 0
+
+        def announce(self, encoded, calls):
+            pass
+
+        def generate(self, encoded, coalitions):
+            self.decoded += len(coalitions)
+            time.sleep(0.02)
+            return super().generate(encoded, coalitions)
+
+    reader = Slow()
+    own = [{"text": passage.text} for passage in passages] * 2
+    server = build_server(Pipeline(None, reader, load_settings(overrides=["attribution.minimal_sets=0"])))
+
+    async def run():
+        async with Client(server) as client:
+            with anyio.move_on_after(0.3) as limit:
+                await client.call_tool("explain", {"question": "where?", "passages": own})
+        return limit.cancelled_caught
+
+    assert asyncio.run(run())
+    assert 0 < reader.decoded < 128  # of 256, which take 5 s
 
 
 def test_the_command_speaks_nothing_but_the_protocol(question):
