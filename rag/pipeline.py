@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from rag.explanation.minimal import minimal_sets
 from rag.explanation.passages import Explanation, explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
-from rag.readers.loading import load_reader
+from rag.readers.loading import load_reader, set_threads
 from rag.rerank import attributed_order
 from rag.settings import RetrieverSettings, Settings, SettingsError, load_settings
 from retrievers import (
@@ -30,6 +30,7 @@ from retrievers import (
     HybridRetriever,
     Passage,
     Retriever,
+    Searcher,
     load_corpus,
     load_index,
 )
@@ -50,7 +51,7 @@ class Pipeline:
 
     def __init__(
         self,
-        retriever: Retriever | None,
+        retriever: Searcher | None,
         reader: Reader,
         settings: Settings | None = None,
         screener: Screener | None = None,
@@ -97,7 +98,7 @@ class Pipeline:
         warnings = answer.warnings
         if not hits:
             warnings = (*warnings, "no passage matches the question; the answer is from the question alone")
-        elif self.retriever is not None and len(self.retriever) < self.settings.retriever.passages:
+        elif isinstance(self.retriever, Sized) and len(self.retriever) < self.settings.retriever.passages:
             wanted = self.settings.retriever.passages
             warnings = (*warnings, f"{wanted} passages asked for, the corpus has {len(self.retriever)}")
         return replace(answer, seconds={"retrieve": retrieve, **answer.seconds}, warnings=warnings)
@@ -216,14 +217,6 @@ def build_retriever(
         retriever = HybridRetriever(parts)
     retriever.add(passages, progress=progress)
     return retriever
-
-
-def set_threads(threads: int) -> None:
-    """Use so many CPU threads in torch; 0 leaves torch's own choice."""
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def distil(answers: CoalitionAnswers, full: str, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +15,9 @@ from attribution.attribution import descending
 from rag.explanation.passages import explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
-from rag.settings import AttributionSettings, SettingsError
-from retrievers import Hit
+from rag.readers.loading import load_reader, set_threads
+from rag.settings import AttributionSettings, SettingsError, load_settings
+from retrievers import Hit, Passage
 
 Scores = NDArray[np.float64]
 
@@ -63,6 +67,37 @@ def attributed_order(attribution: Attribution, score: str = "value") -> list[int
     return order
 
 
+class Ranked(NamedTuple):
+    """One passage of a reranking.
+
+    Attributes:
+        passage: the passage.
+        rank: its rank before, from 1.
+        score: what the passages are ordered by; higher is better.
+        value: its value for the answer; None if it was screened out.
+        error: standard error of the value; None likewise.
+    """
+
+    passage: Passage
+    rank: int
+    score: float
+    value: float | None
+    error: float | None
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """Passages in attributed order.
+
+    Attributes:
+        answer: the answer that they are attributed, the reader's from all passages it got; "" is "no answer".
+        passages: all passages, best first.
+    """
+
+    answer: str
+    passages: tuple[Ranked, ...]
+
+
 class Reranker:
     """Reranks retrieved passages by attribution.
 
@@ -87,12 +122,28 @@ class Reranker:
         self.score = score
         self.screener = screener or (default_screener() if self.attribution.screen else None)
 
+    @classmethod
+    def from_config(cls, config: str | Path | None = None, *, overrides: Sequence[str] = ()) -> Reranker:
+        """A reranker from settings, of which `reader`, `attribution`, `rerank.score` and `threads` matter.
+
+        Raises:
+            SettingsError: a setting is wrong.
+            FileNotFoundError: there is no such file of settings.
+        """
+        settings = load_settings(config, overrides)
+        set_threads(settings.threads)
+        return cls(load_reader(settings.reader), settings.attribution, settings.rerank.score)
+
     def rerank(self, question: str, hits: Sequence[Hit]) -> list[Hit]:
         """The same passages, best first, with their attribution scores.
 
         Those that were screened out come last, in their old order, with the lowest score of the others or 0.
         """
-        passages = [hit.passage for hit in hits]
+        reranking = self.attribute(question, [hit.passage for hit in hits])
+        return [Hit(ranked.passage, ranked.score) for ranked in reranking.passages]
+
+    def attribute(self, question: str, passages: Sequence[Passage]) -> Reranking:
+        """As `rerank`, with the answer and what each passage contributed to it."""
         read = list(range(len(passages)))
         if self.screener is not None:
             read = screen(self.screener, question, passages, self.attribution.screen, self.attribution.seed)
@@ -100,6 +151,12 @@ class Reranker:
         explanation = explain_passages(self.reader, question, chosen, self.attribution, pivots=self.score == "pivots")
         attribution = explanation.attribution
         scores = passage_scores(attribution, self.score)
-        ranked = [Hit(chosen[index], float(scores[index])) for index in attributed_order(attribution, self.score)]
+        values, errors = (part[attribution.output] for part in (attribution.values, attribution.errors))
+        ranked = [
+            Ranked(chosen[i], read[i] + 1, float(scores[i]), float(values[i]), float(errors[i]))
+            for i in attributed_order(attribution, self.score)
+        ]
         lowest = min(0.0, float(scores.min(initial=0.0)))
-        return ranked + [Hit(passage, lowest) for index, passage in enumerate(passages) if index not in read]
+        left = (index for index in range(len(passages)) if index not in read)
+        unread = [Ranked(passages[index], index + 1, lowest, None, None) for index in left]
+        return Reranking(explanation.text, (*ranked, *unread))

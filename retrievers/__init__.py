@@ -1,6 +1,6 @@
 """Text and indexes: read corpora, cut them into passages, and find the passages that a question needs."""
 
-from retrievers.base import Retriever
+from retrievers.base import Retriever, Searcher
 from retrievers.bm25 import BM25Retriever
 from retrievers.chunking import sentence_spans, split_document, split_text
 from retrievers.corpus import load_corpus
@@ -20,6 +20,7 @@ __all__ = [
     "IndexFormatError",
     "Passage",
     "Retriever",
+    "Searcher",
     "load_corpus",
     "load_index",
     "sentence_spans",

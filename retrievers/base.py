@@ -16,22 +16,26 @@ Progress = Callable[[int], None]
 
 
 @runtime_checkable
-class Retriever(Protocol):
-    """Finds passages for a question.
+class Searcher(Protocol):
+    """Finds passages for a question; what holds them may be elsewhere and need not be able to list them.
 
-    Hits come best first; equal scores keep the order in which their passages were added. A ``k`` above the
-    number of passages returns all that there are.
+    Hits come best first. A ``k`` above the number of passages returns all that there are.
     """
-
-    @property
-    def passages(self) -> Sequence[Passage]:
-        """All passages, in the order in which they were added."""
 
     def search(self, query: str, k: int = 10) -> list[Hit]:
         """The ``k`` best passages; ``ValueError`` for a blank query or ``k < 1``."""
 
     def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
         """As :meth:`search` for each query, in their order, with the same results."""
+
+
+@runtime_checkable
+class Retriever(Searcher, Protocol):
+    """A :class:`Searcher` over passages of its own; equal scores keep the order in which these were added."""
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """All passages, in the order in which they were added."""
 
     def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
         """Add passages without rebuilding; ``ValueError`` (and nothing added) if an id is there already."""

@@ -81,8 +81,8 @@ def explain(
     """Attribute an answer over passages that you bring."""
     check_question(question)
     with progress_bars(quiet) as progress:
-        from rag.pipeline import Pipeline, set_threads
-        from rag.readers.loading import load_reader
+        from rag.pipeline import Pipeline
+        from rag.readers.loading import load_reader, set_threads
         from rag.settings import load_settings
         from retrievers import load_corpus
 

@@ -43,7 +43,8 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
-    from rag.pipeline import build_retriever, set_threads
+    from rag.pipeline import build_retriever
+    from rag.readers.loading import set_threads
     from rag.settings import load_settings
     from retrievers import load_corpus
 

@@ -61,8 +61,7 @@ def rerank(
     with progress_bars(quiet) as progress:
         from eval.provenance import checksums, reader_checksum
         from rag.offline import ContextsTask, rerank_file
-        from rag.pipeline import set_threads
-        from rag.readers.loading import load_reader
+        from rag.readers.loading import load_reader, set_threads
         from rag.rerank import Reranker
         from rag.settings import load_settings
 

@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train a reader; the same command goes on where a killed run stopped."""
     with progress_bars(quiet) as progress:
-        from rag.pipeline import set_threads
+        from rag.readers.loading import set_threads
         from rag.settings import load_section
         from rag.training import plotting
         from rag.training.run import train as run

@@ -68,3 +68,9 @@ def _endpoint(settings: ReaderSettings) -> Reader:
 def _prompt_reader(model: LanguageModel, settings: ReaderSettings) -> Reader:
     options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens"})
     return PromptReader(model, template=settings.prompt, **options)
+
+
+def set_threads(threads: int) -> None:
+    """Use so many CPU threads in torch; 0 leaves torch's own choice."""
+    if threads:
+        torch.set_num_threads(threads)

@@ -1,0 +1,132 @@
+"""What all adapters do: attribute documents of any framework, and turn found ones into passages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Any, NamedTuple
+
+from rag.rerank import Reranker
+from retrievers import Hit, Passage
+from retrievers.base import check_query
+
+METADATA_KEY = "ragshap"
+"""Where a document's metadata hold what it contributed."""
+
+ONE_AT_A_TIME = Lock()
+"""Held while searching and reading: tokenizers are not made for several threads, and frameworks call from many."""
+
+
+class Text(NamedTuple):
+    """What is read of a document; the id is None where it has none."""
+
+    text: str
+    metadata: Mapping[str, Any]
+    id: str | None = None
+    score: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The title that the metadata hold, or ""."""
+        title = self.metadata.get("title")
+        return title if isinstance(title, str) else ""
+
+
+class Attributed(NamedTuple):
+    """A document's place among those given, from 0; what it is ordered by; and its metadata with the attribution."""
+
+    place: int
+    score: float
+    metadata: dict[str, Any]
+
+
+def check_top(top: int | None, name: str) -> int | None:
+    """The number of documents to keep, None for all; raises `ValueError` below 1."""
+    if top is not None and top < 1:
+        raise ValueError(f"{name} must be at least 1, or None for all; got {top}")
+    return top
+
+
+def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int | None = None) -> list[Attributed]:
+    """Documents in the order of what they contributed to the reader's answer.
+
+    Each is a player of its own, whatever its id, so that equal documents share what they contribute. Blank ones are
+    not read, and come last with those that were screened out.
+
+    Args:
+        reranker: attributes the reader's answer.
+        question: the question; blank raises `ValueError`.
+        texts: the documents, none of which is changed.
+        top: how many to return; None is all.
+    """
+    if not texts:
+        return []
+    read = [place for place, text in enumerate(texts) if text.text.strip()]
+    passages = [Passage(str(place), texts[place].text, texts[place].title) for place in read]
+    with ONE_AT_A_TIME:
+        reranking = reranker.attribute(question, passages)
+    lowest = min((ranked.score for ranked in reranking.passages), default=0.0)
+    rows = [(int(r.passage.id), r.score + 0.0, r.value, r.error) for r in reranking.passages]  # no negative zeros
+    rows += [(place, min(0.0, lowest), None, None) for place in range(len(texts)) if place not in read]
+    return [
+        Attributed(
+            place,
+            score,
+            {
+                **texts[place].metadata,
+                METADATA_KEY: {
+                    "answer": reranking.answer,
+                    "value": value,
+                    "error": error,
+                    "score": score,
+                    "rank_before": place + 1,
+                },
+            },
+        )
+        for place, score, value, error in rows[:top]
+    ]
+
+
+def titled(passage: Passage) -> dict[str, Any]:
+    """A passage's metadata with its title, if it has one."""
+    return {**passage.metadata, **({"title": passage.title} if passage.title else {})}
+
+
+class ForeignSearcher(ABC):
+    """Another framework's retriever as a `retrievers.Searcher`, for `rag.Pipeline`.
+
+    How many passages it finds at most is its own to say; `search` cuts what is beyond k. What comes twice, or has no
+    text, is left out. A passage without id is named by a hash of its title and text. Where scores are missing, the
+    passages' are 1 / rank. Metadata that JSON cannot hold become strings.
+    """
+
+    @abstractmethod
+    def find(self, query: str, k: int) -> Iterable[Text]:
+        """What the framework's retriever finds, best first."""
+
+    def search(self, query: str, k: int = 10) -> list[Hit]:
+        """The first k passages found; `ValueError` for a blank query or k < 1."""
+        check_query(query, k)
+        found = [text for text in self.find(query, k) if text.text.strip()]
+        scored = all(text.score is not None for text in found)
+        hits: dict[str, Hit] = {}
+        for text in found:
+            digest = hashlib.sha256(json.dumps([text.title, text.text]).encode()).hexdigest()[:16]
+            name = digest if text.id is None else text.id
+            if name in hits and hits[name].passage.text != text.text:
+                name = f"{name}#{digest}"  # parts of a document that all have its id
+            score = text.score if scored and text.score is not None else 1 / (len(hits) + 1)
+            hits.setdefault(name, Hit(Passage(name, text.text, text.title, _plain(text.metadata)), float(score)))
+        return list(hits.values())[:k]
+
+    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """`search` for each query."""
+        return [self.search(query, k) for query in queries]
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    named = {str(key): value for key, value in metadata.items() if key != "title"}
+    return dict(json.loads(json.dumps(named, default=str, skipkeys=True)))

@@ -1,0 +1,90 @@
+"""LangChain: a retriever and a document compressor of ours, and any LangChain retriever as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from rag.adapters.documents import ONE_AT_A_TIME, ForeignSearcher, Text, attribute, titled
+from rag.rerank import Reranker
+from retrievers import Searcher
+
+try:
+    from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
+    from langchain_core.documents import BaseDocumentCompressor, Document
+    from langchain_core.retrievers import BaseRetriever
+except ImportError as error:
+    raise ImportError("the LangChain adapter needs langchain-core: pip install 'ragshap[langchain]'") from error
+
+SCORE_KEY = "relevance_score"
+"""Where LangChain's rerankers put a document's score in its metadata."""
+
+
+class RagshapRetriever(BaseRetriever):
+    """One of our retrievers, such as `retrievers.load_index(folder)`, in LangChain.
+
+    Attributes:
+        searcher: the retriever.
+        k: how many documents it returns at most.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    searcher: Searcher
+    k: int = Field(default=20, ge=1)
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        with ONE_AT_A_TIME:
+            hits = self.searcher.search(query, self.k)
+        return [
+            Document(
+                id=hit.passage.id,
+                page_content=hit.passage.text,
+                metadata={**titled(hit.passage), SCORE_KEY: hit.score},
+            )
+            for hit in hits
+        ]
+
+
+class RagshapCompressor(BaseDocumentCompressor):
+    """Orders documents by what they contributed to the answer, and keeps the first.
+
+    The documents returned are copies, with `relevance_score` and `ragshap` (answer, value, error, score, rank_before)
+    in their metadata. A string under "title" in a document's metadata is read with its text.
+
+    Attributes:
+        reranker: attributes the reader's answer, for instance `Reranker.from_config()`.
+        top_n: how many documents are kept; None is all.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    reranker: Reranker
+    top_n: int | None = Field(default=None, ge=1)
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """The first `top_n` documents in attributed order; `ValueError` for a blank query."""
+        texts = [Text(document.page_content, document.metadata) for document in documents]
+        return [
+            documents[item.place].model_copy(update={"metadata": {**item.metadata, SCORE_KEY: item.score}})
+            for item in attribute(self.reranker, query, texts, self.top_n)
+        ]
+
+
+class LangChainSearcher(ForeignSearcher):
+    """Any LangChain retriever as ours; how many documents it finds at most is set there."""
+
+    def __init__(self, retriever: BaseRetriever):
+        self.retriever = retriever
+
+    def find(self, query: str, k: int) -> Iterable[Text]:
+        """The documents that the retriever returns."""
+        for document in self.retriever.invoke(query):
+            yield Text(document.page_content, document.metadata, document.id, _score(document.metadata))
+
+
+def _score(metadata: dict[str, Any]) -> float | None:
+    score = metadata.get(SCORE_KEY)
+    return float(score) if isinstance(score, (int, float)) else None

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("mcp.server", reason="needs mcp: pip install 'ragshap[mcp]'")
+
+import anyio
+from mcp import Client
+
+from rag import Pipeline, load_settings
+from rag.adapters.mcp import build_server
+from rag.cli import run
+
+from ..conftest import ScriptedReader
+from .conftest import CORPUS, OVERRIDES
+
+COMMAND = ["-m", "rag", "mcp", "--corpus", CORPUS, "--set", "attribution.budget=16", "--set", "retriever.passages=4"]
+
+
+@pytest.fixture(scope="module")
+def pipeline(reranker, retriever):
+    return Pipeline(retriever, reranker.reader, load_settings(overrides=[*OVERRIDES, "retriever.passages=4"]))
+
+
+@pytest.fixture
+def call(pipeline):
+    """Calls a tool in memory: its structured result, or the text of its error."""
+
+    def call(tool, **arguments):
+        async def run():
+            async with Client(build_server(pipeline)) as client:
+                return await client.call_tool(tool, arguments)
+
+        result = asyncio.run(run())
+        return result.content[0].text if result.is_error else result.structured_content
+
+    return call
+
+
+def test_tools_say_what_they_take_and_return(pipeline):
+    async def run():
+        async with Client(build_server(pipeline)) as client:
+            return (await client.list_tools()).tools
+
+    tools = {tool.name: tool for tool in asyncio.run(run())}
+    assert set(tools) == {"search", "ask", "explain"}
+    assert tools["search"].input_schema["required"] == ["question"]
+    assert set(tools["explain"].input_schema["properties"]) == {"question", "passages", "level"}
+    assert "evidence" in tools["ask"].output_schema["properties"]
+    assert all(tool.description and tool.annotations.read_only_hint for tool in tools.values())
+
+
+def test_search_finds_what_the_retriever_finds(call, retriever, question):
+    found = call("search", question=question, k=3)
+    hits = retriever.search(question, 3)
+    assert [(p["id"], p["text"], p["score"]) for p in found["passages"]] == [
+        (h.passage.id, h.passage.text, h.score) for h in hits
+    ]
+    assert [p["rank"] for p in found["passages"]] == [1, 2, 3]
+
+
+def test_ask_says_what_the_pipeline_says(call, pipeline, question):
+    said, answer = call("ask", question=question), pipeline.ask(question)
+    assert said["answer"] == answer.text == "2,110 metres"
+    assert [(e["id"], e["value"], e["rank"]) for e in said["evidence"]] == [
+        (e.passage.id, e.value, e.rank) for e in answer.evidence
+    ]
+    assert [o["answer"] for o in said["other_answers"]] == [o.text for o in answer.others]
+    assert said["evidence"][0]["text"] == answer.evidence[0].passage.text
+    assert json.loads(json.dumps(said)) == said
+
+
+def test_explain_goes_down_to_sentences_of_own_passages(call, hits, question):
+    own = [{"text": hit.passage.text, "title": hit.passage.title} for hit in hits[-2:]]
+    said = call("explain", question=question, passages=own, level="sentence")
+    assert said["answer_from_all"] == "2,110 metres"
+    assert {e["id"] for e in said["evidence"]} == {"1", "2"}
+    best = max((part for e in said["evidence"] for part in e["parts"] or []), key=lambda part: part["value"])
+    assert "2,110 metres" in best["text"]
+
+
+def test_explain_without_passages_answers_from_the_question_alone(call, question):
+    assert call("explain", question=question, passages=[])["evidence"] == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("search", {"question": " "}, "the query is empty"),
+        ("ask", {"question": ""}, "empty"),
+        ("search", {"question": "what?", "k": 0}, "greater than or equal to 1"),
+        ("ask", {"question": "what?", "level": "letter"}, "'passage', 'sentence' or 'word'"),
+        ("explain", {"question": "what?", "passages": [{"text": ""}]}, "at least 1 character"),
+        ("explain", {"question": "what?", "passages": [{"text": "a", "id": "x"}] * 2}, "two passages have the id 'x'"),
+        ("explain", {"question": "what?"}, "Field required"),
+    ],
+)
+def test_wrong_use_is_the_tools_error(call, tool, arguments, message):
+    assert message in call(tool, **arguments)
+
+
+def test_progress_reaches_the_client(pipeline, question):
+    told = []
+
+    async def hear(done, total, stage):
+        told.append((stage, done, total))
+
+    async def run():
+        async with Client(build_server(pipeline)) as client:
+            await client.call_tool("ask", {"question": question}, progress_callback=hear)
+
+    asyncio.run(run())
+    assert told
+    assert told[-1][0] == "attribute"
+    assert told[-1][1] <= told[-1][2]
+
+
+def test_a_call_that_is_given_up_ends(passages):
+    class Slow(ScriptedReader):
+        batch_size = 1
+        decoded = 0
+
+        def announce(self, encoded, calls):
+            pass
+
+        def generate(self, encoded, coalitions):
+            self.decoded += len(coalitions)
+            time.sleep(0.02)
+            return super().generate(encoded, coalitions)
+
+    reader = Slow()
+    own = [{"text": passage.text} for passage in passages] * 2
+    server = build_server(Pipeline(None, reader, load_settings(overrides=["attribution.minimal_sets=0"])))
+
+    async def run():
+        async with Client(server) as client:
+            with anyio.move_on_after(0.3) as limit:
+                await client.call_tool("explain", {"question": "where?", "passages": own})
+        return limit.cancelled_caught
+
+    assert asyncio.run(run())
+    assert 0 < reader.decoded < 128  # of 256, which take 5 s
+
+
+def test_the_command_speaks_nothing_but_the_protocol(question):
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    search = {"name": "search", "arguments": {"question": question}}
+    messages = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": search},
+        "no JSON",
+        {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "none", "arguments": {}}},
+    ]
+    server = subprocess.Popen(
+        [sys.executable, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        for message in messages:
+            server.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+        server.stdin.flush()
+        lines, answered = [], set()
+        while not answered >= {1, 2, 3}:
+            lines.append(json.loads(server.stdout.readline()))
+            answered.add(lines[-1].get("id"))
+        server.stdin.close()
+        lines += [json.loads(line) for line in server.stdout]
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+    assert all(line["jsonrpc"] == "2.0" for line in lines)
+
+
+def test_the_command_refuses_wrong_settings_in_one_line(capsys):
+    assert run(["mcp"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "ragshap: give either an index (--index) or a corpus (--corpus), one of the two\n"
