@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from rag.answer import Answer
 from rag.pipeline import Progress
@@ -20,7 +20,7 @@ from retrievers import Passage
 router = APIRouter(tags=["answers"])
 
 _QUESTION = "Which ferry carries cars to Suduroy?"
-_TEXTS = [
+_TEXTS: list[JsonValue] = [
     {"title": "Smyril", "text": "The ferry Smyril carries cars between Tórshavn and Suduroy."},
     {"text": "Sheep graze on the steep slopes all year."},
 ]
@@ -70,7 +70,7 @@ class _WithPassages(_Strict):
     passages: list[SentPassage]
 
     def as_passages(self) -> list[Passage]:
-        """The passages; those without an id are called "1", "2", …"""
+        """The passages; those without an id are called "1", "2" and so on."""
         numbered = enumerate(self.passages, 1)
         return [Passage(str(place) if sent.id is None else sent.id, sent.text, sent.title) for place, sent in numbered]
 
@@ -186,7 +186,10 @@ async def search(request: Request, asked: Search) -> SearchResults:
     return SearchResults(question=asked.question, passages=found)
 
 
-_SAVED = {401: RESPONSES[401], 404: RESPONSES[422] | {"description": "It is not, or no longer, kept"}}
+_SAVED: dict[int | str, dict[str, Any]] = {
+    401: RESPONSES[401],
+    404: RESPONSES[422] | {"description": "It is not, or no longer, kept"},
+}
 
 
 @router.get("/explanations/{name}", responses=_SAVED, response_model=None)

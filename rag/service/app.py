@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from rag import report
 from rag.pipeline import Pipeline, set_threads
 from rag.service import answers, cohere, tei
 from rag.service.access import Access
@@ -29,6 +30,7 @@ from rag.service.state import Service, service_of
 from rag.service.worker import Worker
 
 EXPLORER = Path(__file__).parent / "explorer"
+STYLE = Path(report.__file__).parent / "page.css.j2"
 _ABOUT = (
     "Answers with the passages that they come from, and the rerank protocols of Cohere, Jina and "
     "text-embeddings-inference. All routes but `/health` take a bearer token if the service was started with one."
@@ -36,7 +38,7 @@ _ABOUT = (
 _FRAME = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; connect-src 'self'; "
-        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -96,6 +98,10 @@ def _add_operation(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def explorer() -> FileResponse:
         return FileResponse(EXPLORER / "index.html", headers=_FRAME)
+
+    @app.get("/explorer/report.css", include_in_schema=False)
+    def style() -> FileResponse:
+        return FileResponse(STYLE, media_type="text/css")
 
     @app.get("/health", tags=["operation"], responses={503: RESPONSES[503]})
     async def health(request: Request) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from rag.service.engine import Ranked
 from rag.service.errors import RESPONSES, Failure
@@ -17,7 +17,10 @@ router = APIRouter(tags=["rerank protocols"])
 
 _JINA_FIELDS = {"truncation", "max_doc_length", "return_embeddings"}
 _QUERY = "Which ferry carries cars to Suduroy?"
-_DOCUMENTS = ["Sheep graze on the steep slopes.", "The ferry Smyril carries cars between Tórshavn and Suduroy."]
+_DOCUMENTS: list[JsonValue] = [
+    "Sheep graze on the steep slopes.",
+    "The ferry Smyril carries cars between Tórshavn and Suduroy.",
+]
 
 
 class RerankV2(BaseModel):

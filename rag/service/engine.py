@@ -18,7 +18,7 @@ from retrievers import Hit, Passage
 class Ranked(NamedTuple):
     """A document of a rerank request: its place there, its relevance in [0, 1], and the score that this comes from."""
 
-    index: int
+    place: int
     relevance: float
     score: float
 
@@ -82,8 +82,8 @@ class Engine:
 def relevance(score: float, utility: str) -> float:
     """A rerank score as a number in [0, 1] in the same order; 0.5 is a document that does nothing for the answer.
 
-    Scores from votes lie in [-1, 1], which is mapped by (1 + score) / 2; an estimate that exceeds this by sampling error
-    is clipped. Differences of log-probability have no bounds and go through the logistic function.
+    Scores from votes lie in [-1, 1], which (1 + score) / 2 maps; an estimate beyond that, by sampling error, is
+    clipped. Differences of log-probability have no bounds and go through the logistic function.
     """
     if utility == "votes":
         return min(1.0, max(0.0, (1 + score) / 2))

@@ -24,10 +24,10 @@ class ServiceSettings(Section):
     """Where the service listens, whom it lets in, and how much a request may ask for.
 
     `token_env` names the environment variable that holds the bearer token; null asks for none, which is allowed on
-    loopback addresses alone. `waiting` requests may wait for the one that is worked on; each has `time_limit` seconds in
-    all. `rerank_budget` counts coalitions of the rerank protocols, whose clients cannot give one; four times the number of
-    documents are evaluated where that is more. Explanations are kept in the folder `explanations`, the `keep` newest
-    ones; null keeps them in a temporary one until the service ends. `log_text` puts questions into the log.
+    loopback addresses alone. `waiting` requests may wait for the one that is worked on; each has `time_limit` seconds
+    in all. `rerank_budget` counts coalitions of the rerank protocols, whose clients cannot give one; four times the
+    number of documents are evaluated where that is more. Explanations are kept in the folder `explanations`, the `keep`
+    newest ones; null keeps them in a temporary one until the service ends. `log_text` puts questions into the log.
     """
 
     host: str = "127.0.0.1"
@@ -49,8 +49,8 @@ class ServiceSettings(Section):
     def _guarded(self) -> ServiceSettings:
         if self.token_env is None and not is_loopback(self.host):
             raise ValueError(
-                f"host {self.host} can be reached from other machines, so a token is needed: put one into an environment "
-                "variable and name that in service.token_env"
+                f"host {self.host} can be reached from other machines, so a token is needed: put one into an "
+                "environment variable and name that in service.token_env"
             )
         return self
 

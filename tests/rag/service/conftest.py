@@ -32,6 +32,13 @@ FERRY_TEXTS = [
     "The ferry Smyril carries cars between Tórshavn and Suduroy.",
     "Puffins nest on the western cliffs.",
 ]
+FAST = [
+    "threads=1",
+    "retriever.passages=8",
+    "attribution.budget=150",
+    "hierarchy.permutations=16",
+    "hierarchy.shared=2",
+]
 EXAMPLES = Path(__file__).parents[3] / "examples" / "islands"
 
 
@@ -108,7 +115,7 @@ class Live:
 @pytest.fixture(scope="session")
 def islands() -> Pipeline:
     """The embedded reader over the example corpus."""
-    return Pipeline.from_config("default", corpus=EXAMPLES, overrides=["threads=1", "retriever.passages=8"])
+    return Pipeline.from_config("default", corpus=EXAMPLES, overrides=FAST)
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,13 @@ def test_work_ends_when_the_client_has_gone(slow, stream):
     live, reader = slow
     reader.hold.set()
     body = json.dumps({"question": "where?", "passages": [{"text": "Rome"}], "stream": stream}).encode()
-    head = f"POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    lines = (
+        "POST /explain HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
+    head = "\r\n".join([*lines, "", ""])
     with socket.create_connection(("127.0.0.1", live.socket.getsockname()[1])) as connection:
         connection.sendall(head.encode() + body)
         assert reader.started.wait(5)
