@@ -62,7 +62,7 @@ def test_langchain_cohere_in_a_compression_chain(live):
     compressor = rerank(base_url=live.url, cohere_api_key="no-key", model="ragshap", top_n=2)
     documents = [Document(page_content=text, metadata={"n": n}) for n, text in enumerate(FERRY_TEXTS)]
     found = compressor.compress_documents(documents, FERRY)
-    assert [document.metadata["n"] for document in found][0] == BEST
+    assert found[0].metadata["n"] == BEST
     assert len(found) == 2
     assert 0.5 < found[0].metadata["relevance_score"] <= 1
 
