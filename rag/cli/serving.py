@@ -47,6 +47,8 @@ def serve(
         settings.service.token()
         own = settings.pipeline()
         set_threads(own.threads)
-        retriever = open_retriever(own, index=index, corpus=corpus) if index or corpus else None
+        retriever = (
+            open_retriever(own, index=index, corpus=corpus) if index or corpus or own.retriever.is_engine else None
+        )
         pipeline = Pipeline(retriever, load_reader(own.reader), own)
     run(pipeline, settings.service)

@@ -104,7 +104,7 @@ def _add_operation(app: FastAPI) -> None:
         return FileResponse(STYLE, media_type="text/css")
 
     @app.get("/health", tags=["operation"], responses={503: RESPONSES[503]})
-    async def health(request: Request) -> dict[str, Any]:
+    def health(request: Request) -> dict[str, Any]:
         """Whether the service works, with what reader, and over how many passages (null: without an index)."""
         service = service_of(request)
         if not service.worker.alive:

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 
 from pydantic import Field, model_validator
 
-from rag.settings import Section, Settings, SettingsError
+from rag.section import Section
+from rag.settings import Settings, SettingsError
 
 _LEAST_TOKEN = 16  # characters
 

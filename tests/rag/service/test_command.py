@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import httpx2
 import pytest
@@ -21,11 +22,12 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
     command = [sys.executable, "-m", "rag", "serve", "--corpus", str(EXAMPLES), "--port", "0", "-s", "threads=1"]
     with log.open("wb") as file, subprocess.Popen(command, stderr=file, cwd=EXAMPLES.parents[1]) as process:
         try:
-            while (
-                not (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text()))
-                or "complete" not in log.read_text()
-            ):
+            deadline = time.monotonic() + 120
+            while "startup complete" not in log.read_text():
                 assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
             url = found[0]
             assert httpx2.get(f"{url}/health").json()["passages"] > 100
             sent = {"query": FERRY, "texts": FERRY_TEXTS}
