@@ -63,7 +63,7 @@ def together(
     lock = threading.Lock()
 
     def client(_: int) -> list[str]:
-        found = []
+        found: list[str] = []
         with httpx2.Client(timeout=_TIMEOUT) as http:
             while True:
                 with lock:
