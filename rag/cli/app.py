@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli import answering, benchmarking, evaluating, indexing, mcp, reranking, training
+from rag.cli import answering, benchmarking, evaluating, indexing, mcp, reranking, serving, training
 
 app = typer.Typer(
     name="ragshap",
@@ -26,6 +26,7 @@ reranking.register(app)
 training.register(app)
 evaluating.register(app)
 benchmarking.register(app)
+serving.register(app)
 mcp.register(app)
 
 

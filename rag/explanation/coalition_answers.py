@@ -6,6 +6,7 @@ import numpy as np
 
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
+from rag.readers.interruption import checkpoint
 
 
 class CoalitionAnswers:
@@ -29,6 +30,7 @@ class CoalitionAnswers:
             if key not in self._known:
                 new.setdefault(key, position)
         if new:
+            checkpoint()
             said = self._reader.generate(self._encoded, coalitions[list(new.values())])
             self._known.update(zip(new, said, strict=True))
         return [self._known[key] for key in keys]

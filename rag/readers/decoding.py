@@ -13,6 +13,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from rag.readers.attention import Prefixes, distinct
 from rag.readers.encoding import View
+from rag.readers.interruption import checkpoint
 
 Forked = TypeVar("Forked", bound="CoalitionDecoder")
 _MOST_TOKENS = 1 << 32  # more than any vocabulary has
@@ -81,6 +82,7 @@ def greedy_decode(
     if not drafts:
         _step_by_step(decoder, list(range(n_rows)), answers, start, stops, max_tokens)
         return answers
+    checkpoint()
     width = len(drafts)
     longest = min(max_tokens - 1, max(map(len, drafts)))
     inputs = torch.tensor([[start, *draft[:longest], *[start] * (longest - len(draft))] for draft in drafts])
@@ -113,6 +115,7 @@ def _step_by_step(
 ) -> None:
     """Complete the answers of `rows`, which are equally long; all but their last token were fed."""
     while rows and len(answers[rows[0]]) < max_tokens:
+        checkpoint()
         last = [answers[row][-1] if answers[row] else start for row in rows]
         chosen = decoder.advance(torch.tensor(last)[:, None])[:, 0].tolist()
         going = [position for position, token in enumerate(chosen) if token not in stops]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rag.readers.attention import additive_mask
 from rag.readers.base import Coalitions
+from rag.readers.interruption import checkpoint
 
 BLOCK_BATCH_TOKENS = 2048  # padded tokens per encoder call: enough for full-speed products, little memory
 
@@ -32,6 +33,7 @@ def encode_blocks(encode: Callable[[Tensor, int], Tensor], mask: Tensor, hidden_
     states = torch.zeros(*mask.shape, hidden_size, device=mask.device)
     done = 0
     while done < len(order):
+        checkpoint()
         longest = int(lengths[order[done]])
         group = order[done : done + max(1, BLOCK_BATCH_TOKENS // longest)]
         done += len(group)
@@ -88,4 +90,5 @@ def chunks(n_rows: int, bytes_per_row: int, memory_mb: int) -> Iterator[slice]:
     """
     size = max(1, memory_mb * 2**20 // max(1, bytes_per_row))
     for first in range(0, n_rows, size):
+        checkpoint()
         yield slice(first, min(n_rows, first + size))

@@ -51,13 +51,22 @@ class HeatCell(NamedTuple):
 
 def render_page(answer: Answer) -> str:
     """One HTML page that needs no network and runs no script: answer, evidence, other answers, method."""
+    return _render("page.html.j2", answer)
+
+
+def render_report(answer: Answer) -> str:
+    """What stands on that page, to be put into another that has its style, `page.css.j2`."""
+    return _render("report.html.j2", answer)
+
+
+def _render(template: str, answer: Answer) -> str:
     labels = wording.labels(answer, _LABEL)
     rows = _rows(answer, labels)
     about_zero = [row for row in rows if wording.is_about_zero(row.evidence)]
     attribution = answer.attribution
     return (
         _environment()
-        .get_template("page.html.j2")
+        .get_template(template)
         .render(
             answer=answer,
             attribution=attribution,

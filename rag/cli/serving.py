@@ -1,0 +1,54 @@
+"""`ragshap serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rag.cli.options import Config, CorpusPath, IndexFolder, Overrides, Quiet, progress_bars
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: ragshap serve --index islands.index --port 8000")(serve)
+
+
+def serve(
+    index: IndexFolder = None,
+    corpus: CorpusPath = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; by default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; by default 8000, 0 takes a free one.")] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option(help="Environment variable with the bearer token; needed unless the host is this machine alone."),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Answer over HTTP: rerank protocols of Cohere, Jina and text-embeddings-inference, our own routes, explorer page.
+
+    Without index and corpus it serves what comes with the requests. Other settings: service.… (with --set); see
+    configs/serve.yaml.
+    """
+    from rag.service import serve as run  # a missing library is better met now than after loading a reader
+
+    with progress_bars(quiet) as progress:
+        progress.add_task("loading", total=None)
+        from rag.pipeline import Pipeline, open_retriever, set_threads
+        from rag.readers.loading import load_reader
+        from rag.service.settings import ServeSettings
+        from rag.settings import load_section
+
+        short = {"service.host": host, "service.port": port, "service.token_env": token_env}
+        given = [f"{key}={value}" for key, value in short.items() if value is not None]
+        settings = load_section(ServeSettings, config, [*(overrides or []), *given])
+        settings.service.token()
+        own = settings.pipeline()
+        set_threads(own.threads)
+        retriever = (
+            open_retriever(own, index=index, corpus=corpus) if index or corpus or own.retriever.is_engine else None
+        )
+        pipeline = Pipeline(retriever, load_reader(own.reader), own)
+    run(pipeline, settings.service)

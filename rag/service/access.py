@@ -1,0 +1,60 @@
+"""Who is let in: a bearer token, or without one this machine's own names alone."""
+
+from __future__ import annotations
+
+import hmac
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rag.service.errors import body
+
+OPEN = ("/", "/health", "/openapi.json")
+"""Paths that need no token, beside the explorer's files: they hold nothing of anyone's."""
+
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Access:
+    """Refuses requests without the token.
+
+    Where there is none, requests must name this machine as their host: else a page on the web whose name was made to
+    point here could have a browser ask for it (DNS rebinding).
+
+    Args:
+        app: what is guarded.
+        token: the bearer token; None asks for none.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None):
+        self.app = app
+        self.expected = None if token is None else f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer it."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if self.expected is None and not _is_local(headers.get("host", "")):
+                said = "without a token, this service answers only to localhost, 127.0.0.1 and [::1]"
+                await JSONResponse(body(403, said), 403)(scope, receive, send)
+                return
+            if self.expected is not None and not _is_open(scope["path"]):
+                # Bytes, because strings beyond ASCII cannot be compared in constant time.
+                given = headers.get("authorization", "").encode("latin-1")
+                if not hmac.compare_digest(given, self.expected):
+                    said = "the header 'Authorization: Bearer TOKEN' is missing or wrong"
+                    response = JSONResponse(body(401, said), 401, {"WWW-Authenticate": "Bearer"})
+                    await response(scope, receive, send)
+                    return
+        await self.app(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith("/explorer/")
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host header names this machine, with or without a port."""
+    name, colon, port = host.rpartition(":")
+    return host in _LOCAL or (bool(colon) and port.isdigit() and name in _LOCAL)

@@ -1,0 +1,143 @@
+"""The application: routes, guards, and how it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from rag import report
+from rag.pipeline import Pipeline, set_threads
+from rag.service import answers, cohere, tei
+from rag.service.access import Access
+from rag.service.bodies import Bodies
+from rag.service.engine import Engine
+from rag.service.errors import RESPONSES, Failure, body, described
+from rag.service.logs import LOG, Requests
+from rag.service.metrics import Metrics
+from rag.service.saved import SavedExplanations
+from rag.service.settings import ServiceSettings
+from rag.service.state import Service, service_of
+from rag.service.worker import Worker
+from retrievers import Retriever
+
+EXPLORER = Path(__file__).parent / "explorer"
+STYLE = Path(report.__file__).parent / "page.css.j2"
+_ABOUT = (
+    "Answers with the passages that they come from, and the rerank protocols of Cohere, Jina and "
+    "text-embeddings-inference. All routes but `/health` take a bearer token if the service was started with one."
+)
+_FRAME = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> FastAPI:
+    """The service over a pipeline, as an ASGI application.
+
+    Args:
+        pipeline: answers; without a retriever, `/ask` and `/search` are refused.
+        settings: limits, token and so on.
+
+    Raises:
+        SettingsError: the token that the settings name is not there.
+    """
+    settings = settings or ServiceSettings()
+    token = settings.token()
+    worker = Worker(settings.waiting, lambda: set_threads(pipeline.settings.threads))
+    metrics = Metrics(worker)
+    saved = SavedExplanations(settings.explanations, settings.keep)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        LOG.info("ready", extra={"fields": {"reader": pipeline.reader.name, "version": version("ragshap")}})
+        try:
+            yield
+        finally:
+            worker.stop(settings.grace)
+            saved.close()
+            LOG.info("stopped")
+
+    app = FastAPI(
+        title="ragshap",
+        version=version("ragshap"),
+        description=_ABOUT,
+        docs_url=None,  # these two pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = Service(Engine(pipeline, settings.rerank_budget), worker, settings, saved, metrics)
+    for part in (answers, cohere, tei):
+        app.include_router(part.router)
+    _add_operation(app)
+    app.mount("/explorer", StaticFiles(directory=EXPLORER), name="explorer")
+    app.add_exception_handler(Failure, _failed)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _broken)
+    app.add_middleware(Bodies, most=settings.max_body_kb * 1024)
+    app.add_middleware(Access, token=token)
+    app.add_middleware(Requests, metrics=metrics, log_text=settings.log_text)
+    return app
+
+
+def _add_operation(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    def explorer() -> FileResponse:
+        return FileResponse(EXPLORER / "index.html", headers=_FRAME)
+
+    @app.get("/explorer/report.css", include_in_schema=False)
+    def style() -> FileResponse:
+        return FileResponse(STYLE, media_type="text/css")
+
+    @app.get("/health", tags=["operation"], responses={503: RESPONSES[503]})
+    def health(request: Request) -> dict[str, Any]:
+        """Whether the service works, with what reader, and over how many passages (null: unknown, or without an index)."""
+        service = service_of(request)
+        if not service.worker.alive:
+            raise Failure(503, "the service is shutting down")
+        retriever = service.engine.pipeline.retriever
+        return {
+            "status": "ok",
+            "version": version("ragshap"),
+            "reader": service.engine.pipeline.reader.name,
+            "passages": len(retriever) if isinstance(retriever, Retriever) else None,
+        }
+
+    @app.get("/metrics", tags=["operation"], responses={401: RESPONSES[401]}, response_class=Response)
+    async def metrics(request: Request) -> Response:
+        """Counters for Prometheus."""
+        return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Failure)
+    return JSONResponse(body(error.status, error.message), error.status, error.headers)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse(body(error.status_code, str(error.detail)), error.status_code, dict(error.headers or {}))
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse(body(422, described(error.errors())), 422)
+
+
+async def _broken(_: Request, error: Exception) -> JSONResponse:  # the server logs the error
+    return JSONResponse(body(500, "something went wrong here; the log says where"), 500)

@@ -1,0 +1,96 @@
+"""What the service computes, without a word of HTTP; runs in the worker's thread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rag.answer import Answer
+from rag.pipeline import Pipeline, Progress
+from rag.rerank import Reranker
+from rag.settings import Settings
+from retrievers import Hit, Passage
+
+
+class Ranked(NamedTuple):
+    """A document of a rerank request: its place there, its relevance in [0, 1], and the score that this comes from."""
+
+    place: int
+    relevance: float
+    score: float
+
+
+class Engine:
+    """Answers, explains, searches and reranks with one pipeline.
+
+    Args:
+        pipeline: may be without retriever; `ask` and `search` then raise `ValueError`.
+        rerank_budget: coalitions of a rerank request, or four for each document if that is more.
+    """
+
+    def __init__(self, pipeline: Pipeline, rerank_budget: int = 256):
+        self.pipeline = pipeline
+        self.rerank_budget = rerank_budget
+
+    def rerank(self, query: str, documents: Sequence[str]) -> list[Ranked]:
+        """Documents by what they contribute to the answer to the query, best first."""
+        passages = [Hit(Passage(str(index), text), 0.0) for index, text in enumerate(documents)]
+        settings = self.pipeline.settings
+        budget = max(self.rerank_budget, 4 * len(passages))
+        attribution = settings.attribution.model_copy(update={"budget": budget})
+        reranker = Reranker(self.pipeline.reader, attribution, settings.rerank.score, self.pipeline.screener)
+        return [
+            Ranked(
+                int(hit.passage.id),
+                relevance(hit.score, attribution.utility, self.pipeline.settings.rerank.score),
+                hit.score,
+            )
+            for hit in reranker.rerank(query, passages)
+        ]
+
+    def search(self, question: str, k: int | None) -> list[Hit]:
+        """The retriever's passages, best first."""
+        return self.pipeline.search(question, k)
+
+    def ask(self, question: str, changes: Mapping[str, Any], progress: Progress | None = None) -> Answer:
+        """Answer from the index; see `changed`."""
+        return self.changed(changes).ask(question, progress=progress)
+
+    def explain(
+        self, question: str, passages: Sequence[Passage], changes: Mapping[str, Any], progress: Progress | None = None
+    ) -> Answer:
+        """Answer from the passages given; see `changed`."""
+        return self.changed(changes).explain(question, passages, progress=progress)
+
+    def answer(self, question: str, passages: Sequence[Passage]) -> str:
+        """What the reader answers from all the passages given, without attribution."""
+        reader = self.pipeline.reader
+        encoded = reader.encode(question, passages)
+        return reader.generate(encoded, np.ones((1, len(passages)), dtype=bool))[0]
+
+    def changed(self, changes: Mapping[str, Any]) -> Pipeline:
+        """The pipeline with some settings changed, each by its section and name; None leaves one as it is."""
+        values = self.pipeline.settings.model_dump()
+        for key, value in changes.items():
+            section, _, name = key.partition(".")
+            if value is not None:
+                values[section][name] = value
+        return Pipeline(
+            self.pipeline.retriever, self.pipeline.reader, Settings.model_validate(values), self.pipeline.screener
+        )
+
+
+def relevance(score: float, utility: str, kind: str) -> float:
+    """A rerank score as a number in [0, 1] in the same order.
+
+    Args:
+        score: of `kind` (the setting `rerank.score`); an estimate may lie beyond its bounds by sampling error.
+        utility: votes bound "positive" and "pivots" to [0, 1], as they are, and "value" to [-1, 1], of which
+            (1 + score) / 2 is given; differences of log-probability have no bounds and go through the logistic function.
+    """
+    if utility == "votes":
+        return min(1.0, max(0.0, (1 + score) / 2 if kind == "value" else score))
+    return 1 / (1 + math.exp(-max(score, -700.0)))  # beyond that it would overflow

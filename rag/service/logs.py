@@ -1,0 +1,95 @@
+"""One line of JSON per request, without what was asked unless the settings say so."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import sys
+import time
+import traceback
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag.service.metrics import Metrics
+
+LOG = logging.getLogger("ragshap.service")
+
+
+class JsonLines(logging.Formatter):
+    """Time, level, event and fields of a record as one line of JSON.
+
+    Of an exception its type and the places in the code are told, not its message, which may hold text of a request.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = record.exc_info[0].__name__
+            frames = traceback.extract_tb(record.exc_info[2])
+            line["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def set_up_logs() -> None:
+    """Send the service's and the server's records to standard error as lines of JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in ("ragshap.service", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+
+
+class Requests:
+    """Gives each request an id, and logs and counts it when it is done.
+
+    Args:
+        app: gets a dictionary in `request.state.log`, to add fields to.
+        metrics: counts requests.
+        log_text: whether the field `text` is logged.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, log_text: bool):
+        self.app, self.metrics, self.log_text = app, metrics, log_text
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        name = secrets.token_hex(8)
+        fields: dict[str, Any] = {}
+        scope.setdefault("state", {})["log"] = fields
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            status = status or 499  # nothing was sent because no one is there any more
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.requests.labels(route, str(status)).inc()
+            self.metrics.seconds.labels(route).observe(seconds)
+            text = {} if self.log_text else {"text"}
+            told = {key: value for key, value in fields.items() if key not in text}
+            about = {"id": name, "method": scope["method"], "route": route, "status": status}
+            LOG.info("request", extra={"fields": {**about, "seconds": round(seconds, 4), **told}})

@@ -1,0 +1,58 @@
+"""Explanations that were given, kept so that a link leads to them."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tempfile
+from pathlib import Path
+
+from rag.answer import Answer
+
+_NAME = re.compile(r"[0-9a-f]{24}")
+
+
+class SavedExplanations:
+    """One JSON file per explanation in a folder; the oldest go when there are too many.
+
+    Names are random, so that who has no link finds nothing.
+
+    Args:
+        folder: made if it is not there; None is a temporary one, removed by `close`.
+        keep: most explanations.
+    """
+
+    def __init__(self, folder: str | Path | None, keep: int):
+        self._temporary = tempfile.TemporaryDirectory(prefix="ragshap-") if folder is None else None
+        self.folder = Path(self._temporary.name if self._temporary else folder or "")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.keep = keep
+
+    def add(self, answer: Answer) -> str:
+        """Keep an explanation; returns its name."""
+        name = secrets.token_hex(12)
+        path = self.folder / f"{name}.json"
+        temporary = path.with_suffix(".tmp")
+        try:
+            temporary.write_text(answer.to_json(), encoding="utf-8")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        files = [file for file in self.folder.glob("*.json") if _NAME.fullmatch(file.stem)]
+        files.sort(key=lambda file: file.stat().st_mtime_ns)
+        for old in files[: max(0, len(files) - self.keep)]:
+            old.unlink(missing_ok=True)
+        return name
+
+    def get(self, name: str) -> Answer:
+        """An explanation by its name; raises `KeyError` if it is not, or no longer, kept."""
+        path = self.folder / f"{name}.json"
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise KeyError(name)
+        return Answer.from_json(path.read_text(encoding="utf-8"))
+
+    def close(self) -> None:
+        """Remove a temporary folder."""
+        if self._temporary:
+            self._temporary.cleanup()

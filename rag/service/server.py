@@ -1,0 +1,36 @@
+"""Running the application until a signal ends it."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from rag.pipeline import Pipeline
+from rag.service.app import create_app
+from rag.service.logs import set_up_logs
+from rag.service.settings import ServiceSettings
+
+_CONNECTIONS = 512  # open at once; more are refused
+
+
+def serve(pipeline: Pipeline, settings: ServiceSettings) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Requests under way then have `settings.grace` seconds to end; what is left is stopped.
+
+    Raises:
+        SettingsError: the token that the settings name is not there.
+        OSError: the port cannot be had.
+    """
+    set_up_logs()
+    config = uvicorn.Config(
+        create_app(pipeline, settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=max(1, round(settings.grace)),
+    )
+    socket = config.bind_socket()
+    uvicorn.Server(config).run(sockets=[socket])

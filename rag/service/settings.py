@@ -1,0 +1,82 @@
+"""Settings of the service, beside those of the pipeline."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+
+from pydantic import Field, model_validator
+
+from rag.section import Section
+from rag.settings import Settings, SettingsError
+
+_LEAST_TOKEN = 16  # characters
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class ServiceSettings(Section):
+    """Where the service listens, whom it lets in, and how much a request may ask for.
+
+    `token_env` names the environment variable that holds the bearer token; null asks for none, which is allowed on
+    loopback addresses alone. `waiting` requests may wait for the one that is worked on; each has `time_limit` seconds
+    in all. `rerank_budget` counts coalitions of the rerank protocols, whose clients cannot give one; four times the
+    number of documents are evaluated where that is more. Explanations are kept in the folder `explanations`, the `keep`
+    newest ones; null keeps them in a temporary one until the service ends. `log_text` puts questions into the log.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    token_env: str | None = None
+    waiting: int = Field(default=32, ge=0)
+    time_limit: float = Field(default=60.0, gt=0)
+    grace: float = Field(default=10.0, gt=0)
+    max_body_kb: int = Field(default=2048, ge=1)
+    max_documents: int = Field(default=100, ge=1)
+    max_characters: int = Field(default=20_000, ge=1)
+    max_budget: int = Field(default=4000, ge=2)
+    rerank_budget: int = Field(default=256, ge=2)
+    explanations: str | None = None
+    keep: int = Field(default=200, ge=1)
+    log_text: bool = False
+
+    @model_validator(mode="after")
+    def _guarded(self) -> ServiceSettings:
+        if self.token_env is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines, so a token is needed: put one into an "
+                "environment variable and name that in service.token_env"
+            )
+        return self
+
+    def token(self) -> str | None:
+        """The bearer token; None if none is asked for.
+
+        Raises:
+            SettingsError: the environment variable is not set, or the token is short or not plain ASCII.
+        """
+        if self.token_env is None:
+            return None
+        token = os.environ.get(self.token_env, "")
+        if len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+            raise SettingsError(
+                f"service.token_env: the environment variable {self.token_env} must hold a token of at least "
+                f"{_LEAST_TOKEN} printable ASCII characters without spaces, for instance from `openssl rand -hex 24`"
+            )
+        return token
+
+
+class ServeSettings(Settings):
+    """All settings of `ragshap serve`: those of the pipeline, and the service's own in the section `service`."""
+
+    service: ServiceSettings = ServiceSettings()
+
+    def pipeline(self) -> Settings:
+        """The pipeline's part."""
+        return Settings.model_validate(self.model_dump(exclude={"service"}))

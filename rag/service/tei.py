@@ -1,0 +1,76 @@
+"""`/rerank` and `/info` as text-embeddings-inference has them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from rag.service.cohere import rerank
+from rag.service.errors import RESPONSES, Failure
+from rag.service.state import service_of
+from rag.service.texts import Text
+
+router = APIRouter(tags=["rerank protocols"])
+
+
+class RerankRequest(BaseModel):
+    """Its request; `truncate` and `truncation_direction` change nothing: long texts are always cut at their end."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "Which ferry carries cars?", "texts": ["Sheep graze.", "The ferry Smyril carries cars."]}
+            ]
+        }
+    )
+
+    query: Text
+    texts: list[Text]
+    raw_scores: bool = Field(default=False, description="The reranking scores themselves, in place of [0, 1].")
+    return_text: bool = False
+    truncate: bool | None = None
+    truncation_direction: str | None = None
+
+
+class Rank(BaseModel):
+    """A text by its place in the request; without `raw_scores`, the score is in [0, 1]."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
+@router.post("/rerank", responses=RESPONSES, response_model_exclude_none=True)
+async def rerank_texts(request: Request, asked: RerankRequest) -> list[Rank]:
+    """Rerank texts by what they contribute to the answer to the query."""
+    if not asked.texts:
+        raise Failure(400, "texts is empty; send at least one")
+    ranked = await rerank(service_of(request), request, asked.query, asked.texts)
+    return [
+        Rank(
+            index=index,
+            score=score if asked.raw_scores else relevance,
+            text=asked.texts[index] if asked.return_text else None,
+        )
+        for index, relevance, score in ranked
+    ]
+
+
+@router.get("/info", responses={401: RESPONSES[401]})
+async def info(request: Request) -> dict[str, Any]:
+    """What clients ask a server of theirs: the model, its kind and its limits."""
+    service = service_of(request)
+    pipeline = service.engine.pipeline
+    return {
+        "model_id": pipeline.reader.name,
+        "model_sha": None,
+        "model_dtype": pipeline.settings.reader.dtype,
+        "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
+        "max_concurrent_requests": 1 + service.settings.waiting,
+        "max_input_length": pipeline.settings.reader.max_block_tokens,
+        "max_client_batch_size": service.settings.max_documents,
+        "version": version("ragshap"),
+    }

@@ -1,0 +1,138 @@
+"""One thread that does all the computing, and the bounded queue before it."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from rag.readers.interruption import interruptible
+
+_MOST_PATIENCE = 60  # seconds that a refused client is told to wait, at most
+_MEMORY = 0.8  # weight of the past in the mean time of a job
+
+
+class Busy(Exception):  # noqa: N818 - not an error of the service
+    """The queue is full; `retry_after` is in whole seconds."""
+
+    def __init__(self, retry_after: int):
+        super().__init__(f"all places in the queue are taken; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Stopped(Exception):  # noqa: N818
+    """The worker takes no more work."""
+
+
+class Interrupted(Exception):  # noqa: N818
+    """A job was given up, or its time is over."""
+
+
+class Job:
+    """A piece of work; `future` holds its outcome.
+
+    Args:
+        work: what to do.
+        deadline: `time.monotonic()` at which to stop.
+    """
+
+    def __init__(self, work: Callable[[], Any], deadline: float):
+        self.future: Future[Any] = Future()
+        self.deadline = deadline
+        self._work = work
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Drop the job if it still waits; else stop it at the next checkpoint."""
+        self._given_up = True
+        self.future.cancel()
+
+    def run(self) -> None:
+        """Do the work, unless it was given up before."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            with interruptible(self._check):
+                self._check()
+                outcome = self._work()
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(outcome)
+
+    def _check(self) -> None:
+        if self._given_up or time.monotonic() > self.deadline:
+            raise Interrupted
+
+
+class Worker:
+    """Does jobs one after another, in the order in which they came.
+
+    One thread, because readers use all cores for one question; and what several questions at once would share, such as
+    caches and thread pools, then needs no locks.
+
+    Args:
+        waiting: most jobs that wait beside the one under way.
+        prepare: called first in the thread.
+    """
+
+    def __init__(self, waiting: int, prepare: Callable[[], None] = lambda: None):
+        self.seconds = 0.0  # moving mean of a job's time
+        self._places = 1 + waiting
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._unfinished: set[Job] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._prepare = prepare
+        self._thread = threading.Thread(target=self._run, name="ragshap-worker", daemon=True)
+        self._thread.start()
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that wait or are under way."""
+        return len(self._unfinished)
+
+    @property
+    def alive(self) -> bool:
+        """Whether work is done."""
+        return self._thread.is_alive() and not self._stopped
+
+    def submit(self, work: Callable[[], Any], seconds: float) -> Job:
+        """Queue work that has so many seconds from now; raises `Busy` or `Stopped`, at once."""
+        job = Job(work, time.monotonic() + seconds)
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            if len(self._unfinished) >= self._places:
+                raise Busy(min(_MOST_PATIENCE, max(1, math.ceil(self.seconds))))  # about when a place is free
+            self._unfinished.add(job)
+        job.future.add_done_callback(lambda _: self._forget(job))
+        self._jobs.put(job)
+        return job
+
+    def stop(self, patience: float = 10.0) -> None:
+        """Give up all jobs and end the thread; waits for the one under way to notice."""
+        with self._lock:
+            self._stopped = True
+            jobs = list(self._unfinished)
+        for job in jobs:
+            job.give_up()
+        self._jobs.put(None)
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        self._prepare()
+        while (job := self._jobs.get()) is not None:
+            started = time.monotonic()
+            job.run()
+            if not job.future.cancelled():
+                self.seconds += (1 - _MEMORY) * (time.monotonic() - started - self.seconds)
+            del job  # while idle, nothing of the last request is held
+
+    def _forget(self, job: Job) -> None:
+        with self._lock:
+            self._unfinished.discard(job)
