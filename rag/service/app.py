@@ -106,7 +106,7 @@ def _add_operation(app: FastAPI) -> None:
 
     @app.get("/health", tags=["operation"], responses={503: RESPONSES[503]})
     def health(request: Request) -> dict[str, Any]:
-        """Whether the service works, with what reader, and over how many passages (null: unknown, or without an index)."""
+        """Whether the service works, with what reader, over how many passages (null: unknown, or no index)."""
         service = service_of(request)
         if not service.worker.alive:
             raise Failure(503, "the service is shutting down")

@@ -87,9 +87,10 @@ def relevance(score: float, utility: str, kind: str) -> float:
     """A rerank score as a number in [0, 1] in the same order.
 
     Args:
-        score: of `kind` (the setting `rerank.score`); an estimate may lie beyond its bounds by sampling error.
-        utility: votes bound "positive" and "pivots" to [0, 1], as they are, and "value" to [-1, 1], of which
-            (1 + score) / 2 is given; differences of log-probability have no bounds and go through the logistic function.
+        score: the score; an estimate may lie beyond its bounds by sampling error.
+        utility: differences of log-probability have no bounds and go through the logistic function.
+        kind: which score (the setting `rerank.score`). Of votes, "positive" and "pivots" lie in [0, 1] and are given as
+            they are; "value" lies in [-1, 1], and (1 + score) / 2 is given.
     """
     if utility == "votes":
         return min(1.0, max(0.0, (1 + score) / 2 if kind == "value" else score))
