@@ -10,7 +10,7 @@ from rag import Pipeline, Reranker, load_settings
 from retrievers import BM25Retriever, Hit, load_corpus
 
 CORPUS = str(Path(__file__).parents[3] / "examples" / "islands")
-OVERRIDES = ["attribution.budget=64", "attribution.minimal_sets=0", "threads=1"]
+OVERRIDES = ["attribution.budget=64", "attribution.minimal_sets=0", "rerank.score=value", "threads=1"]
 
 
 @pytest.fixture(scope="session")

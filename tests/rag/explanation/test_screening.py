@@ -118,11 +118,12 @@ def test_agreement_is_full_when_reader_and_screener_agree_and_none_when_they_do_
             return super().encode(question, swapped)
 
     asked = [("where?", many)]
-    good = screening_agreement(ScriptedReader(), Screener(), asked, 4, k=2)
+    exactly = AttributionSettings(budget=1024)
+    good = screening_agreement(ScriptedReader(), Screener(), asked, 4, k=2, settings=exactly)
     assert (good.same_answer, good.found, good.overlap) == (1, 1, 1)
     assert good.rank_correlation == pytest.approx(1)
     assert good.evaluations[0] == 16
-    assert good.evaluations[1] > 500
+    assert good.evaluations[1] == 1024
     bad = screening_agreement(ScriptedReader(), Wrong(), asked, 4, k=2)
     assert (bad.same_answer, bad.found, bad.overlap, bad.rank_correlation) == (0, 0, 0, None)
 

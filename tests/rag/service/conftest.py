@@ -125,9 +125,10 @@ def live(islands) -> Iterator[Live]:
 
 
 def ranking(reader, query: str, texts: list[str]) -> np.ndarray:
-    """Exact Shapley values of texts, from all coalitions, for the answer that all of them give."""
+    """Sums of the texts' positive exact Shapley values, from all coalitions, over all answers but "no answer"."""
     from attribution import VotesGame, exact
 
     encoded = reader.encode(query, [Passage(str(index), text) for index, text in enumerate(texts)])
     found = exact(VotesGame(lambda rows: reader.generate(encoded, rows)), len(texts))
-    return found.values[found.output]
+    answers = [row for row, name in zip(found.values, found.outputs, strict=True) if name]
+    return np.sum([np.maximum(row, 0) for row in answers], axis=0)

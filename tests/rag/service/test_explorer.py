@@ -246,7 +246,7 @@ def test_stopping_ends_the_work(browser):
             page.locator("#passages").fill("Rome")
             page.get_by_label("Question", exact=True).fill("where?")
             page.get_by_role("button", name="Ask", exact=True).click()
-            assert reader.started.wait(10)
+            assert reader.started.wait(60)
             page.get_by_role("button", name="Stop").click()
             page.wait_for_function("() => document.getElementById('problem').textContent === 'Stopped.'")
             while live.service.worker.unfinished:
