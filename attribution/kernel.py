@@ -20,13 +20,8 @@ class KernelSampling(PairSampling):
     are alike in all sizes (Neyman 1934). On votes it did a little better than equal shares, the leverage scores of the
     problem (Musco and Witter 2025).
 
-    Values are shrunk towards equal shares as in ridge regression (Hoerl and Kennard 1970), with their penalty, the
-    variance of a residual over that of the values (Hoerl, Kennard and Baldwin 1975). It vanishes as errors do, and
-    matters where there are hardly more pairs than players.
-
     Standard errors are those of the regression (White 1980) with finite-population correction, so that sizes that are
-    taken whole contribute none. They are approximate: the estimate is a ratio, unbiased only in the limit, and what
-    shrinking saves is not taken off.
+    taken whole contribute none. They are approximate: the estimate is a ratio, unbiased only in the limit.
     """
 
     name = "kernel"
@@ -46,9 +41,4 @@ class KernelSampling(PairSampling):
         # A residual is shrunk by its row's leverage (MacKinnon and White 1985, HC3).
         leverage = np.minimum((influence * rows).sum(axis=1), 1 - 1e-9)
         variances = (residuals**2 * (sample.unseen / (1 - leverage) ** 2)[:, None]).T @ influence**2
-        # One shrinkage for all outputs, so that values stay linear in the game.
-        scales, axes = np.linalg.eigh(inverse)
-        signal, noise = np.sum(shares**2) / (n - 1), np.sum(variances) / np.trace(inverse)
-        if noise > 0:
-            shares = shares @ axes * (signal / (signal + noise * scales)) @ axes.T
         return shares + total[:, None] / n, variances

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from attribution import CachedGame, KernelSampling, VotesGame, exact, explain
-from attribution.pairs import draw_pairs
 
 
 def sample(game, n, *, budget=None, seed=0):
@@ -19,7 +18,7 @@ def test_all_coalitions_give_exact_values_without_error(table, n):
 
 
 def test_a_regression_over_all_coalitions_by_hand(table):
-    """The least-squares problem that defines the estimator, as it is written, on the coalitions drawn; then ridge."""
+    """The least-squares problem that defines the estimator, solved as it is written, on the coalitions drawn."""
     n, game = 6, table(6, seed=3)
     cached = CachedGame(game, n, budget=40)
     result = KernelSampling().estimate(cached, np.random.default_rng(1))
@@ -36,15 +35,7 @@ def test_a_regression_over_all_coalitions_by_hand(table):
     target = worth - empty - rows[:, -1] * (full - empty)
     root = np.sqrt(weights)[:, None]
     others = np.linalg.lstsq(design * root, target * root[:, 0], rcond=None)[0]
-    share = (full - empty) / n
-    apart = np.array([*others, full - empty - others.sum()]) - share
-    # The same normal equations without the constraint (apart from its mean a row is free), and the penalty added.
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    normal = (centred * weights[:, None]).T @ centred / weights.sum()
-    noise, signal = np.sum(result.errors**2) / np.trace(np.linalg.pinv(normal)), np.sum(apart**2) / (n - 1)
-    ridge = np.linalg.solve(normal + noise / signal * np.eye(n), normal @ apart)
-    assert np.linalg.norm(ridge - apart) > 0.01
-    np.testing.assert_allclose(result.values[0], ridge + share, atol=1e-10)
+    np.testing.assert_allclose(result.values[0], [*others, full - empty - others.sum()], atol=1e-10)
 
 
 def test_games_of_pairs_are_exact_without_error():
@@ -62,33 +53,12 @@ def test_values_sum_to_what_there_is_to_share(table):
         np.testing.assert_allclose(result.efficiency_gap, 0, atol=1e-12)
 
 
-def test_few_pairs_are_shrunk_to_less_error(table, voting):
-    """At hardly more pairs than players: less error than plain least squares on the same pairs; 20 games, 5 seeds."""
-    rng, ridge, plain = np.random.default_rng(0), [], []
-    for number in range(20):
-        weights = rng.random(12) ** 3
-        game = voting(rng.uniform(0.2, 0.8) * weights.sum(), weights) if number % 2 else table(12, seed=number)
-        truth = exact(game, 12).values[0]
-        total = np.ptp(game(np.array([[False] * 12, [True] * 12]))) if number % 2 else truth.sum()
-        for seed in range(5):
-            ridge.append(sample(game, 12, budget=40, seed=seed).values[0] - truth)
-            pairs, kernel, _ = draw_pairs(12, 19, np.random.default_rng(seed))
-            rows = pairs - pairs.mean(axis=1, keepdims=True)
-            odd = np.ravel(game(pairs)) - np.ravel(game(~pairs)) - (pairs.mean(axis=1) * 2 - 1) * total
-            root = np.sqrt(kernel)
-            fit = np.linalg.lstsq(rows * root[:, None], odd / 2 * root, rcond=1e-10)[0]
-            plain.append(fit + total / 12 - truth)
-    half = np.arange(100) // 5 % 2 == 0
-    for kind in (half, ~half):
-        assert np.square(ridge)[kind].mean() < 0.8 * np.square(plain)[kind].mean()
-
-
-@pytest.mark.parametrize(("n", "budget"), [(9, 60), (10, 100), (10, 400)])
-def test_errors_are_calibrated(table, n, budget):
+@pytest.mark.parametrize(("n", "budget", "bias"), [(9, 60, 0.6), (10, 100, 5 / 200**0.5), (10, 400, 5 / 200**0.5)])
+def test_errors_are_calibrated(table, n, budget, bias):
     """Over 200 seeds the truth lies within 1.96 errors as often as it should.
 
-    The bounds are those of `test_permutation`; errors may be too large, because what shrinking saves is not taken off,
-    and the bias is up to 0.6 of the error.
+    The bounds are those of `test_permutation`, and one in 100 more, because the estimate is a ratio: at the smallest
+    budget its bias is up to 0.6 of its error.
     """
     game = table(n, seed=5)
     truth = exact(game, n).values[0]
@@ -97,8 +67,8 @@ def test_errors_are_calibrated(table, n, budget):
     covered = (np.abs(z) < 1.96).sum(axis=0)
     assert covered.min() >= 175
     assert covered.mean() >= 184
-    assert z.std(axis=0).max() < 1.25
-    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=0.6)
+    np.testing.assert_allclose(z.std(axis=0), 1.0, atol=0.25)
+    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=bias)
 
 
 def test_it_needs_fewer_evaluations_than_orderings_do(table, voting):
