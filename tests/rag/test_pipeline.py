@@ -183,7 +183,7 @@ def test_smallest_keeps_the_fewest_first_passages_that_give_the_full_answer(read
         Passage("c", "so Rome, then."),
         Passage("d", "words only."),
     ]
-    settings = load_settings(overrides=["rerank.keep=smallest"])
+    settings = load_settings(overrides=["rerank.keep=smallest", "rerank.score=value"])
     answer = Pipeline(None, reader, settings).explain("where?", three)
     kept = [e.passage.id for e in answer.evidence if e.kept]
     assert answer.full_text == "Rome" == answer.text
