@@ -11,7 +11,9 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the settings files, which pages name as `../configs/NAME.yaml`."""
     for path in sorted(Path(config.config_file_path).parent.glob("configs/*.yaml")):
-        file = File.generated(config, f"../configs/{path.name}", abs_src_path=str(path), inclusion=InclusionLevel.INCLUDED)
+        file = File.generated(
+            config, f"../configs/{path.name}", abs_src_path=str(path), inclusion=InclusionLevel.INCLUDED
+        )
         file.dest_uri = f"configs/{path.name}"
         files.append(file)
     return files

@@ -11,14 +11,16 @@ import pytest
 
 from .pages import ROOT
 
+NOTES = {"roof": "The roof leaked after the storm of 3 March.", "boat": "The boat was painted blue in April."}
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """The working folder of an example: as a checkout's root to read from, and nothing that is written stays."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "my-notes").mkdir()
-    (tmp_path / "my-notes" / "log.txt").write_text("The roof leaked after the storm of 3 March.\n", encoding="utf-8")
-    (tmp_path / "my-notes" / "boat.txt").write_text("The boat was painted blue in April.\n", encoding="utf-8")
+    for name, text in NOTES.items():
+        (tmp_path / "my-notes" / f"{name}.txt").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
@@ -35,9 +37,12 @@ def service() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def elasticsearch() -> Iterator[str]:
-    """The address of a stand-in for Elasticsearch that counts two documents in any index."""
+def search_engine() -> Iterator[str]:
+    """The address of a stand-in for Elasticsearch and OpenSearch that finds the same notes whatever is asked."""
     from ..retrievers.engines import Answer, serve
 
-    with serve(lambda asked: Answer({"count": 2}), {"X-Elastic-Product": "Elasticsearch"}) as server:
+    notes = [{"_id": name, "_score": 1.0, "_source": {"title": "Log", "text": text}} for name, text in NOTES.items()]
+    found = {"hits": {"hits": notes}, "_shards": {"failed": 0}, "timed_out": False, "count": len(notes)}
+    headers = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
+    with serve(lambda asked: Answer(found), headers) as server:
         yield server.url

@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, has an entry for every public name, and asks no other host for anything."""
+"""The documentation site builds without a warning, describes every public name, and asks no other host for anything."""
 
 from __future__ import annotations
 
