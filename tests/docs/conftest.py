@@ -30,7 +30,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def service() -> Iterator[str]:
     """The address of the service as docs/service.md starts it, over the example corpus."""
-    from ..rag.service.conftest import FAST, Live, Pipeline
+    from rag import Pipeline
+
+    from ..rag.service.conftest import FAST, Live
 
     with Live(Pipeline.from_config("default", corpus=ROOT / "examples" / "islands", overrides=FAST)) as live:
         yield live.url
