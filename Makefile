@@ -5,7 +5,7 @@ BIN := .venv/bin
 QUIET := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck bench clean
+.PHONY: help install demo test lint typecheck bench docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ typecheck: install ## Check types
 bench: install ## Measure speed, retrieval, answers and explanations, small, in ten minutes; writes bench/index.html
 	$(BIN)/ragshap evaluate report bench --out bench
 
+docs: install ## Build the documentation site; writes site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean: ## Remove .venv and everything generated
-	rm -rf .venv demo bench dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo bench site dist build .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""What examples expect to be there: the example corpus, notes of one's own, a running service, a search engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .pages import ROOT
+
+NOTES = {"roof": "The roof leaked after the storm of 3 March.", "boat": "The boat was painted blue in April."}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The working folder of an example: as a checkout's root to read from, and nothing that is written stays."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "my-notes").mkdir()
+    for name, text in NOTES.items():
+        (tmp_path / "my-notes" / f"{name}.txt").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[str]:
+    """The address of the service as docs/service.md starts it, over the example corpus."""
+    from rag import Pipeline
+
+    from ..rag.service.conftest import FAST, Live
+
+    with Live(Pipeline.from_config("default", corpus=ROOT / "examples" / "islands", overrides=FAST)) as live:
+        yield live.url
+
+
+@pytest.fixture(scope="session")
+def search_engine() -> Iterator[str]:
+    """The address of a stand-in for Elasticsearch and OpenSearch that finds the same notes whatever is asked."""
+    from ..retrievers.engines import Answer, serve
+
+    notes = [{"_id": name, "_score": 1.0, "_source": {"title": "Log", "text": text}} for name, text in NOTES.items()]
+    found = {"hits": {"hits": notes}, "_shards": {"failed": 0}, "timed_out": False, "count": len(notes)}
+    headers = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
+    with serve(lambda asked: Answer(found), headers) as server:
+        yield server.url
