@@ -22,7 +22,7 @@ demo: install ## Index the example corpus, ask three questions, write one page e
 	@$(BIN)/python examples/demo.py
 
 test: install ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: install ## Check style
 	$(BIN)/ruff check .
