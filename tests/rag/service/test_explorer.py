@@ -244,9 +244,10 @@ def test_stopping_ends_the_work(browser):
             page.wait_for_selector("#own[open]")
             reader.hold.set()
             page.locator("#passages").fill("Rome")
+            page.get_by_label("Attribute to").select_option("passage")
             page.get_by_label("Question", exact=True).fill("where?")
             page.get_by_role("button", name="Ask", exact=True).click()
-            assert reader.started.wait(60)
+            assert reader.started.wait(10)
             page.get_by_role("button", name="Stop").click()
             page.wait_for_function("() => document.getElementById('problem').textContent === 'Stopped.'")
             while live.service.worker.unfinished:
