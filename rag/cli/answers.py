@@ -95,7 +95,7 @@ def qa(
         return
     _print_result(result, markdown)
     if out is not None:
-        typer.echo(", ".join(map(str, [out, *files])))
+        typer.echo("\n" + ", ".join(map(str, [out, *files])))
 
 
 def suite(
@@ -129,7 +129,7 @@ def _print_result(result: QAResult, markdown: bool) -> None:
         header = ["order", "passages", "less", "exact match", "p", "F1", "p"]
         print_table(header, list(_differences(result.differences, result.run.passages)), markdown, names=3)
     for warning in result.warnings:
-        typer.echo(warning)
+        typer.echo(f"\n{warning}")
 
 
 def _differences(differences: Sequence[QADifference], given: str) -> Iterator[list[str]]:
