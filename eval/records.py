@@ -1,8 +1,9 @@
-"""Results that are kept question by question, so that a killed run goes on where it stopped."""
+"""Results on disk: kept question by question, so that a killed run goes on where it stopped, and written whole."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -93,3 +94,11 @@ def _changed(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str =
         elif old != new:
             names.append(prefix + key)
     return ", ".join(names)
+
+
+def save_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a result as JSON, whole or not at all; raises `ValueError` for a number that is not finite."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
+    os.replace(temporary, path)

@@ -59,10 +59,6 @@ class ElasticsearchRetriever(RestEngine):
             answer: Mapping[str, Any] = self._client.search(index=self._index, body=body).body
             return answer
 
-    def _count(self) -> int:
-        with self._explained():
-            return int(self._client.count(index=self._index)["count"])
-
     def _scan(self, body: dict[str, Any]) -> Iterable[Mapping[str, Any]]:
         from elasticsearch.helpers import scan
 

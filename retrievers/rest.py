@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from retrievers.encoder import DEFAULT, Encoder
@@ -80,8 +81,8 @@ class RestEngine(SearchEngine):
         """The server's answer to a request; ``EngineError`` if there is none."""
 
     @abstractmethod
-    def _count(self) -> int:
-        """Number of documents."""
+    def _explained(self) -> AbstractContextManager[None]:
+        """The client's exceptions as one line."""
 
     @abstractmethod
     def _scan(self, body: dict[str, Any]) -> Iterable[Mapping[str, Any]]:
@@ -94,7 +95,8 @@ class RestEngine(SearchEngine):
 
     def __len__(self) -> int:
         """Number of documents in the index."""
-        return self._count()
+        with self._explained():
+            return int(self._client.count(index=self._index)["count"])
 
     def __str__(self) -> str:
         return f"the index {self._index!r} at {self._url}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from eval.attribution.methods import PAIR_METHODS
 from eval.attribution.settings import AttributionRun
 from eval.comparison import Row, Table, make_rows
+from eval.records import save_json
 
 FORMAT = "ragshap-attribution-evaluation"
 VERSION = 1
@@ -75,12 +74,7 @@ class AttributionResult:
 
     def save(self, path: Path) -> None:
         """Write `to_dict` as JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(
-            json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8"
-        )
-        os.replace(temporary, path)
+        save_json(path, self.to_dict())
 
 
 def summarise(

@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.benchmark.accuracy import DEFAULT
 from eval.benchmark.report import BenchmarkResult
+from eval.plotting import figure_class
 
 
 def plot(result: BenchmarkResult, folder: Path) -> list[Path]:
@@ -16,30 +17,21 @@ def plot(result: BenchmarkResult, folder: Path) -> list[Path]:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    figure_class = figure()
+    figure_type = figure_class()
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {section.name: section.numbers for section in result.sections}
     files = []
     if "accuracy" in numbers:
-        drawn = figure_class(figsize=(8, 4.5), layout="constrained")
+        drawn = figure_type(figsize=(8, 4.5), layout="constrained")
         _errors(drawn.subplots(), numbers["accuracy"]["errors"])
         files.append(_save(drawn, folder / "accuracy.png"))
     timed = [(name, numbers[name]["rows"]) for name in ("speed", "shape") if name in numbers]
     if timed:
-        drawn = figure_class(figsize=(8, 0.6 + 2.4 * len(timed)), layout="constrained")
+        drawn = figure_type(figsize=(8, 0.6 + 2.4 * len(timed)), layout="constrained")
         for axes, (name, rows) in zip(drawn.subplots(len(timed), squeeze=False)[:, 0], timed, strict=True):
             _bars(axes, name, rows)
         files.append(_save(drawn, folder / "speed.png"))
     return files
-
-
-def figure() -> Any:
-    """Matplotlib's figure; raises ImportError, naming the command to install, if it is missing."""
-    try:
-        from matplotlib.figure import Figure  # without pyplot: no window system is touched
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'ragshap[plot]'") from error
-    return Figure
 
 
 def _errors(axes: Any, errors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:

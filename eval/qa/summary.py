@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.qa.settings import Keep, QARun
+from eval.records import save_json
 from eval.selection import Chosen
 from eval.statistics import ComparisonSettings, bootstrap_intervals, holm, randomisation_test
 
@@ -121,12 +120,7 @@ class QAResult:
 
     def save(self, path: Path) -> None:
         """Write `to_dict` as JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(
-            json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8"
-        )
-        os.replace(temporary, path)
+        save_json(path, self.to_dict())
 
 
 class _Column(NamedTuple):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.comparison import Row, make_rows
+from eval.records import save_json
 from eval.retrieval.metrics import area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
 from eval.retrieval.settings import ReportSettings, RetrievalRun
 from eval.retrieval.task import Task
@@ -86,12 +85,7 @@ class RetrievalResult:
 
     def save(self, path: Path) -> None:
         """Write `to_dict` as JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(
-            json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8"
-        )
-        os.replace(temporary, path)
+        save_json(path, self.to_dict())
 
 
 def summarise(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rag.cli.options import (
     CorpusPath,
+    DrawSeed,
+    Even,
     Json,
+    Limit,
+    Markdown,
+    Odd,
     Overrides,
+    Pool,
+    Qrels,
     Quiet,
+    ResultsFolder,
+    SearchedIndex,
+    chosen_ids,
     given_values,
     print_json,
     progress_bars,
@@ -59,18 +68,16 @@ def attribution(
     ] = None,
     budget: Annotated[int | None, typer.Option(min=4, help="Coalitions that each sampled method may read.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Test all against this one; by default the first.")] = None,
-    qrels: Annotated[str | None, typer.Option(help="TREC or BEIR judgements that mark evidence.")] = None,
-    index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index.")] = None,
+    qrels: Qrels = None,
+    index: SearchedIndex = None,
     corpus: CorpusPath = None,
-    pool: Annotated[list[str] | None, typer.Option(help="Search these files' passages too; repeatable.")] = None,
-    odd: Annotated[bool, typer.Option("--odd", help="Only questions whose id ends in an odd number.")] = False,
-    even: Annotated[bool, typer.Option("--even", help="Only questions whose id ends in an even number.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions, drawn at random.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of that draw.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
-    ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    pool: Pool = None,
+    odd: Odd = False,
+    even: Even = False,
+    limit: Limit = None,
+    seed: DrawSeed = None,
+    out: ResultsFolder = None,
+    markdown: Markdown = False,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -80,8 +87,6 @@ def attribution(
     Options that take names also take several with commas between. Other settings: split, passage_words, estimator,
     seeds, lasso_alpha, coalitions, reference, bm25.…, dense.…, reader.…, report.… (with --set).
     """
-    if odd and even:
-        raise typer.BadParameter("give one of --odd and --even")
     given: dict[str, Any] = {
         "data": data,
         "passages": passages,
@@ -93,7 +98,7 @@ def attribution(
         "index": index,
         "corpus": corpus,
         "pool": pool,
-        "ids": "odd" if odd else "even" if even else None,
+        "ids": chosen_ids(odd, even),
         "limit": limit,
         "seed": seed,
         "report": given_values({"baseline": baseline}) or None,

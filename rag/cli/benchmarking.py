@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.options import Json, Markdown, Overrides, Quiet, print_json, progress_bars, stage_progress
 
 if TYPE_CHECKING:
     from eval.benchmark import BenchmarkResult
@@ -32,7 +32,7 @@ def attribution(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all numbers and settings as JSON.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Folder for plots.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    markdown: Markdown = False,
     only: Annotated[
         str | None, typer.Option(help="Sections, by comma: speed,shape,peak,votes,certain,growth,accuracy.")
     ] = None,
@@ -51,11 +51,12 @@ def attribution(
     """
     with progress_bars(quiet) as progress:
         from eval.benchmark import QUICK, SECTIONS, BenchmarkSettings, benchmark_attribution
-        from eval.benchmark.plots import figure, plot
+        from eval.benchmark.plots import plot
+        from eval.plotting import figure_class
         from rag.settings import load_section
 
         if plots is not None:
-            figure()  # a missing library is better met now than after an hour
+            figure_class()  # a missing library is better met now than after an hour
         base = {**(QUICK if quick else {}), **({} if questions is None else {"questions": questions})}
         result = benchmark_attribution(
             load_section(BenchmarkSettings, None, overrides or [], base=base),

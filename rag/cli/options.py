@@ -36,6 +36,18 @@ CorpusPath = Annotated[
     typer.Option("--corpus", help="Corpus to index in memory instead: a folder of .txt and .md, BEIR, JSONL, …"),
 ]
 
+Pool = Annotated[list[str] | None, typer.Option(help="Search these files' passages too; repeatable.")]
+Odd = Annotated[bool, typer.Option("--odd", help="Only questions whose id ends in an odd number.")]
+Even = Annotated[bool, typer.Option("--even", help="Only questions whose id ends in an even number.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many questions, drawn at random.")]
+DrawSeed = Annotated[int | None, typer.Option(min=0, help="Of that draw.")]
+Qrels = Annotated[str | None, typer.Option(help="TREC or BEIR judgements.")]
+SearchedIndex = Annotated[str | None, typer.Option("--index", "-i", help="Search this index.")]
+ResultsFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
+]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
+
 
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Progress]:

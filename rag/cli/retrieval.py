@@ -10,9 +10,18 @@ import typer
 
 from rag.cli.options import (
     CorpusPath,
+    DrawSeed,
+    Even,
     Json,
+    Limit,
+    Markdown,
+    Odd,
     Overrides,
+    Pool,
+    Qrels,
     Quiet,
+    ResultsFolder,
+    SearchedIndex,
     chosen_ids,
     given_values,
     print_json,
@@ -57,21 +66,19 @@ def retrieval(
     baseline: Annotated[
         str | None, typer.Option(help="Test all systems against this one; by default each against what it reranks.")
     ] = None,
-    qrels: Annotated[str | None, typer.Option(help="TREC or BEIR judgements.")] = None,
-    index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index.")] = None,
+    qrels: Qrels = None,
+    index: SearchedIndex = None,
     corpus: CorpusPath = None,
-    pool: Annotated[list[str] | None, typer.Option(help="Search these files' passages too; repeatable.")] = None,
-    odd: Annotated[bool, typer.Option("--odd", help="Only questions whose id ends in an odd number.")] = False,
-    even: Annotated[bool, typer.Option("--even", help="Only questions whose id ends in an even number.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions, drawn at random.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of that draw.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
-    ] = None,
+    pool: Pool = None,
+    odd: Odd = False,
+    even: Even = False,
+    limit: Limit = None,
+    seed: DrawSeed = None,
+    out: ResultsFolder = None,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="A B", help="Compare two result.json files instead.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    markdown: Markdown = False,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
