@@ -21,7 +21,7 @@ from rag.explanation.passages import Explanation, explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
-from rag.rerank import attributed_order
+from rag.rerank import attributed_order, needs_pivots
 from rag.settings import RetrieverSettings, Settings, SettingsError, load_settings
 from retrievers import (
     BM25Retriever,
@@ -121,7 +121,7 @@ class Pipeline:
             [hits[index].passage for index in read],
             settings,
             None if progress is None else lambda done, total: progress("attribute", done, total),
-            pivots=self.settings.rerank.score == "pivots",
+            pivots=needs_pivots(self.settings.rerank.score),
         )
         started = time.perf_counter()
         order = attributed_order(explanation.attribution, self.settings.rerank.score)

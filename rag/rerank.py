@@ -47,22 +47,41 @@ def _answers(attribution: Attribution) -> list[int]:
     return [index for index, output in enumerate(attribution.outputs) if output != ""]
 
 
-SCORES: dict[str, Callable[[Attribution], Scores]] = {
+BY_VALUES: dict[str, Callable[[Attribution], Scores]] = {
     "value": _value,
     "positive": _positive,
     "pivots": _pivots,
 }
+FUSION = "+rrf"
+SCORES = (*BY_VALUES, *(f"{name}{FUSION}" for name in BY_VALUES))
+"""What passages can be ordered by: a score of their values, or that order fused with the one in which they came."""
+
+RRF_K = 60.0
 
 
 def passage_scores(attribution: Attribution, score: str = "value") -> Scores:
-    """The score of each passage, `(n_passages,)`, by one of `SCORES`."""
+    """The score of each passage, `(n_passages,)`, by one of `SCORES`; fused, 1 is a passage first in both orders."""
     if score not in SCORES:
         raise SettingsError(f"rerank.score: {score!r} is unknown; known: {', '.join(SCORES)}")
-    return SCORES[score](attribution)
+    scores = BY_VALUES[score.removesuffix(FUSION)](attribution)
+    return fuse(scores) * (RRF_K + 1) / 2 if score.endswith(FUSION) else scores
+
+
+def fuse(scores: Scores, rrf_k: float = RRF_K) -> Scores:
+    """1 / (rrf_k + rank) in the order given plus the same by score (Cormack, Clarke and Büttcher 2009), `(n,)`."""
+    ranks = np.empty(len(scores))
+    ranks[descending(scores)] = np.arange(1, len(scores) + 1)
+    fused: Scores = 1 / (rrf_k + np.arange(1, len(scores) + 1)) + 1 / (rrf_k + ranks)
+    return fused
+
+
+def needs_pivots(score: str) -> bool:
+    """Whether the estimator must give pivots for one of `SCORES`."""
+    return score.startswith("pivots")
 
 
 def attributed_order(attribution: Attribution, score: str = "value") -> list[int]:
-    """Passages from most to least contributing; equal ones stay in the retriever's order."""
+    """Passages from the best score to the worst; equal ones stay in the retriever's order."""
     order: list[int] = descending(passage_scores(attribution, score)).tolist()
     return order
 
@@ -104,7 +123,7 @@ class Reranker:
     Args:
         reader: the reader whose answer is attributed.
         attribution: utility, estimator and budget.
-        score: "value", "positive" or "pivots".
+        score: one of `SCORES`.
         screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
     """
 
@@ -148,7 +167,7 @@ class Reranker:
         if self.screener is not None:
             read = screen(self.screener, question, passages, self.attribution.screen, self.attribution.seed)
         chosen = [passages[index] for index in read]
-        explanation = explain_passages(self.reader, question, chosen, self.attribution, pivots=self.score == "pivots")
+        explanation = explain_passages(self.reader, question, chosen, self.attribution, pivots=needs_pivots(self.score))
         attribution = explanation.attribution
         scores = passage_scores(attribution, self.score)
         values, errors = (part[attribution.output] for part in (attribution.values, attribution.errors))

@@ -212,10 +212,11 @@ class HierarchySettings(Section):
 class RerankSettings(Section):
     """The order of the passages, and how many the final answer is read from.
 
+    `score` with "+rrf" is fused with the retriever's order by reciprocal ranks.
     `keep` is a number, or "smallest": as few of the first passages as still give the full answer.
     """
 
-    score: Literal["value", "positive", "pivots"] = "positive"
+    score: Literal["value", "positive", "pivots", "value+rrf", "positive+rrf", "pivots+rrf"] = "positive"
     keep: int | Literal["smallest"] = 5
 
     @model_validator(mode="after")

@@ -25,11 +25,11 @@ from rag.explanation.passages import stopping_rule
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import AttentiveReader, Coalitions, CostlyReader
 from rag.readers.embedded import EmbeddedReader
-from rag.rerank import SCORES, Scores, passage_scores
+from rag.rerank import BY_VALUES, Scores, fuse, passage_scores
 from rag.settings import AttributionSettings, SettingsError
 from retrievers import Passage
 
-_MODES = (*SCORES, "likelihood")
+_MODES = (*BY_VALUES, "likelihood")
 _OWN = ("relevance", "attention")
 
 
@@ -178,14 +178,7 @@ class CandidateScores:
 
 
 def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores]:
-    """Candidates from best to worst, equal ones in their given order, and the scores that say so, in that order.
-
-    Fused scores are 1 / (rrf_k + rank) in the given order plus the same by score (Cormack, Clarke and Büttcher 2009).
-    """
-    order, scores = descending(scored.scores), scored.scores
-    if fused:
-        ranks = np.empty(len(order))
-        ranks[order] = np.arange(1, len(order) + 1)
-        scores = 1 / (rrf_k + np.arange(1, len(order) + 1)) + 1 / (rrf_k + ranks)
-        order = descending(scores)
+    """Candidates from best to worst, equal ones in their given order, and the scores that say so, in that order."""
+    scores = fuse(scored.scores, rrf_k) if fused else scored.scores
+    order = descending(scores)
     return order.tolist(), scores[order]

@@ -10,7 +10,7 @@ import numpy as np
 
 from rag.answer import Answer
 from rag.pipeline import Pipeline, Progress
-from rag.rerank import Reranker
+from rag.rerank import FUSION, Reranker
 from rag.settings import Settings
 from retrievers import Hit, Passage
 
@@ -89,9 +89,9 @@ def relevance(score: float, utility: str, kind: str) -> float:
     Args:
         score: the score; an estimate may lie beyond its bounds by sampling error.
         utility: differences of log-probability have no bounds and go through the logistic function.
-        kind: which score (the setting `rerank.score`). Of votes, "positive" and "pivots" lie in [0, 1] and are given as
-            they are; "value" lies in [-1, 1], and (1 + score) / 2 is given.
+        kind: which score (the setting `rerank.score`). Fused ones, and "positive" and "pivots" of votes, lie in [0, 1]
+            and are given as they are; "value" lies in [-1, 1], and (1 + score) / 2 is given.
     """
-    if utility == "votes":
+    if utility == "votes" or kind.endswith(FUSION):
         return min(1.0, max(0.0, (1 + score) / 2 if kind == "value" else score))
     return 1 / (1 + math.exp(-max(score, -700.0)))  # beyond that it would overflow

@@ -123,7 +123,7 @@ def test_many_documents_get_a_budget_that_suffices(client):
     assert sorted(result["index"] for result in answer.json()["results"]) == list(range(100))
 
 
-@pytest.mark.parametrize("score", ["value", "positive", "pivots"])
+@pytest.mark.parametrize("score", ["value", "positive", "pivots", "positive+rrf"])
 def test_the_ranking_is_the_rerankers(score):
     reader = ScriptedReader()
     texts = [f"Town{'n' * (i % 6)} it is." for i in range(12)]
