@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -31,7 +32,10 @@ class Searcher(Protocol):
 
 @runtime_checkable
 class Retriever(Searcher, Protocol):
-    """A :class:`Searcher` over passages of its own; equal scores keep the order in which these were added."""
+    """A :class:`Searcher` over passages of its own; equal scores keep the order in which these were added.
+
+    Whatever has been removed is never found, listed or counted.
+    """
 
     @property
     def passages(self) -> Sequence[Passage]:
@@ -40,8 +44,17 @@ class Retriever(Searcher, Protocol):
     def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
         """Add passages without rebuilding; ``ValueError`` (and nothing added) if an id is there already."""
 
+    def remove(self, ids: Iterable[str]) -> int:
+        """Remove passages without rebuilding, and say how many.
+
+        Their ids may be added again. ``ValueError`` (and nothing removed) if an id is not there.
+        """
+
     def save(self, folder: str | Path) -> None:
         """Write an index folder, replacing an index that is there."""
+
+    def saving(self, folder: str | Path) -> AbstractContextManager[None]:
+        """:meth:`save`, which writes what is added inside of the context as it comes, so that memory is bounded."""
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Retriever:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class BM25Retriever:
         """
         check_query(query, k)
         scores = self._engine.scores(query)
-        return [Hit(self._store[int(i)], float(scores[i])) for i in top_positive(scores, k)]
+        scores[self._store.removed] = 0
+        return [Hit(self._store.at(int(i)), float(scores[i])) for i in top_positive(scores, k)]
 
     def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
         """:meth:`search` for each query."""
@@ -101,10 +103,25 @@ class BM25Retriever:
         self._store.extend(self._store.check_new(passages))
         self._engine.update(progress)
 
+    def remove(self, ids: Iterable[str]) -> int:
+        """Remove passages, and say how many; their ids may be added again.
+
+        Raises:
+            ValueError: An id is not there; nothing is removed then.
+        """
+        return len(self._store.remove(ids))
+
     def save(self, folder: str | Path) -> None:
         """Write an index folder; see :func:`retrievers.storage.new_index` for what it may replace."""
-        with new_index(folder, self.kind, self._settings, len(self)) as building:
-            self._store.write(building)
+        with self.saving(folder):
+            pass
+
+    @contextmanager
+    def saving(self, folder: str | Path) -> Iterator[None]:
+        """Write an index folder, and what is added meanwhile as it comes."""
+        with new_index(folder, self.kind, self._settings, self.__len__) as building:
+            with self._store.writing(building):
+                yield
             self._engine.save(building)
 
     @classmethod
@@ -121,7 +138,7 @@ class BM25Retriever:
         except (TypeError, ValueError) as error:
             raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
         retriever._attach(PassageStore.open(Path(folder), manifest.passages))
-        check_count(folder, "the BM25 segments", retriever._engine.load(Path(folder)), manifest.passages)
+        check_count(folder, "the BM25 segments", retriever._engine.load(Path(folder)), retriever._store.n_positions)
         return retriever
 
     def __len__(self) -> int:

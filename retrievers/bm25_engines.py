@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.base import Progress
-from retrievers.passage import Passage
+from retrievers.passage_store import PassageStore
 from retrievers.tokens import Tokens, import_bm25s
 
 
@@ -61,7 +61,7 @@ class Bm25sEngine:
     the statistics of all passages, as one index over all of them would.
     """
 
-    def __init__(self, passages: Sequence[Passage], tokens: Tokens, k1: float, b: float) -> None:
+    def __init__(self, passages: PassageStore, tokens: Tokens, k1: float, b: float) -> None:
         """Index nothing yet; :meth:`update` does."""
         self._passages, self._tokens, self._k1, self._b = passages, tokens, k1, b
         self._segments: list[_Segment] = []
@@ -71,11 +71,11 @@ class Bm25sEngine:
         n_indexed = start = sum(len(segment.lengths) for segment in self._segments)
         # Segments no larger than what is new are indexed again with it: n single additions leave about
         # log2(n) segments, and no passage is indexed more than about log2(n) times.
-        while self._segments and len(self._segments[-1].lengths) <= len(self._passages) - start:
+        while self._segments and len(self._segments[-1].lengths) <= self._passages.n_positions - start:
             start -= len(self._segments.pop().lengths)
         n_again = n_indexed - start
         report = (lambda done: progress(max(0, done - n_again))) if progress else None
-        ids = self._tokens.of_passages(self._passages[start:], report)
+        ids = self._tokens.of_passages([self._passages.at(i) for i in range(start, self._passages.n_positions)], report)
         if not ids:
             return
         index = self._new_index()
@@ -88,7 +88,7 @@ class Bm25sEngine:
         """BM25 of every passage, ``(n_passages,)``."""
         words = self._tokens.of_query(query)
         if not words or not self._segments:
-            return np.zeros(len(self._passages), dtype=np.float32)
+            return np.zeros(self._passages.n_positions, dtype=np.float32)
         if len(self._segments) == 1:
             return self._segments[0].index.get_scores_from_ids(words)
         return self._scores_over_segments(words)
@@ -144,7 +144,7 @@ class RankBm25Engine:
     It saves nothing; a loaded index tokenises its passages again.
     """
 
-    def __init__(self, passages: Sequence[Passage], tokens: Tokens, k1: float, b: float) -> None:
+    def __init__(self, passages: PassageStore, tokens: Tokens, k1: float, b: float) -> None:
         """Index nothing yet; :meth:`update` does."""
         try:
             import rank_bm25
@@ -162,7 +162,9 @@ class RankBm25Engine:
 
     def update(self, progress: Progress | None) -> None:
         """Index the passages that have been appended since the last call."""
-        self._words += self._tokens.of_passages(self._passages[len(self._words) :], progress)
+        self._words += self._tokens.of_passages(
+            [self._passages.at(i) for i in range(len(self._words), self._passages.n_positions)], progress
+        )
         if any(self._words):
             self._model = self._model_class(self._words, k1=self._k1, b=self._b)
 
@@ -170,7 +172,7 @@ class RankBm25Engine:
         """BM25 of every passage, ``(n_passages,)``."""
         words = self._tokens.of_query(query)
         if not words:
-            return np.zeros(len(self._passages))
+            return np.zeros(self._passages.n_positions)
         return self._model.get_scores(words) / (self._k1 + 1)  # a constant factor that Lucene leaves out
 
     def save(self, folder: Path) -> None:
@@ -182,7 +184,7 @@ class RankBm25Engine:
         return len(self._words)
 
 
-ENGINES: dict[str, Callable[[Sequence[Passage], Tokens, float, float], Engine]] = {
+ENGINES: dict[str, Callable[[PassageStore, Tokens, float, float], Engine]] = {
     "bm25s": Bm25sEngine,
     "rank-bm25": RankBm25Engine,
 }

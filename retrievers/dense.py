@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,12 @@ class DenseRetriever:
 
     def save(self, folder: str | Path) -> None:
         """Write an index folder; see :func:`retrievers.storage.new_index` for what it may replace."""
+        with self.saving(folder):
+            pass
+
+    @contextmanager
+    def saving(self, folder: str | Path) -> Iterator[None]:
+        """Write an index folder, and the passages that are added meanwhile as they come; vectors stay in memory."""
         settings = {
             "encoder": self._encoder.name,
             "encoder_fingerprint": self._encoder.fingerprint,
@@ -133,8 +140,9 @@ class DenseRetriever:
             "index": self._index_type,
             "batch_size": self._batch_size,
         }
-        with new_index(folder, self.kind, settings, len(self)) as building:
-            self._store.write(building)
+        with new_index(folder, self.kind, settings, self.__len__) as building:
+            with self._store.writing(building):
+                yield
             _import_faiss().write_index(self._index, str(building / _VECTORS_FILE))
 
     @classmethod

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
@@ -70,6 +71,16 @@ class SearchEngine(ABC):
     def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
         """Raises :class:`EngineError`: this engine is only read."""
         raise EngineError(f"{self.kind}: the index is only read here; add passages with the engine's own tools")
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Raises :class:`EngineError`: this engine is only read."""
+        raise EngineError(f"{self.kind}: the index is only read here; remove passages with the engine's own tools")
+
+    @contextmanager
+    def saving(self, folder: str | Path) -> Iterator[None]:
+        """:meth:`save` at the end; passages go to the engine as they are added."""
+        yield
+        self.save(folder)
 
     def save(self, folder: str | Path) -> None:
         """Write an index folder that leads to the engine."""

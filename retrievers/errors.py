@@ -9,5 +9,9 @@ class IndexFormatError(ValueError):
     """A saved index cannot be used; the message says why and what to do."""
 
 
+class OldIndexError(IndexFormatError):
+    """A saved index was written in an earlier version of the format."""
+
+
 class EngineError(ValueError):
     """A search engine cannot be asked or gave no usable answer; the message says why and what to do."""

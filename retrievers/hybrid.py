@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from math import fsum
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from retrievers.base import Progress, Retriever, check_query
 from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
-from retrievers.passage_store import OFFSETS_FILE, PASSAGES_FILE
-from retrievers.storage import new_index, open_index
+from retrievers.storage import new_index, open_index, read_manifest
 
 
 class HybridRetriever:
@@ -79,18 +79,35 @@ class HybridRetriever:
             retriever.add(new)
         last.add(new, progress=progress)
 
+    def remove(self, ids: Iterable[str]) -> int:
+        """Remove passages from every retriever, and say how many.
+
+        Raises:
+            ValueError: An id is not there; nothing is removed then.
+        """
+        names = list(ids)
+        return [retriever.remove(names) for retriever in self.retrievers][0]
+
     def save(self, folder: str | Path) -> None:
         """Write an index folder with one index folder per retriever in it.
 
         Their passage files are one file on disk where the file system can link, copies elsewhere.
         """
+        with self.saving(folder):
+            pass
+
+    @contextmanager
+    def saving(self, folder: str | Path) -> Iterator[None]:
+        """Write an index folder, and what is added meanwhile as it comes."""
         members = [f"{number}-{type(retriever).__name__}" for number, retriever in enumerate(self.retrievers)]
         settings = {"rrf_k": self._rrf_k, "depth": self._depth, "members": members}
-        with new_index(folder, self.kind, settings, len(self)) as building:
-            for member, retriever in zip(members, self.retrievers, strict=True):
-                retriever.save(building / member)
-                for name in (PASSAGES_FILE, OFFSETS_FILE):
-                    _share(building / members[0] / name, building / member / name)
+        with new_index(folder, self.kind, settings, self.__len__) as building:
+            with ExitStack() as parts:
+                for member, retriever in zip(members, self.retrievers, strict=True):
+                    parts.enter_context(retriever.saving(building / member))
+                yield
+            for member in members[1:]:
+                _share(building / members[0], building / member)
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> HybridRetriever:
@@ -124,14 +141,14 @@ class HybridRetriever:
 
 
 def _share(original: Path, copy: Path) -> None:
-    """Make ``copy`` a hard link to ``original`` if both are there with equal content."""
-    if original == copy or not (original.is_file() and copy.is_file()):
-        return
-    if original.read_bytes() != copy.read_bytes():
-        return
-    link = copy.with_name(copy.name + ".link")
-    try:
-        os.link(original, link)
-    except OSError:  # not every file system can
-        return
-    os.replace(link, copy)
+    """Make the passage files of the index ``copy`` hard links to equal ones of the index ``original``."""
+    files, others = read_manifest(original).files, read_manifest(copy).files
+    for name, entry in files.items():
+        if not name.startswith("passages-") or others.get(name) != entry:
+            continue
+        link = copy / f"{name}.link"
+        try:
+            os.link(original / name, link)
+        except OSError:  # not every file system can
+            return
+        os.replace(link, copy / name)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from retrievers.errors import IndexFormatError
+from retrievers.errors import IndexFormatError, OldIndexError
 from retrievers.folders import new_folder, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = "ragshap-index"
-VERSION = 1
+VERSION = 2
 _AGAIN = "run `ragshap index` again"
 _LIBRARIES = ("ragshap", "numpy", "bm25s", "rank-bm25", "faiss-cpu", "sentence-transformers")
+_checksums: dict[tuple[int, ...], str] = {}
+"""Of files by identity, as manifests have them, so that a file that is linked into another index is not read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,18 @@ class Manifest:
 
 
 @contextmanager
-def new_index(target: str | Path, kind: str, settings: Mapping[str, Any], passages: int) -> Iterator[Path]:
+def new_index(
+    target: str | Path, kind: str, settings: Mapping[str, Any], passages: int | Callable[[], int]
+) -> Iterator[Path]:
     """Give a temporary folder beside ``target`` to write data files into; it becomes ``target`` at the end.
 
-    An index at ``target`` is replaced. When the body raises, ``target`` stays as it was.
+    An index at ``target`` is replaced. When the body raises, ``target`` stays as it was. The number of passages may be
+    a function, which is called at the end. A file linked from another index keeps the checksum that it has there.
 
     Raises:
         FileExistsError: ``target`` is a file, or a folder with anything but an index in it.
         ValueError: There are no passages.
     """
-    if not passages:
-        raise ValueError("the index is empty: add passages before saving it")
     target = Path(target).resolve()
     if target.exists() and not _replaceable(target):
         raise FileExistsError(
@@ -58,7 +61,10 @@ def new_index(target: str | Path, kind: str, settings: Mapping[str, Any], passag
         )
     with new_folder(target) as building:
         yield building
-        manifest = Manifest(kind, settings, passages, _describe_files(building), _library_versions())
+        count = passages() if callable(passages) else passages
+        if not count:
+            raise ValueError("the index is empty: add passages before saving it")
+        manifest = Manifest(kind, settings, count, _describe_files(building), _library_versions())
         content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
         (building / MANIFEST_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
@@ -68,7 +74,7 @@ def read_manifest(folder: str | Path) -> Manifest:
 
     Raises:
         FileNotFoundError: There is no such folder.
-        IndexFormatError: It is no index, was written by a newer version, or its manifest is damaged.
+        IndexFormatError: It is no index, was written in another version of the format, or its manifest is damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -87,6 +93,11 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise IndexFormatError(
             f"{folder} was written in version {written_version} of the index format, and this installation "
             f"reads version {VERSION}; upgrade ragshap, or {_AGAIN}"
+        )
+    if isinstance(written_version, int) and written_version < VERSION:
+        raise OldIndexError(
+            f"{folder} was written in version {written_version} of the index format, and this installation "
+            f"reads version {VERSION}; {_AGAIN}"
         )
     try:
         manifest = Manifest(**{name: content[name] for name in Manifest.__slots__})
@@ -129,6 +140,7 @@ def open_index(folder: str | Path, kind: str, *, verify: bool = True) -> Manifes
             raise IndexFormatError(f"{path} has {size} bytes and should have {entry['bytes']}; {_AGAIN}")
         if verify and sha256_of(path) != entry["sha256"]:
             raise IndexFormatError(f"{path} is damaged: its checksum differs from the manifest's; {_AGAIN}")
+        _checksums[_identity(path)] = entry["sha256"]
     return manifest
 
 
@@ -146,20 +158,35 @@ def _replaceable(target: Path) -> bool:
     if not names:
         return True
     try:
-        manifest = read_manifest(target)
+        files = read_manifest(target).files
+    except OldIndexError:
+        files = json.loads((target / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]
     except IndexFormatError:
         return False
-    return names <= {MANIFEST_FILE} | {Path(name).parts[0] for name in manifest.files}
+    return names <= {MANIFEST_FILE} | {Path(name).parts[0] for name in files}
 
 
 def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Sizes and checksums of all files; of a nested index only its manifest, which has the rest."""
     nested = [path.parent for path in folder.rglob(MANIFEST_FILE)]
     return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _checksum(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and (path.name == MANIFEST_FILE or not any(n in path.parents for n in nested))
     }
+
+
+def _checksum(path: Path) -> str:
+    identity = _identity(path)
+    if identity not in _checksums:
+        _checksums[identity] = sha256_of(path)
+    return _checksums[identity]
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What a hard link shares with its original, and a file written in its place does not."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _library_versions() -> dict[str, str]:

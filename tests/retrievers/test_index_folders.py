@@ -34,11 +34,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_manifest_describes_the_folder(index: Path) -> None:
     content = json.loads((index / "manifest.json").read_text(encoding="utf-8"))
-    assert (content["format"], content["version"], content["kind"]) == ("ragshap-index", 1, "bm25")
+    assert (content["format"], content["version"], content["kind"]) == ("ragshap-index", 2, "bm25")
     assert content["passages"] == 5
     assert content["settings"]["k1"] == 1.5
     assert set(content["files"]) == set(contents(index)) - {"manifest.json"}
-    assert content["files"]["passages.jsonl"]["bytes"] == (index / "passages.jsonl").stat().st_size
+    assert (
+        content["files"]["passages-0/passages.jsonl"]["bytes"] == (index / "passages-0/passages.jsonl").stat().st_size
+    )
     assert "bm25s" in content["created_with"]
 
 
@@ -51,12 +53,13 @@ def test_nothing_is_pickled(index: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=2), "written in version 2 of the index format.*upgrade ragshap"),
+        (lambda m: m.update(version=3), "written in version 3 of the index format.*upgrade ragshap"),
+        (lambda m: m.update(version=1), "written in version 1 of the index format.*run `ragshap index` again"),
         (lambda m: m.update(format="other"), "is not an index: its manifest.json is not of the format"),
         (lambda m: m.update(kind="graph"), "unknown kind of index 'graph'; known are bm25, dense, hybrid"),
         (
             lambda m: m.update(passages=6),
-            r"passages.jsonl hold 5 passages, the manifest says 6; run `ragshap index`",
+            r"passage files hold 5 passages, the manifest says 6; run `ragshap index`",
         ),
         (lambda m: m.update(passages="5"), "is damaged: entries are missing or of the wrong type"),
         (lambda m: m.pop("files"), "is damaged: entries are missing"),

@@ -1,0 +1,42 @@
+"""What the parts of an index have in common: handed on by hard link, merged while they are small."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class SourceFolder:
+    """A folder whose files are handed on by hard link, found also after the folder itself was moved."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the folder; where folders cannot be opened, nothing will be linked."""
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except PermissionError:  # Windows
+            return
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def link(self, name: str, target: Path) -> bool:
+        """Make ``target`` the same file as ``name`` in the folder; False if that cannot be, and a copy is needed."""
+        try:
+            os.link(name, target, src_dir_fd=self._descriptor)
+        except (OSError, NotImplementedError, AttributeError):
+            return False
+        return True
+
+
+def first_to_merge(sizes: Sequence[int], limit: float = float("inf")) -> int:
+    """From which segment on all are made one, if they come to at most ``limit``; the last one alone is left as it is.
+
+    A segment is merged with those behind it when it is no larger than they are together: n single additions leave
+    about log2(n) segments, and nothing is rewritten more than about log2(n) times.
+    """
+    first = len(sizes) - 1
+    total = sizes[first] if sizes else 0
+    while first > 0 and sizes[first - 1] <= total and total + sizes[first - 1] <= limit:
+        first -= 1
+        total += sizes[first]
+    return first
