@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class BM25Retriever:
     def _attach(self, store: PassageStore) -> None:
         engine, k1, b, stopwords, stemmer = self._settings.values()
         self._store = store
-        self._engine = ENGINES[engine](store, Tokens(stopwords, stemmer), k1, b)
+        self._engine = ENGINES[engine](Tokens(stopwords, stemmer), k1, b)
 
     @property
     def passages(self) -> Sequence[Passage]:
@@ -100,11 +101,15 @@ class BM25Retriever:
         Raises:
             ValueError: An id is there already or occurs twice; nothing is added then.
         """
-        self._store.extend(self._store.check_new(passages))
-        self._engine.update(progress)
+        new = self._store.check_new(passages)
+        self._engine.update(new, progress)
+        self._store.extend(new)
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove passages, and say how many; their ids may be added again.
+
+        How rare their words are is still counted with them, as in Lucene, until an index is saved in which they are
+        the greater part of a segment.
 
         Raises:
             ValueError: An id is not there; nothing is removed then.
@@ -118,11 +123,20 @@ class BM25Retriever:
 
     @contextmanager
     def saving(self, folder: str | Path) -> Iterator[None]:
-        """Write an index folder, and what is added meanwhile as it comes."""
-        with new_index(folder, self.kind, self._settings, self.__len__) as building:
-            with self._store.writing(building):
-                yield
-            self._engine.save(building)
+        """Write an index folder, and what is added meanwhile as it comes, so that memory is bounded.
+
+        Where more than half of a segment's passages have been removed, it is written without them. When anything
+        fails, the retriever and the folder are as before.
+        """
+        before = copy(self._store), copy(self._engine)
+        try:
+            with new_index(folder, self.kind, self._settings, self.__len__) as building:
+                drop = self._engine.crowded(self._store.alive)
+                with self._store.writing(building, drop), self._engine.writing(building, drop):
+                    yield
+        except BaseException:
+            self._store, self._engine = before
+            raise
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> BM25Retriever:
@@ -137,8 +151,9 @@ class BM25Retriever:
             retriever = cls(**manifest.settings)
         except (TypeError, ValueError) as error:
             raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
-        retriever._attach(PassageStore.open(Path(folder), manifest.passages))
-        check_count(folder, "the BM25 segments", retriever._engine.load(Path(folder)), retriever._store.n_positions)
+        store = PassageStore.open(Path(folder), manifest.passages)
+        retriever._attach(store)
+        check_count(folder, "the BM25 segments", retriever._engine.load(Path(folder), store), store.n_positions)
         return retriever
 
     def __len__(self) -> int:

@@ -52,11 +52,10 @@ def split_text(text: str, max_words: int = 100) -> list[Span]:
     """
     if max_words < 1:
         raise ValueError(f"max_words must be at least 1, got {max_words}")
+    if len(_WORD.findall(text)) <= max_words:
+        whole = _strip(text, 0, len(text))
+        return [whole] if whole.start < whole.end else []
     words = [Span(*match.span()) for match in _WORD.finditer(text)]
-    if not words:
-        return []
-    if len(words) <= max_words:
-        return [Span(words[0].start, words[-1].end)]
     bounds = _unit_bounds(words, sentence_spans(text), max_words)
     cuts = _even_cuts(bounds, max_words)
     return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(cuts)]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retrievers.base import Progress
 from retrievers.passage import Passage
 
 _BLOCK = 1000  # passages tokenised between two reports of progress
+_STOP_WORD = -1
 
 
 class Tokens:
@@ -23,27 +28,37 @@ class Tokens:
             stopwords=stopwords,
             stemmer=_stem_function(stemmer) if stemmer else None,
         )
+        self._numbers = _Numbers(self._tokenizer)
 
     @property
     def vocabulary(self) -> dict[str, int]:
         """Word, or stem, to number."""
         return self._tokenizer.get_vocab_dict()
 
-    def of_passages(self, passages: Sequence[Passage], progress: Progress | None = None) -> list[list[int]]:
-        """Numbers of the words of each passage's full text; new words get new numbers."""
-        ids: list[list[int]] = []
+    def of_passages(
+        self, passages: Sequence[Passage], progress: Progress | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Numbers of the words of the passages' full texts; new words get new numbers.
+
+        Returns:
+            The words of all passages one after another, ``(n_words,)``, and how many each has, ``(n_passages,)``.
+        """
+        parts, lengths = [np.empty(0, dtype=np.int32)], np.zeros(len(passages), dtype=np.int32)
         for start in range(0, len(passages), _BLOCK):
-            ids += self._tokenize([p.full_text for p in passages[start : start + _BLOCK]], update_vocab=True)
+            texts = [passage.full_text for passage in passages[start : start + _BLOCK]]
+            found = [list(map(self._numbers.__getitem__, self._tokenizer.splitter(text.lower()))) for text in texts]
+            words = np.fromiter(chain.from_iterable(found), dtype=np.int32)
+            counted = words != _STOP_WORD
+            places = np.repeat(np.arange(len(found)), [len(numbers) for numbers in found])[counted]
+            lengths[start : start + len(found)] = np.bincount(places, minlength=len(found))
+            parts.append(words[counted])
             if progress:
-                progress(len(ids))
-        return ids
+                progress(start + len(found))
+        return np.concatenate(parts), lengths
 
     def of_query(self, query: str) -> list[int]:
         """Numbers of the query's known words."""
-        return self._tokenize([query], update_vocab=False)[0]
-
-    def _tokenize(self, texts: list[str], *, update_vocab: bool) -> list[list[int]]:
-        return self._tokenizer.tokenize(texts, update_vocab=update_vocab, show_progress=False, allow_empty=False)
+        return _tokenize(self._tokenizer, query, update_vocab=False)
 
     def save(self, folder: Path) -> None:
         """Write the vocabulary as JSON."""
@@ -52,6 +67,22 @@ class Tokens:
     def load(self, folder: Path) -> None:
         """Read what :meth:`save` wrote."""
         self._tokenizer.load_vocab(str(folder))
+
+
+class _Numbers(dict[str, int]):
+    """Words' numbers, or ``_STOP_WORD``: bm25s is asked once for each word, not for each time that it occurs."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, word: str) -> int:
+        self[word] = next(iter(_tokenize(self._tokenizer, word, update_vocab=True)), _STOP_WORD)
+        return self[word]
+
+
+def _tokenize(tokenizer: Any, text: str, *, update_vocab: bool) -> list[int]:
+    return tokenizer.tokenize([text], update_vocab=update_vocab, show_progress=False, allow_empty=False)[0]
 
 
 def import_bm25s() -> Any:

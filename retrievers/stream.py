@@ -1,0 +1,37 @@
+"""Add a corpus of any size without holding it in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from retrievers.base import Progress, Retriever
+from retrievers.passage import Passage
+
+_PASSAGES, _CHARACTERS = 2**15, 2**25  # at most in a slab
+
+
+def add_stream(retriever: Retriever, passages: Iterable[Passage], progress: Progress | None = None) -> int:
+    """Add passages slab by slab, and say how many; within ``retriever.saving``, memory is bounded.
+
+    Raises:
+        ValueError: An id is there already or occurs twice; slabs before are added then.
+    """
+    n_added = 0
+    for slab in _slabs(passages):
+        n_before = n_added
+        retriever.add(slab, progress=(lambda done, n=n_before: progress(n + done)) if progress else None)
+        n_added += len(slab)
+    return n_added
+
+
+def _slabs(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
+    slab: list[Passage] = []
+    n_characters = 0
+    for passage in passages:
+        slab.append(passage)
+        n_characters += len(passage.text)
+        if len(slab) >= _PASSAGES or n_characters >= _CHARACTERS:
+            yield slab
+            slab, n_characters = [], 0
+    if slab:
+        yield slab
