@@ -202,21 +202,21 @@ def build_retriever(
 
     Raises `ValueError` if there are none, `EngineError` if the engine is only read.
     """
-    retriever: Retriever
-    if settings.is_engine:
-        retriever = open_engine(settings.kind, settings, settings.dense.encoder)
-    elif settings.kind == "bm25":
-        retriever = BM25Retriever(**settings.bm25.model_dump())
-    elif settings.kind == "dense":
-        retriever = DenseRetriever(**settings.dense.model_dump())
-    else:
-        parts: list[Retriever] = [
-            BM25Retriever(**settings.bm25.model_dump()),
-            DenseRetriever(**settings.dense.model_dump()),
-        ]
-        retriever = HybridRetriever(parts)
+    retriever = new_retriever(settings)
     retriever.add(passages, progress=progress)
     return retriever
+
+
+def new_retriever(settings: RetrieverSettings) -> Retriever:
+    """An empty index, or the search engine that the settings name."""
+    if settings.is_engine:
+        return open_engine(settings.kind, settings, settings.dense.encoder)
+    if settings.kind == "bm25":
+        return BM25Retriever(**settings.bm25.model_dump())
+    if settings.kind == "dense":
+        return DenseRetriever(**settings.dense.model_dump())
+    parts: list[Retriever] = [BM25Retriever(**settings.bm25.model_dump()), DenseRetriever(**settings.dense.model_dump())]
+    return HybridRetriever(parts)
 
 
 def distil(answers: CoalitionAnswers, full: str, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrievers import formats
 from retrievers.chunking import split_document
@@ -58,6 +58,27 @@ def load_corpus(source: str | Path, *, format: str = "auto", passage_words: int 
         ImportError: A Hugging Face data set is asked for and ``datasets`` is not installed.
         ValueError: ``format`` is unknown, or ``passage_words`` is below 1.
     """
+    return open_corpus(source, format=format, passage_words=passage_words).passages
+
+
+class Corpus(NamedTuple):
+    """An open corpus: its layout, and two streams, of which one feeds the other.
+
+    Attributes:
+        layout: As in :func:`load_corpus`.
+        read: Counts the documents that the passages so far come from, and their characters.
+        passages: The stream that :func:`load_corpus` gives.
+        rest: The documents that have not been asked for yet.
+    """
+
+    layout: str
+    read: Counter[str]
+    passages: Iterator[Passage]
+    rest: Iterator[Record]
+
+
+def open_corpus(source: str | Path, *, format: str = "auto", passage_words: int | None = 100) -> Corpus:
+    """As :func:`load_corpus`, for those who want to know how far the stream has been read."""
     if format != "auto" and format not in _READERS:
         raise ValueError(f"format must be 'auto' or one of {', '.join(map(repr, _READERS))}, got {format!r}")
     if passage_words is not None and passage_words < 1:
@@ -65,15 +86,27 @@ def load_corpus(source: str | Path, *, format: str = "auto", passage_words: int 
     if isinstance(source, str) and source.startswith("hf:"):
         if format not in {"auto", "hf"}:
             raise ValueError(f"{source!r} names a Hugging Face data set, which format={format!r} does not read")
-        records = formats.read_rows(_hub_dataset(source), source)
-        return _passages(records, source, passage_words)
+        return _counted("hf", formats.read_rows(_hub_dataset(source), source), source, passage_words)
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"no such corpus file or folder: {path}")
     layout = _detect(path) if format == "auto" else format
     if path.is_dir() and (layout in {"jsonl", "dpr", "squad"} or (layout == "beir" and not _beir_file(path))):
         raise CorpusError(f"{path}: format={layout!r} cannot read this folder; known layouts are {_KNOWN}")
-    return _passages(_READERS[layout](path), path, None if layout in _KEEPS_PASSAGES else passage_words)
+    return _counted(layout, _READERS[layout](path), path, None if layout in _KEEPS_PASSAGES else passage_words)
+
+
+def _counted(layout: str, records: Iterator[Record], source: str | Path, max_words: int | None) -> Corpus:
+    read: Counter[str] = Counter()
+
+    def counting() -> Iterator[Record]:
+        for record in records:
+            read["documents"] += 1
+            read["characters"] += len(record.text)
+            yield record
+
+    rest = counting()
+    return Corpus(layout, read, _passages(rest, source, max_words), rest)
 
 
 def _passages(records: Iterator[Record], source: str | Path, max_words: int | None) -> Iterator[Passage]:

@@ -8,6 +8,8 @@ from retrievers.base import Progress, Retriever
 from retrievers.passage import Passage
 
 _PASSAGES, _CHARACTERS = 2**15, 2**25  # at most in a slab
+SLAB_BYTES = 2**29
+"""Bound of the memory that a slab and the work on it take, beside what a retriever keeps of it."""
 
 
 def add_stream(retriever: Retriever, passages: Iterable[Passage], progress: Progress | None = None) -> int:

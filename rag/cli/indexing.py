@@ -1,10 +1,12 @@
-"""`ragshap index` and `ragshap search`."""
+"""`ragshap index`, `add`, `remove` and `search`."""
 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +22,21 @@ from rag.cli.options import (
     print_json,
     progress_bars,
 )
+from retrievers.storage import read_manifest
+
+if TYPE_CHECKING:
+    from rag.index_cost import IndexCost
+    from rag.settings import Settings
+    from retrievers import Retriever
+
+IndexToChange = Annotated[Path, typer.Option("--index", "-i", help="Index folder made by `ragshap index`.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: ragshap index examples/islands --out islands.index")(index)
+    app.command(epilog="Example: ragshap add new-notes/ --index notes.index")(add)
+    app.command(epilog="Example: ragshap remove faroe-tunnels-2 --index islands.index")(remove)
     app.command(epilog='Example: ragshap search "tunnel to Sandoy" --index islands.index')(search)
 
 
@@ -43,39 +55,113 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
-    from rag.pipeline import build_retriever
+    from rag.pipeline import new_retriever
     from rag.readers.loading import set_threads
     from rag.settings import load_settings
-    from retrievers import load_corpus
 
     settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
-    engine = settings.retriever.is_engine
-    if out is None and not engine:
+    if out is None and not settings.retriever.is_engine:
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
     set_threads(settings.threads)
-    started = time.perf_counter()
-    with progress_bars(quiet) as progress:
-        task = progress.add_task("indexing", total=None)
-        retriever = build_retriever(
-            load_corpus(corpus, passage_words=settings.passage_words),
-            settings.retriever,
-            progress=lambda done: progress.update(task, completed=done),
-        )
-        if out is not None:
-            retriever.save(out)
-    seconds = time.perf_counter() - started
+    work = _Work(corpus, settings, settings.retriever.kind, out, quiet)
+    retriever = new_retriever(settings.retriever)
+    work.add_to(retriever)
+    place = retriever if out is None else out
+    work.report(
+        {"index": None if out is None else str(out), "kind": settings.retriever.kind, "passages": len(retriever)},
+        f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {work.seconds:.1f} s: {place}",
+        as_json,
+    )
+
+
+def add(
+    corpus: Annotated[str, typer.Argument(help="Corpus to add, in any layout that `ragshap index` reads.")],
+    index: IndexToChange,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add a corpus to an index, which is not rebuilt; refused if an id is there already."""
+    from rag.readers.loading import set_threads
+    from rag.settings import load_settings
+    from retrievers import load_index
+
+    settings = load_settings(config, overrides or [])
+    set_threads(settings.threads)
+    # What is there is linked with its checksums, so that damage to it is still found when it is searched.
+    retriever = load_index(index, verify=False)
+    n_before = len(retriever)
+    work = _Work(corpus, settings, read_manifest(index).kind, index, quiet)
+    work.add_to(retriever)
+    n_added = len(retriever) - n_before
+    work.report(
+        {"index": str(index), "added": n_added, "passages": len(retriever)},
+        f"{n_added} passages added in {work.seconds:.1f} s: {index} holds {len(retriever)}",
+        as_json,
+    )
+
+
+def remove(
+    index: IndexToChange,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of the passages.", metavar="ID...")] = None,
+    file: Annotated[Path | None, typer.Option("--ids", help="File with an id in each line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Remove passages from an index, which is not rebuilt; refused if an id is not there."""
+    from retrievers import load_index
+
+    listed = [] if file is None else [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [*(ids or []), *listed]
+    if not names:
+        raise typer.BadParameter("give the ids of the passages, or a file with them (--ids)", param_hint="ID")
+    retriever = load_index(index, verify=False)
+    n_removed = retriever.remove(names)
+    retriever.save(index)
     if as_json:
-        print_json(
-            {
-                "index": None if out is None else str(out),
-                "kind": settings.retriever.kind,
-                "passages": len(retriever),
-                "seconds": seconds,
-            }
-        )
+        print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
     else:
-        place = retriever if out is None else out
-        typer.echo(f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {seconds:.1f} s: {place}")
+        typer.echo(f"{n_removed} passages removed: {index} holds {len(retriever)}")
+
+
+class _Work:
+    """Adding a corpus to a retriever: what it will cost, the doing of it, and what it cost."""
+
+    def __init__(self, corpus: str, settings: Settings, kind: str, out: Path | None, quiet: bool) -> None:
+        from rag.index_cost import check_room, estimate
+
+        self.corpus, self.settings, self.out, self.quiet = corpus, settings, out, quiet
+        self.estimate: IndexCost | None = None
+        if kind in ("bm25", "dense", "hybrid") and out is not None:
+            retriever = settings.retriever.model_copy(update={"kind": kind})
+            self.estimate = estimate(corpus, settings.model_copy(update={"retriever": retriever}))
+            check_room(self.estimate, out)
+            if not quiet:
+                typer.echo(f"ragshap: {self.estimate}", err=True)
+
+    def add_to(self, retriever: Retriever) -> None:
+        """Add the corpus, and save."""
+        from retrievers import load_corpus
+        from retrievers.stream import add_stream
+
+        started = time.perf_counter()
+        with progress_bars(self.quiet) as progress:
+            task = progress.add_task("indexing", total=self.estimate.passages if self.estimate else None)
+            passages = load_corpus(self.corpus, passage_words=self.settings.passage_words)
+            with nullcontext() if self.out is None else retriever.saving(self.out):
+                add_stream(retriever, passages, lambda done: progress.update(task, completed=done))
+        self.seconds = time.perf_counter() - started
+
+    def report(self, content: dict[str, Any], line: str, as_json: bool) -> None:
+        """Print what was done."""
+        from rag.index_cost import folder_bytes, peak_memory
+
+        if not as_json:
+            typer.echo(line)
+            return
+        used = {"peak_memory_bytes": peak_memory(), "disk_bytes": folder_bytes(self.out) if self.out else None}
+        estimated = asdict(self.estimate) if self.estimate else None
+        print_json({**content, "seconds": self.seconds, "estimate": estimated, "used": used})
 
 
 def search(
