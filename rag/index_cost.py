@@ -17,8 +17,9 @@ from retrievers import Passage
 from retrievers.sampling import sample_corpus
 from retrievers.stream import SLAB_BYTES
 
-_TRIED = {"bm25": 2000, "dense": 64}  # passages of a trial
+_TRIED = {"bm25": 4000, "dense": 64}  # passages of a trial
 _HEAPS = 0.6  # distinct words grow with about this power of the number of words (Heaps 1978: 0.4 to 0.6)
+_SLAB_FACTOR = 16  # bytes of memory for a byte of passages that is worked on, at most (measured: 14)
 _SEEN_BYTES = 300  # of memory for the ids of a passage and its document, which must be distinct
 
 
@@ -67,7 +68,10 @@ def estimate(corpus: str, settings: Settings) -> IndexCost:
     return IndexCost(
         passages=sample.total,
         seconds=reading * sample.total + sum(trial.seconds for trial in trials),
-        memory_bytes=peak_memory() + SLAB_BYTES + _SEEN_BYTES * sample.total + disk,
+        memory_bytes=peak_memory()
+        + min(SLAB_BYTES, round(_SLAB_FACTOR * trials[0].passage_bytes))
+        + _SEEN_BYTES * sample.total
+        + disk,
         disk_bytes=disk,
         # parts of the BM25 index are there until they are merged, and passages are written once for each retriever
         peak_disk_bytes=round(sum(trial.passage_bytes + 2 * trial.index_bytes for trial in trials)),
@@ -132,16 +136,20 @@ def _try(passages: Sequence[Passage], settings: RetrieverSettings, kind: str, to
     """Cost of the whole corpus in one kind of index, from that of its first passages."""
     retriever = new_retriever(settings.model_copy(update={"kind": kind}))
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
         with retriever.saving(Path(folder) / "index"):
-            retriever.add(passages)
-        seconds = time.perf_counter() - started
+            half = len(passages) // 2
+            retriever.add(passages[:half])  # words and models are new only once
+            started = time.perf_counter()
+            retriever.add(passages[half:])
+            added = time.perf_counter()
+        saved = time.perf_counter()
         sizes = {path: path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()}
     factor = total / len(passages)
     of_passages = sum(size for path, size in sizes.items() if path.parent.name.startswith("passages-"))
     of_words = sum(size for path, size in sizes.items() if path.name.startswith("vocab."))
     of_rest = sum(sizes.values()) - of_passages - of_words
-    return _Trial(seconds * factor, of_passages * factor, of_rest * factor + of_words * factor**_HEAPS)
+    seconds = (added - started) * total / (len(passages) - half) + (saved - added) * factor
+    return _Trial(seconds, of_passages * factor, of_rest * factor + of_words * factor**_HEAPS)
 
 
 def _size(n_bytes: int | None) -> str:

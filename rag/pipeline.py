@@ -215,7 +215,10 @@ def new_retriever(settings: RetrieverSettings) -> Retriever:
         return BM25Retriever(**settings.bm25.model_dump())
     if settings.kind == "dense":
         return DenseRetriever(**settings.dense.model_dump())
-    parts: list[Retriever] = [BM25Retriever(**settings.bm25.model_dump()), DenseRetriever(**settings.dense.model_dump())]
+    parts: list[Retriever] = [
+        BM25Retriever(**settings.bm25.model_dump()),
+        DenseRetriever(**settings.dense.model_dump()),
+    ]
     return HybridRetriever(parts)
 
 

@@ -14,7 +14,7 @@ from retrievers.encoder import DEFAULT, Encoder
 from retrievers.engine import FUSED, RANK_CONSTANT, SearchEngine, check_address, engine_encoder, secret
 from retrievers.errors import EngineError
 from retrievers.passage import Hit, Passage
-from retrievers.passage_store import PassageStore
+from retrievers.passage_store import PassageStore, check_known, distinct_ids
 
 _METADATA, _FULL_TEXT = "metadata", "full_text"  # fields of the collections that are made here
 _LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
@@ -137,6 +137,23 @@ class MilvusRetriever(SearchEngine):
             if progress:
                 progress(start + len(slab))
 
+    def remove(self, ids: Iterable[str]) -> int:
+        """Delete entities, and say how many; their ids may be added again.
+
+        Raises:
+            TypeError: ``ids`` is a single string.
+            ValueError: An id is not there; nothing is deleted then.
+            EngineError: Milvus refuses.
+        """
+        names = distinct_ids(ids)
+        self._require()
+        known = {name for start in range(0, len(names), _SLAB) for name in self._known(names[start : start + _SLAB])}
+        check_known(names, known)
+        for start in range(0, len(names), _SLAB):
+            with self._explained():
+                self._client.delete(self._collection, ids=names[start : start + _SLAB])
+        return len(names)
+
     def __str__(self) -> str:
         return f"the Milvus collection {self._collection!r} at {self._uri}"
 
@@ -257,12 +274,16 @@ class MilvusRetriever(SearchEngine):
 
     def _refuse_known(self, new: Sequence[Passage]) -> None:
         for start in range(0, len(new), _SLAB):
-            names = json.dumps([passage.id for passage in new[start : start + _SLAB]], ensure_ascii=False)
-            field = self._names["id"]
-            with self._explained():
-                known = self._client.query(self._collection, filter=f"{field} in {names}", output_fields=[field])
+            known = self._known([passage.id for passage in new[start : start + _SLAB]])
             if known:
-                raise ValueError(f"a passage with the id {known[0][field]!r} is there already")
+                raise ValueError(f"a passage with the id {known[0]!r} is there already")
+
+    def _known(self, ids: Sequence[str]) -> list[str]:
+        """Those of some ids that are there."""
+        field, names = self._names["id"], json.dumps(ids, ensure_ascii=False)
+        with self._explained():
+            found = self._client.query(self._collection, filter=f"{field} in {names}", output_fields=[field])
+        return [row[str(field)] for row in found]
 
     def _rows(self, passages: Sequence[Passage]) -> list[dict[str, Any]]:
         names = self._names

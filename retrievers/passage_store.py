@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -130,14 +130,9 @@ class PassageStore(Sequence[Passage]):
             TypeError: ``ids`` is a single string.
             ValueError: An id is not there; nothing is removed then.
         """
-        if isinstance(ids, str):
-            raise TypeError(f"expected several ids, got the string {ids!r}; put it into a list")
-        wanted = list(dict.fromkeys(ids))
+        wanted = distinct_ids(ids)
         found = self._find(wanted)
-        unknown = [name for name in wanted if name not in found]
-        if unknown:
-            more = f" (and {len(unknown) - 1} other ids are not)" if len(unknown) > 1 else ""
-            raise ValueError(f"no passage with the id {unknown[0]!r} is there{more}; nothing is removed")
+        check_known(wanted, found)
         positions = np.sort(np.array(list(found.values()), dtype=np.int64))
         for name in wanted:
             self._added_at.pop(name, None)
@@ -244,6 +239,21 @@ class PassageStore(Sequence[Passage]):
     def __iter__(self) -> Iterator[Passage]:
         """The living passages in order."""
         return (self[index] for index in range(len(self)))
+
+
+def distinct_ids(ids: Iterable[str]) -> list[str]:
+    """Ids to remove, each once; ``TypeError`` for a single string."""
+    if isinstance(ids, str):
+        raise TypeError(f"expected several ids, got the string {ids!r}; put it into a list")
+    return list(dict.fromkeys(ids))
+
+
+def check_known(wanted: Iterable[str], known: Container[str]) -> None:
+    """Raise ``ValueError`` unless all ids to remove are there."""
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        more = f" (and of {len(unknown) - 1} other ids neither)" if len(unknown) > 1 else ""
+        raise ValueError(f"no passage with the id {unknown[0]!r} is there{more}; nothing is removed")
 
 
 def _number(name: str) -> int:

@@ -31,12 +31,15 @@ class SourceFolder:
 def first_to_merge(sizes: Sequence[int], limit: float = float("inf")) -> int:
     """From which segment on all are made one, if they come to at most ``limit``; the last one alone is left as it is.
 
-    A segment is merged with those behind it when it is no larger than they are together: n single additions leave
-    about log2(n) segments, and nothing is rewritten more than about log2(n) times.
+    It is the first that is no larger than those behind it together. Whatever is rewritten is then at least doubled: n
+    single additions leave about log2(n) segments, and nothing is rewritten more than about log2(n) times.
     """
+    behind = 0
     first = len(sizes) - 1
-    total = sizes[first] if sizes else 0
-    while first > 0 and sizes[first - 1] <= total and total + sizes[first - 1] <= limit:
-        first -= 1
-        total += sizes[first]
+    for number in range(len(sizes) - 1, -1, -1):
+        if behind + sizes[number] > limit:
+            break
+        if sizes[number] <= behind:
+            first = number
+        behind += sizes[number]
     return first

@@ -21,6 +21,11 @@ def scifact() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def data(scifact: Path) -> Path:
+    return scifact.parent
+
+
 @pytest.fixture
 def animals() -> list[Passage]:
     return [

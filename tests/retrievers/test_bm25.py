@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from retrievers import BM25Retriever, Hit, Passage, load_corpus, load_index
+from retrievers.bm25_segment import WordSegment
 
 ROOT = Path(__file__).parents[2]
 QUERIES = ["word0", "word3 word50 word79", "word7 word7 word1", "word12 unknown", "word70 word71 word72"]
@@ -71,21 +74,19 @@ def test_adding_scores_as_building_at_once(engine: str, sizes: list[int], random
 def test_a_small_addition_leaves_the_large_index_alone(
     random_passages: list[Passage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import bm25s
-
     retriever = BM25Retriever(random_passages)
-    indexed = []
-    original = bm25s.BM25.index
+    merged = []
+    original = WordSegment.merge
 
-    def index(self: bm25s.BM25, corpus: tuple[list[list[int]], dict[str, int]], **settings: bool) -> None:
-        indexed.append(len(corpus[0]))
-        original(self, corpus, **settings)
+    def merge(parts: list[tuple[WordSegment, NDArray[np.bool_]]], *place: object) -> WordSegment:
+        merged.append(sum(len(segment.lengths) for segment, _ in parts))
+        return original(parts, *place)
 
-    monkeypatch.setattr(bm25s.BM25, "index", index)
+    monkeypatch.setattr(WordSegment, "merge", merge)
     for number in range(64):
         retriever.add([Passage(f"new{number}", "word1 fresh")])
-    assert max(indexed) <= 64
-    assert sum(indexed) <= 64 * 7  # each passage again only when its segment doubles
+    assert max(merged) <= 64
+    assert sum(merged) <= 64 * 7  # each passage again only when its segment doubles
     assert ids(retriever.search("fresh", 64)) == [f"new{number}" for number in range(64)]
 
 

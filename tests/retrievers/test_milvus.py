@@ -185,3 +185,17 @@ def test_what_is_not_there_is_said_and_not_made(tmp_path, encoder, file, hybrid)
         MilvusRetriever("islands.sqlite", encoder=encoder)
     with pytest.raises(ValueError, match="mode must be one of"):
         MilvusRetriever(str(file), mode="sparse")
+
+
+def test_removed_passages_are_gone_and_ids_come_back(tmp_path, encoder, islands):
+    retriever = MilvusRetriever(str(tmp_path / "own.db"), mode="dense", encoder=encoder)
+    retriever.add(islands[:6])
+    gone = [islands[1].id, islands[4].id]
+    with pytest.raises(ValueError, match="no passage with the id 'nowhere' is there"):
+        retriever.remove([gone[0], "nowhere"])
+    assert len(retriever) == 6
+    assert retriever.remove(gone) == 2
+    assert {passage.id for passage in retriever.passages} == {p.id for p in islands[:6]} - set(gone)
+    assert not {hit.passage.id for hit in retriever.search(islands[1].text, 6)} & set(gone)
+    retriever.add([islands[1]])
+    assert retriever.search(islands[1].full_text, 1)[0].passage == islands[1]
