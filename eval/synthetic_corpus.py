@@ -1,6 +1,6 @@
 """Make a corpus of any size by recombining the sentences of smaller ones: text for tests of scale, not of meaning.
 
-Example: python -m eval.synthetic_corpus ../shared/data/openqa ../shared/data/scifact --passages 1000000 --out million.jsonl
+Example: python -m eval.synthetic_corpus DATA/openqa DATA/scifact --passages 1000000 --out million.jsonl
 """
 
 from __future__ import annotations

@@ -90,21 +90,21 @@ class WordSegment:
         lengths = np.concatenate([segment.lengths[keep] for segment, keep in parts])
         blocks = _merged_blocks(parts, lengths, weighting.norms(lengths, _mean(lengths)))
         if place is None:
-            dfs, indices, weights = map(np.concatenate, zip(*blocks, strict=True))
-            arrays = {"lengths": lengths, "indptr": _starts(dfs), "indices": indices, "weights": weights}
+            df, indices, weights = map(np.concatenate, zip(*blocks, strict=True))
+            arrays = {"lengths": lengths, "indptr": _starts(df), "indices": indices, "weights": weights}
             return cls(arrays, weighting)
         source, root, name = place
         (root / name).mkdir()
         n_postings = sum(int(keep[segment.indices].sum()) for segment, keep in parts)
-        dfs = []
+        dfs: list[NDArray[np.int64]] = []
         with (
             (root / name / _NAMES["indices"]).open("wb") as indices_file,
             (root / name / _NAMES["weights"]).open("wb") as weights_file,
         ):
             _write_header(indices_file, np.int32, n_postings)
             _write_header(weights_file, np.float32, n_postings)
-            for df, block_indices, block_weights in blocks:
-                dfs.append(df)
+            for block_df, block_indices, block_weights in blocks:
+                dfs.append(block_df)
                 block_indices.tofile(indices_file)
                 block_weights.tofile(weights_file)
         _write_rest(root / name, {"lengths": lengths, "indptr": _starts(np.concatenate(dfs))}, weighting)

@@ -12,6 +12,7 @@ from retrievers.base import Progress, Retriever, check_query
 from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
+from retrievers.passage_store import distinct_ids
 from retrievers.storage import new_index, open_index, read_manifest
 
 
@@ -85,8 +86,10 @@ class HybridRetriever:
         Raises:
             ValueError: An id is not there; nothing is removed then.
         """
-        names = list(ids)
-        return [retriever.remove(names) for retriever in self.retrievers][0]
+        names = distinct_ids(ids)
+        for retriever in self.retrievers:
+            retriever.remove(names)
+        return len(names)
 
     def save(self, folder: str | Path) -> None:
         """Write an index folder with one index folder per retriever in it.

@@ -168,7 +168,7 @@ class PassageStore(Sequence[Passage]):
             self._target = None
 
     def _hand_on(self, source: SourceFolder, folder: Path, drop: NDArray[np.bool_]) -> None:
-        segments = []
+        segments: list[PassageSegment] = []
         for start, segment in zip(self._starts, self._segments, strict=False):
             keep, name = ~drop[start : start + len(segment)], f"passages-{len(segments)}"
             if keep.all():

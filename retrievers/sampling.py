@@ -24,7 +24,7 @@ def sample_corpus(
 ) -> CorpusSample:
     """Read the first passages, and tell the number of all from the part of the files that they fill.
 
-    SQuAD files, which cannot be read in part, are read whole. Of Hugging Face data sets nothing is known before the end.
+    SQuAD files, which cannot be read in part, are read whole. Hugging Face data sets do not tell.
 
     Raises:
         As :func:`retrievers.load_corpus`, for the part that is read.

@@ -19,9 +19,13 @@ def add_stream(retriever: Retriever, passages: Iterable[Passage], progress: Prog
         ValueError: An id is there already or occurs twice; slabs before are added then.
     """
     n_added = 0
+
+    def report(done: int) -> None:
+        if progress:
+            progress(n_added + done)
+
     for slab in _slabs(passages):
-        n_before = n_added
-        retriever.add(slab, progress=(lambda done, n=n_before: progress(n + done)) if progress else None)
+        retriever.add(slab, progress=report)
         n_added += len(slab)
     return n_added
 
