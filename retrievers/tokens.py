@@ -77,8 +77,11 @@ class _Numbers(dict[str, int]):
         self._tokenizer = tokenizer
 
     def __missing__(self, word: str) -> int:
-        self[word] = next(iter(_tokenize(self._tokenizer, word, update_vocab=True)), _STOP_WORD)
-        return self[word]
+        number = self._tokenizer.word_to_id.get(word)
+        if number is None:
+            number = next(iter(_tokenize(self._tokenizer, word, update_vocab=True)), _STOP_WORD)
+        self[word] = number
+        return number
 
 
 def _tokenize(tokenizer: Any, text: str, *, update_vocab: bool) -> list[int]:
