@@ -141,11 +141,11 @@ class Bm25sEngine:
             self._segments[first:] = [WordSegment.merge(_whole(small), (source, folder, self._new_part()))]
             self._ratios = None
             for segment in small:
-                if segment.root == folder:
+                if segment.source is source:
                     shutil.rmtree(folder / segment.name)
         for number, segment in enumerate(self._segments):
-            if segment.root == folder:
-                segment.rename(f"segment-{number}")
+            if segment.source is source:
+                segment.rename(folder, f"segment-{number}")
             else:
                 self._segments[number] = segment.hand_on(source, folder, f"segment-{number}")
         self._tokens.save(folder)

@@ -42,7 +42,7 @@ class WordSegment:
         indptr: Where each word's postings start, ``(n_words + 1,)``; words that are newer than the segment have none.
         indices: Passages, counted from the segment's first, int32 ``(n_postings,)``.
         weights: idf * tf / (tf + K), float32 ``(n_postings,)``.
-        root: The folder that the segment's folder ``name`` is in; None in memory.
+        source: The folder that the segment's folder ``name`` is in; None in memory.
     """
 
     def __init__(
@@ -50,13 +50,12 @@ class WordSegment:
         arrays: dict[str, NDArray[Any]],
         weighting: Weighting,
         source: SourceFolder | None = None,
-        root: Path | None = None,
         name: str = "",
     ) -> None:
         """Take arrays by their names above."""
         self.lengths, self.indptr, self.indices, self.weights = (arrays[key] for key in _NAMES)
-        self.root, self.name = root, name
-        self._source, self._weighting = source, weighting
+        self.source, self.name = source, name
+        self._weighting = weighting
 
     @classmethod
     def build(
@@ -79,7 +78,7 @@ class WordSegment:
             key: np.asarray(np.load(root / name / file_name, mmap_mode="r", allow_pickle=False))
             for key, file_name in _NAMES.items()
         }
-        return cls(arrays, weighting, source, root, name)
+        return cls(arrays, weighting, source, name)
 
     @classmethod
     def merge(
@@ -115,15 +114,14 @@ class WordSegment:
         (root / name).mkdir()
         left = {key: getattr(self, key) for key in _NAMES}
         for key, file_name in _NAMES.items():
-            if self._source is not None and self._source.link(f"{self.name}/{file_name}", root / name / file_name):
+            if self.source is not None and self.source.link(f"{self.name}/{file_name}", root / name / file_name):
                 del left[key]
         _write_rest(root / name, left, self._weighting, n_passages=len(self.lengths))
         return WordSegment.open(source, root, name, self._weighting)
 
-    def rename(self, name: str) -> None:
-        """Rename the segment's folder."""
-        assert self.root is not None, "only segments on disk have a folder"
-        (self.root / self.name).rename(self.root / name)
+    def rename(self, root: Path, name: str) -> None:
+        """Rename the segment's folder, which is in ``root``."""
+        (root / self.name).rename(root / name)
         self.name = name
 
     def postings(self, word: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
