@@ -180,9 +180,9 @@ class DenseRetriever:
         try:
             with new_index(folder, self.kind, settings, self.__len__) as building:
                 with self._index.writing(building, drop), self._store.writing(building, drop):
-                    before = len(self)
+                    before = self._store.n_positions
                     yield
-                    if len(self) > before or drop is not None:
+                    if self._store.n_positions > before or drop is not None:
                         self._settle()
                 settings["breadth"] = self._index.breadth
                 settings["recall"] = None if self.recall is None else self.recall.to_dict()

@@ -96,6 +96,49 @@ def test_a_saved_index_answers_alike_and_grows(
         assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-4)
 
 
+@pytest.mark.parametrize("index", ["flat", "hnsw", "ivfpq"])
+def test_removed_passages_are_not_found_and_may_come_back(
+    index: str, animals: list[Passage], encoder: Encoder, tmp_path: Path
+) -> None:
+    retriever = DenseRetriever(animals, encoder=encoder, index=index)
+    with pytest.raises(ValueError, match="no passage with the id 'yeti' is there"):
+        retriever.remove(["owl", "yeti"])
+    assert retriever.remove(["owl", "ant"]) == 2
+    retriever.save(tmp_path / "index")
+    for found in (retriever, DenseRetriever.load(tmp_path / "index", encoder=encoder)):
+        anew = DenseRetriever([p for p in animals if p.id not in ("owl", "ant")], encoder=encoder, index=index)
+        assert list(found.passages) == list(anew.passages)
+        for query in QUERIES:
+            assert ids(found.search(query, 9)) == ids(anew.search(query, 9))
+    retriever.add([animals[4]])
+    assert ids(retriever.search(QUERIES[0], 1)) == ["owl"]
+    assert retriever.remove(["whale", "bat"]) == 2
+    retriever.save(tmp_path / "index")  # four of six are removed: they are left out
+    again = DenseRetriever.load(tmp_path / "index", encoder=encoder)
+    assert (ids(again.search(QUERIES[0], 9)), len(again)) == (["owl", "cat"], 2)
+    assert ids(retriever.search(QUERIES[0], 9)) == ["owl", "cat"]
+
+
+def test_recall_is_measured_saved_and_asked_for(animals: list[Passage], encoder: Encoder, tmp_path: Path) -> None:
+    assert DenseRetriever(animals, encoder=encoder).recall is None
+    retriever = DenseRetriever(animals[:4], encoder=encoder, index="hnsw")
+    assert retriever.recall is not None
+    assert (retriever.recall.recall, retriever.recall.passages, retriever.recall.queries) == (1.0, 4, 2)
+    with retriever.saving(tmp_path / "index"):
+        retriever.add(animals[4:])
+        retriever.add([Passage(f"m{i}", f"Moth number {i} flies at night.") for i in range(4)])
+    assert retriever.recall.passages == 9, "measured again, there are twice as many"
+    settings = json.loads((tmp_path / "index" / "manifest.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["recall"] == retriever.recall.to_dict()
+    assert settings["breadth"] == 64
+    loaded = DenseRetriever.load(tmp_path / "index", encoder=encoder)
+    assert loaded.recall == retriever.recall
+    asked = loaded.measure_recall(QUERIES, 3)
+    assert (asked.recall, asked.k, asked.queries, asked.passages) == (1.0, 3, 4, 9)
+    with pytest.raises(ValueError, match="give at least one query"):
+        loaded.measure_recall([])
+
+
 def test_another_encoder_is_refused(
     animals: list[Passage], encoder: Encoder, other_encoder: Path, tmp_path: Path
 ) -> None:
