@@ -108,8 +108,8 @@ def measure_indexes(
     n_measured = len(queries) // 2
     table = Table(
         f"Search among {total:,} vectors of {queries.shape[1]} dimensions",
-        f"{how} Ten nearest of {n_measured:,} queries, one at a time, in indexes opened from disk; breadth (lists looked "
-        f"into, or length of the list of candidates) chosen on others for a recall of {target:g}.".strip(),
+        f"{how} Ten nearest of {n_measured:,} queries, one at a time, in indexes opened from disk; breadth (lists "
+        f"looked into, or length of the list of candidates) chosen on others for a recall of {target:g}.".strip(),
         _COLUMNS,
         rows,
     )

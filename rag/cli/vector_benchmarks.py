@@ -104,9 +104,9 @@ Source = tuple["Callable[[], Iterator[NDArray[np.float32]]]", "NDArray[np.float3
 def _mixed(root: Path | None, count: int) -> Source:
     from eval.benchmark.run import data_folder
     from eval.benchmark.vectors import mixture
+    from rag.offline.run import read_queries
     from retrievers import load_corpus
     from retrievers.encoder import Encoder
-    from rag.offline.run import read_queries
 
     data, encoder = data_folder(root), Encoder()
     seeds = encoder.encode_documents([passage.full_text for passage in load_corpus(data)], 64)
