@@ -34,10 +34,14 @@ class BM25Settings(Section):
 
 
 class DenseSettings(Section):
-    """Retrieval by sentence embeddings; `encoder` is "default" or a sentence-transformers name or folder."""
+    """Retrieval by sentence embeddings; `encoder` is "default" or a sentence-transformers name or folder.
+
+    `target_recall` is what an approximate index (hnsw, ivfpq) should find of the ten passages truly nearest.
+    """
 
     encoder: str = "default"
-    index: Literal["flat", "hnsw"] = "flat"
+    index: Literal["flat", "hnsw", "ivfpq"] = "flat"
+    target_recall: float = Field(default=0.95, gt=0, le=1)
 
 
 class RetrieverSettings(EngineSections):

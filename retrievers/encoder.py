@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,12 @@ class Encoder:
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
         """Unit vector of a question, ``(1, dimension)``."""
+        return self.encode_queries([text])
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors of questions, ``(n_texts, dimension)``; last digits depend on what else is in the batch."""
         return self._model.encode_query(
-            [text], normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+            list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         )
 
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag.cli import vector_benchmarks
 from rag.cli.options import Json, Markdown, Overrides, Quiet, print_json, progress_bars, stage_progress
 
 if TYPE_CHECKING:
-    from eval.benchmark import BenchmarkResult
+    from rich.console import Console
+
+    from eval.benchmark import BenchmarkResult, Table
 
 benchmark = typer.Typer(no_args_is_help=True, help="Measure speed against the alternatives.", rich_markup_mode=None)
 
@@ -24,6 +27,7 @@ def register(app: typer.Typer) -> None:
         """Measure speed against the alternatives."""
 
     benchmark.command(epilog="Example: ragshap benchmark attribution --only speed,votes --out speed.json")(attribution)
+    vector_benchmarks.register(benchmark)
 
 
 def attribution(
@@ -79,17 +83,23 @@ def attribution(
 
 def _print(result: BenchmarkResult) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     console.print(result.heading(), markup=False)
     for part in (part for section in result.sections for part in section.tables):
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for number, name in enumerate(part.columns):
-            table.add_column(Text(name), justify="right" if number else "left")
-        for row in part.rows:
-            table.add_row(*map(Text, row))
-        console.print(Text(f"\n{part.title}", style="bold"))
-        console.print(Text(f"{part.how}\n", style="dim"))
-        console.print(table)
+        print_table(part, console)
+
+
+def print_table(part: Table, console: Console) -> None:
+    """Print a table of a benchmark."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = RichTable(box=None, pad_edge=False, header_style="dim")
+    for number, name in enumerate(part.columns):
+        table.add_column(Text(name), justify="right" if number else "left")
+    for row in part.rows:
+        table.add_row(*map(Text, row))
+    console.print(Text(f"\n{part.title}", style="bold"))
+    console.print(Text(f"{part.how}\n", style="dim"))
+    console.print(table)

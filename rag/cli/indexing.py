@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rag.index_cost import IndexCost
     from rag.settings import Settings
     from retrievers import Retriever
+    from retrievers.recall import Recall
 
 IndexToChange = Annotated[Path, typer.Option("--index", "-i", help="Index folder made by `ragshap index`.")]
 
@@ -66,10 +67,16 @@ def index(
     work = _Work(corpus, settings, settings.retriever.kind, out, quiet)
     retriever = new_retriever(settings.retriever)
     work.add_to(retriever)
-    place = retriever if out is None else out
+    place, recall = retriever if out is None else out, _recall(retriever)
     work.report(
-        {"index": None if out is None else str(out), "kind": settings.retriever.kind, "passages": len(retriever)},
-        f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {work.seconds:.1f} s: {place}",
+        {
+            "index": None if out is None else str(out),
+            "kind": settings.retriever.kind,
+            "passages": len(retriever),
+            "recall": recall.to_dict() if recall else None,
+        },
+        f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {work.seconds:.1f} s: {place}"
+        + (f"\n{recall}" if recall else ""),
         as_json,
     )
 
@@ -122,6 +129,12 @@ def remove(
         print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
     else:
         typer.echo(f"{n_removed} passages removed: {index} holds {len(retriever)}")
+
+
+def _recall(retriever: Retriever) -> Recall | None:
+    """What was measured of an approximate index in the retriever."""
+    measured = (getattr(member, "recall", None) for member in getattr(retriever, "retrievers", (retriever,)))
+    return next((recall for recall in measured if recall is not None), None)
 
 
 class _Work:
