@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from retrievers import BM25Retriever, Passage, load_corpus, load_index
 
-FEW = ["--set", "attribution.budget=8", "--quiet"]
+FEW = ["--set", "attribution.budget=10", "--quiet"]
 ONE_THREAD = ["--set", "threads=1"]
-ADDITIONS = 25
+ADDITIONS = 12
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def rerank(contexts: Path) -> Scenario:
 
 def qa(contexts: Path) -> Scenario:
     arguments = ["evaluate", "qa", str(contexts), "--passages", "own", "-k", "1", "-k", "3", "--quiet",
-                 "--set", "report.draws=50"]  # fmt: skip
+                 "--set", "report.draws=100"]  # fmt: skip
 
     def check(folder: Path) -> None:
         names = {path.name for path in folder.iterdir()}
@@ -167,7 +167,7 @@ def qa(contexts: Path) -> Scenario:
 
 def evaluation(kind: str, contexts: Path, *more: str) -> Scenario:
     """`ragshap evaluate retrieval` or `attribution` into a folder."""
-    arguments = ["evaluate", kind, str(contexts), "--set", "report.draws=50", "--quiet", *more]
+    arguments = ["evaluate", kind, str(contexts), "--set", "report.draws=100", "--quiet", *more]
 
     def check(folder: Path) -> None:
         out = folder / "out"
