@@ -93,13 +93,15 @@ def growing_index(passages: list[Passage]) -> Scenario:
     expected = [passage.id for passage in passages] + names
 
     def code(folder: Path) -> dict:
-        return {"code": f"""
+        return {
+            "code": f"""
 from retrievers import Passage, load_index
 found = load_index({str(folder / "index")!r})
 for n in range(len(found) - {len(passages)}, {ADDITIONS}):
     found.add([Passage(f"new-{{n}}", f"addition {{n}} of the harbour")])
     found.save({str(folder / "index")!r})
-"""}
+"""
+        }
 
     def ids(folder: Path) -> list[str]:
         return [passage.id for passage in load_index(folder / "index").passages]

@@ -41,7 +41,7 @@ def commands(folder: Path, contexts: Path) -> dict[str, tuple[list[str], Path]]:
                        str(out)], out / "questions.jsonl"),
         "attribution": (["evaluate", "attribution", str(contexts), "--passages", "own", "--depth", "4", "--budget",
                          "10", "--methods", "shapley", "--quiet", "--out", str(out)], out / "questions.jsonl"),
-        "ask": (["ask", "When did Hekla last erupt?", "--corpus", str(ISLANDS), "-k", "3", "--budget", "6", "--quiet",
+        "ask": (["ask", "When did Hekla last erupt?", "--corpus", str(ISLANDS), "-k", "3", "--budget", "10", "--quiet",
                  "--html", str(folder / "out.html")], folder / "out.html"),
     }  # fmt: skip
 
@@ -203,9 +203,10 @@ def test_libraries_that_hide_the_reason_are_understood(small_disk):
         lambda path: faiss.write_index(flat, str(path)),
         lambda path: path.write_bytes(large.tobytes()),
     ):
-        with pytest.raises(DiskFullError, match="cannot write .*target.npy: the disk is full"), replace_file(
-            small_disk / "target.npy"
-        ) as temporary:
+        with (
+            pytest.raises(DiskFullError, match="cannot write .*target.npy: the disk is full"),
+            replace_file(small_disk / "target.npy") as temporary,
+        ):
             write(temporary)
         assert [path.name for path in small_disk.iterdir()] == ["filler"]
 

@@ -16,9 +16,6 @@ import traceback
 import torch  # noqa: F401
 import transformers  # noqa: F401
 
-import eval.attribution
-import eval.qa
-import eval.retrieval
 import rag.offline
 import rag.pipeline
 import rag.readers.embedded
