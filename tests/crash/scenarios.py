@@ -29,6 +29,7 @@ class Scenario:
         result: what the end result comes to, without what depends on the clock.
         prepare: makes the folder what it is before the command.
         check: raises unless the folder is sound; called after each kill.
+        log: a file that only grows, with what was measured and how long it took.
     """
 
     name: str
@@ -38,6 +39,15 @@ class Scenario:
     result: Callable[[Path], Any]
     prepare: Callable[[Path], None]
     check: Callable[[Path], None]
+    log: str = ""
+
+    def kept(self, folder: Path) -> bytes:
+        """The whole lines of the log so far."""
+        content = self.records(folder)
+        return content[: content.rfind(b"\n") + 1]
+
+    def records(self, folder: Path) -> bytes:
+        return (folder / self.log).read_bytes() if self.log and (folder / self.log).exists() else b""
 
     def lock(self, folder: Path) -> Path:
         held = folder / self.held
@@ -189,6 +199,7 @@ def evaluation(kind: str, contexts: Path, *more: str) -> Scenario:
         ),
         empty,
         check,
+        "out/questions.jsonl",
     )
 
 

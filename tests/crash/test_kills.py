@@ -28,7 +28,7 @@ from .scenarios import Scenario
 
 KILLS = int(os.environ.get("RAGSHAP_KILLS", "0"))
 SHARES = {"index": 15, "add": 25, "rerank": 12, "qa": 10, "retrieval": 10, "attribution": 8, "train": 10, "serve": 10}
-FEW = {"index": 3, "add": 4, "rerank": 1}
+FEW = {"index": 2, "add": 2, "rerank": 1, "qa": 1, "retrieval": 1, "attribution": 1, "train": 2}
 """What the ordinary run of the tests kills."""
 survived: dict[str, int] = {}
 while_writing: dict[str, int] = {}
@@ -92,6 +92,7 @@ def test_killed_at_any_moment(scenario, warm, tmp_path):
         assert lives < 20 + 10 * kills, "it ends before it is killed"
         folder = tmp_path / f"life-{lives}"
         scenario.prepare(folder)
+        kept = b""
         while done < kills:
             running = warm.start(scenario.order(folder))
             running.wait_for(scenario.lock(folder))
@@ -102,9 +103,11 @@ def test_killed_at_any_moment(scenario, warm, tmp_path):
             done += 1
             writing += scenario.lock(folder).exists()
             scenario.check(folder)
+            kept = scenario.kept(folder)
         warm.run(scenario.order(folder))
         assert scenario.result(folder) == expected
-        assert not [path for path in folder.rglob(".*")], "the next writer clears up"
+        assert scenario.records(folder).startswith(kept), "what was done is not done again"
+        assert not list(folder.rglob(".*")), "the next writer clears up"
         shutil.rmtree(folder)
     survived[scenario.name], while_writing[scenario.name] = done, writing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from rag.cli import run
 from rag.service.saved import SavedExplanations
 from retrievers import BM25Retriever, DenseRetriever, Passage, load_index
 from retrievers.errors import BusyError, DiskFullError
-from retrievers.folders import new_folder, replace_file
+from retrievers.folders import find_folder, new_folder, replace_file
 from retrievers.locks import writing
 
 from ..rag.checkpoints import make_t5
@@ -93,8 +94,6 @@ def test_a_lock_is_of_a_thread_and_does_not_outlive_it_in_children(tmp_path):
             time.sleep(60)
             os._exit(0)
         try:
-            import threading
-
             met: list[BaseException] = []
 
             def second() -> None:
@@ -109,7 +108,7 @@ def test_a_lock_is_of_a_thread_and_does_not_outlive_it_in_children(tmp_path):
             thread.join()
             assert f"process {os.getpid()} on" in str(met[0])
         finally:
-            time.sleep(0.05)
+            time.sleep(0.05)  # the fork has closed its copy
     try:
         with writing(target):
             pass
@@ -159,7 +158,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_state(kind, warm, contexts, 
     assert line.startswith(f"ragshap: cannot write {small_disk}")
     assert "the disk is full" in line
     assert f"MiB free in {small_disk}" in line
-    assert not [path for path in small_disk.rglob(".*")], "nothing temporary is left"
+    assert not list(small_disk.rglob(".*")), "nothing temporary is left"
     if kind in ("index", "ask"):
         assert files(small_disk) == before
     (small_disk / "filler").unlink()
@@ -186,7 +185,7 @@ def test_a_limit_on_file_sizes_is_the_same(kind, limit, warm, contexts, tmp_path
     said = failed.log.read_text(encoding="utf-8").strip().splitlines()[-1]
     assert said.startswith(f"ragshap: cannot write {tmp_path}")
     assert "or a quota or limit is reached" in said
-    assert not [path for path in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_libraries_that_hide_the_reason_are_understood(small_disk):
@@ -204,7 +203,7 @@ def test_libraries_that_hide_the_reason_are_understood(small_disk):
         lambda path: path.write_bytes(large.tobytes()),
     ):
         with (
-            pytest.raises(DiskFullError, match="cannot write .*target.npy: the disk is full"),
+            pytest.raises(DiskFullError, match=r"cannot write .*target\.npy: the disk is full"),
             replace_file(small_disk / "target.npy") as temporary,
         ):
             write(temporary)
@@ -281,10 +280,7 @@ with folders.new_folder(Path({str(target)!r})) as building:
             (building / "a").write_text("old")
         running = warm.start({"code": code.replace("LIMIT", str(step))})
         status = running.wait()
-        from retrievers.folders import find_folder
-
         assert find_folder(target)
-        assert not [path for path in target.parent.iterdir() if path.name == ".target.old"] or exchanged or step
         found = files(target)
         assert found in ({"a": b"old"}, {"a": b"new", "b": b"new"})
         met.add(len(found))
@@ -307,8 +303,6 @@ def test_left_overs_of_killed_services_go_but_not_those_of_living_ones(tmp_path)
         (tmp_path / f".{name}.tmp.json").write_text("half")
     (tmp_path / f".{dead}.json.lock").write_text(json.dumps({}))
     (tmp_path / ".gitignore").write_text("*")
-
-    import threading
 
     held, go = threading.Event(), threading.Event()
 

@@ -1,7 +1,7 @@
 """Runs commands, each in a fork of this process, which has imported everything once.
 
-A fork runs what the command line runs, `rag.cli.run`, with its own files, locks and memory; only the imports are spared.
-Reads one JSON order a line: `arguments` of the command line, or `code`; `log`, where its output goes; `file_bytes`, a
+A fork runs what the command line runs, `rag.cli.run`, with files, locks and memory of its own; only the imports are
+spared. Reads one JSON order a line: `arguments` of the command line, or `code`; `log`, where its output goes; `file_bytes`, a
 limit on the size of files. Writes the fork's process id, and its wait status when it has ended.
 """
 
