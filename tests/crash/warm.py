@@ -1,8 +1,8 @@
 """Runs commands, each in a fork of this process, which has imported everything once.
 
 A fork runs what the command line runs, `rag.cli.run`, with files, locks and memory of its own; only the imports are
-spared. Reads one JSON order a line: `arguments` of the command line, or `code`; `log`, where its output goes; `file_bytes`, a
-limit on the size of files. Writes the fork's process id, and its wait status when it has ended.
+spared. Reads one JSON order a line: `arguments` of the command line, or `code`; `log`, where its output goes;
+`file_bytes`, a limit on the size of files. Writes the fork's process id, and its wait status when it has ended.
 """
 
 from __future__ import annotations
