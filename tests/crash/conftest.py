@@ -53,7 +53,7 @@ class Running:
 
     @property
     def said(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
 
 class Warm:
