@@ -135,7 +135,9 @@ def test_a_killed_service_keeps_whole_explanations(warm, tmp_path):
         running.wait_for(tmp_path / "kept")
         while running.is_running and not given:
             time.sleep(0.001)
-        time.sleep(moments.uniform(0, 1))
+        while running.is_running and not list((tmp_path / "kept").glob(".*.lock")):
+            time.sleep(0.0002)
+        time.sleep(moments.uniform(0, 0.03))  # about as long as one is written
         assert running.kill(), running.said
         left = [path for path in (tmp_path / "kept").iterdir() if path.name.startswith(".")]
         writing += bool(left)
