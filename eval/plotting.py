@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from retrievers.folders import replace_file
+
 
 def figure_class() -> Any:
     """Matplotlib's figure; raises ImportError, naming the command to install, if it is missing."""
@@ -20,8 +22,8 @@ def save(figure: Any, stem: Path) -> list[Path]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     files = []
     for suffix in (".png", ".svg"):
-        target, temporary = stem.with_name(stem.name + suffix), stem.with_name(f".{stem.name}.tmp{suffix}")
-        figure.savefig(temporary, dpi=150)
-        temporary.replace(target)
+        target = stem.with_name(stem.name + suffix)
+        with replace_file(target) as temporary:
+            figure.savefig(temporary, dpi=150)
         files.append(target)
     return files

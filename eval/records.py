@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rag.settings import SettingsError
+from retrievers.disk import reporting_full_disk
+from retrievers.folders import replace_file
+from retrievers.locks import writing
+
+_KEPT = "the questions done so far are kept"
 
 
 class Records:
     """One JSON object with an "id" per question, appended to a file as they come; in memory without a file.
 
-    The file's first line says what the records were made with. A line that a kill left unfinished is dropped.
+    The file's first line says what the records were made with. A line that a kill left unfinished is dropped. The file
+    is held until `close`, so that no second run writes into it.
 
     Args:
         path: a JSON Lines file, continued if it is there; None keeps records in memory alone.
@@ -23,29 +29,40 @@ class Records:
     Raises:
         SettingsError: the file's records were made with something else.
         ValueError: the file is damaged, or not of records.
+        BusyError: another run writes to the file.
+        DiskFullError: there is no room.
     """
 
     def __init__(self, path: Path | None, made_with: Mapping[str, Any]):
         self._found: dict[str, dict[str, Any]] = {}
-        self._file: TextIO | None = None
+        self._path = path
+        self._held = ExitStack()
         if path is None:
             return
-        header: dict[str, Any] = json.loads(json.dumps({"made_with": made_with}))
         path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open(path, made_with)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, path: Path, made_with: Mapping[str, Any]) -> None:
+        self._held.enter_context(writing(path, _KEPT))
+        header: dict[str, Any] = json.loads(json.dumps({"made_with": made_with}))
         if path.exists():
             stored = list(_lines(path))
             if stored and stored[0] != header:
                 changed = _changed(stored[0].get("made_with", {}), header["made_with"])
                 raise SettingsError(f"{path} holds results made with other {changed}; choose another folder for these")
             self._found = {record["id"]: record for record in stored[1:]}
-        self._file = path.open("a", encoding="utf-8")
+        self._file = self._held.enter_context(path.open("ab", buffering=0))
         if path.stat().st_size == 0:
             self._write(header)
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep a record, and hand it to the operating system before returning."""
         self._found[record["id"]] = record
-        if self._file is not None:
+        if self._path is not None:
             self._write(record)
 
     def __contains__(self, name: str) -> bool:
@@ -57,14 +74,15 @@ class Records:
         return self._found[name]
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file, and let others write to it."""
+        self._held.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        assert self._file is not None
-        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.flush()
+        assert self._path is not None
+        left = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        with reporting_full_disk(self._path, _KEPT):
+            while left:  # an unbuffered write may take a part
+                left = left[self._file.write(left) :]
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -99,6 +117,5 @@ def _changed(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str =
 def save_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a result as JSON, whole or not at all; raises `ValueError` for a number that is not finite."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    with replace_file(path) as temporary:
+        temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")

@@ -15,3 +15,11 @@ class OldIndexError(IndexFormatError):
 
 class EngineError(ValueError):
     """A search engine cannot be asked or gave no usable answer; the message says why and what to do."""
+
+
+class BusyError(OSError):
+    """Another process, or another thread, is writing there; the message says which and since when."""
+
+
+class DiskFullError(OSError):
+    """A disk, quota or limit is full; the message says what was being written and what is left of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,30 @@ def load_index(folder: str | Path, *, verify: bool = True) -> Retriever:
         FileNotFoundError: There is no such folder.
         IndexFormatError: It is not an index that this version can use; the message says why.
     """
+    while True:
+        before = _identity(folder)
+        try:
+            retriever = _load(Path(folder), verify)
+        except (OSError, ValueError):
+            if _identity(folder) == before:
+                raise
+        else:
+            if _identity(folder) == before:
+                return retriever
+
+
+def _load(folder: Path, verify: bool) -> Retriever:
     kind = read_manifest(folder).kind
     if kind not in _CLASSES:
         raise IndexFormatError(f"{folder}: unknown kind of index {kind!r}; known are {', '.join(_CLASSES)}")
     retriever: Retriever = retriever_class(kind).load(folder, verify=verify)
     return retriever
+
+
+def _identity(folder: str | Path) -> tuple[int, int, int] | None:
+    """Tells an index from one that a writer puts in its place while it is read; None if there is none."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns

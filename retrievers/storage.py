@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrievers.errors import IndexFormatError, OldIndexError
-from retrievers.folders import new_folder, sha256_of
+from retrievers.folders import find_folder, new_folder, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = "ragshap-index"
@@ -53,6 +53,8 @@ def new_index(
     Raises:
         FileExistsError: ``target`` is a file, or a folder with anything but an index in it.
         ValueError: There are no passages.
+        BusyError: Another writer is at it.
+        DiskFullError: There is no room.
     """
     target = Path(target).resolve()
     if target.exists() and not _replaceable(target):
@@ -77,7 +79,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         IndexFormatError: It is no index, was written in another version of the format, or its manifest is damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not find_folder(folder):
         raise FileNotFoundError(f"no such index folder: {folder}")
     path = folder / MANIFEST_FILE
     if not path.is_file():

@@ -9,6 +9,7 @@ from typing import Any
 from eval.benchmark.accuracy import DEFAULT
 from eval.benchmark.report import BenchmarkResult
 from eval.plotting import figure_class
+from retrievers.folders import replace_file
 
 
 def plot(result: BenchmarkResult, folder: Path) -> list[Path]:
@@ -63,7 +64,6 @@ def _bars(axes: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _save(drawn: Any, target: Path) -> Path:
-    temporary = target.with_name(f".{target.stem}.tmp{target.suffix}")
-    drawn.savefig(temporary, dpi=150)
-    temporary.replace(target)
+    with replace_file(target) as temporary:
+        drawn.savefig(temporary, dpi=150)
     return target

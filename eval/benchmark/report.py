@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from eval.benchmark.section import Section
 from eval.benchmark.settings import BenchmarkSettings
+from retrievers.folders import replace_file
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,8 @@ class BenchmarkResult:
     def save(self, path: Path) -> None:
         """Write `to_dict` as JSON, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with replace_file(path) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def heading(self) -> str:
         """Machine, threads, reader and data in a line."""

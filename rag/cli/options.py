@@ -20,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from retrievers.folders import replace_file
+
 Question = Annotated[str, typer.Argument(help="The question.", metavar="QUESTION", show_default=False)]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML settings: a file, or default, quality, gpu or endpoint.")
@@ -120,11 +122,5 @@ def print_json(content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -13,6 +13,9 @@ import numpy as np
 
 from rag.settings import SettingsError
 from retrievers import Hit
+from retrievers.disk import sync
+from retrievers.folders import replace_file
+from retrievers.locks import writing
 
 Progress = Callable[[int, int], None]
 Rerank = Callable[[str, Sequence[Hit]], list[Hit]]
@@ -63,14 +66,23 @@ def rerank_file(
     Raises:
         SettingsError: what is there already was made with something else.
         ValueError: the progress file is damaged.
+        BusyError: another run writes this output.
+        DiskFullError: there is no room.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out, "the questions done so far are kept"):
+        _rerank_file(task, rerank, out, made_with, progress)
+
+
+def _rerank_file(
+    task: Task, rerank: Rerank, out: Path, made_with: Mapping[str, Any], progress: Progress | None
+) -> None:
     partial, state = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.progress.json")
     wanted = json.loads(json.dumps(made_with))
     done, size = _progress(state, wanted)
     if done == task.total and not partial.exists() and out.exists():  # stopped just after the last step
         state.unlink()
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("r+b" if done and partial.exists() else "w+b") as file:
         if file.seek(0, os.SEEK_END) < size:
             raise ValueError(f"{partial} is shorter than {state} says; delete both to begin again")
@@ -81,10 +93,14 @@ def rerank_file(
             done += 1
             file.write((text + (task.tail if done == task.total else "")).encode())
             file.flush()
-            _replace(state, {"made_with": wanted, "questions": done, "bytes": file.tell()})
+            os.fsync(file.fileno())  # before the state that counts on it
+            with replace_file(state) as temporary:
+                content = {"made_with": wanted, "questions": done, "bytes": file.tell()}
+                temporary.write_text(json.dumps(content), encoding="utf-8")
             if progress is not None:
                 progress(done, task.total)
     os.replace(partial, out)
+    sync(out.parent)
     state.unlink(missing_ok=True)
 
 
@@ -117,9 +133,3 @@ def _progress(state: Path, made_with: Mapping[str, Any]) -> tuple[int, int]:
         names = [key for key in {**other, **made_with} if other.get(key) != made_with.get(key)]
         raise SettingsError(f"{state} is of a run with other {', '.join(names)}; delete it to begin again")
     return int(done), int(size)
-
-
-def _replace(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, path)

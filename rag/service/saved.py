@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import tempfile
 from pathlib import Path
 
 from rag.answer import Answer
+from retrievers.folders import remove_leftovers, replace_file
 
 _NAME = re.compile(r"[0-9a-f]{24}")
 
@@ -27,18 +27,14 @@ class SavedExplanations:
         self._temporary = tempfile.TemporaryDirectory(prefix="ragshap-") if folder is None else None
         self.folder = Path(self._temporary.name if self._temporary else folder or "")
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder, ".json")
         self.keep = keep
 
     def add(self, answer: Answer) -> str:
         """Keep an explanation; returns its name."""
         name = secrets.token_hex(12)
-        path = self.folder / f"{name}.json"
-        temporary = path.with_suffix(".tmp")
-        try:
+        with replace_file(self.folder / f"{name}.json") as temporary:
             temporary.write_text(answer.to_json(), encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
         files = [file for file in self.folder.glob("*.json") if _NAME.fullmatch(file.stem)]
         files.sort(key=lambda file: file.stat().st_mtime_ns)
         for old in files[: max(0, len(files) - self.keep)]:

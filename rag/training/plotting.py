@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from retrievers.folders import replace_file
+
 
 def check(target: Path) -> None:
     """Raise before a long run what would go wrong after it.
@@ -39,10 +41,9 @@ def plot_log(log: Path, target: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(frameon=False)
-    temporary = target.with_name(f".{target.stem}.tmp{target.suffix}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(temporary, dpi=150)
-    temporary.replace(target)
+    with replace_file(target) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
 def _matplotlib() -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,8 +21,10 @@ from rag.training.learner import Learner
 from rag.training.outdated import add_outdated
 from rag.training.sampling import Example, ExampleSampler
 from rag.training.settings import TrainSettings
-from rag.training.trainer import Row, Trainer
+from rag.training.trainer import CHECKPOINT, Row, Trainer
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Retriever
+from retrievers.folders import replace_file
+from retrievers.locks import writing
 
 Progress = Callable[[str, int, int], None]
 _DEPTH = 30  # passages retrieved for each question, of which those without the answer are negatives
@@ -53,6 +54,8 @@ def train(
     Raises:
         CorpusError, FileNotFoundError: a file cannot be read.
         ValueError: no question can be learned from, or the folder holds a run with other settings or data.
+        BusyError: another run trains in the folder.
+        DiskFullError: there is no room.
     """
     times = Counter(paths)
     progress("reading", 0, 1)
@@ -61,25 +64,26 @@ def train(
     repeats = [count for part, count in zip(parts, times.values(), strict=True) for _ in part.questions]
     train_on, held_out = split_by_article(data.questions, settings.held_out)
     out.mkdir(parents=True, exist_ok=True)
-    negatives = cached_negatives(data, settings.negatives, out / "negatives.json", progress)
-    bridges: list[int] = []
-    if any(stage.bridges for stage in settings.stages):
-        data, negatives, bridges = add_bridges(data, train_on, negatives, settings.seed)
-    doubles: list[int | None] | None = None
-    if any(stage.outdated for stage in settings.stages):
-        data, doubles = add_outdated(data, settings.seed)
-    learner = make_learner(settings, data)
-    usable = learner.usable(train_on)
-    if not usable:
-        raise ValueError("no question has a short answer that stands in a gold passage; nothing can be learned")
-    questions = [index for turn in range(max(repeats)) for index in usable if repeats[index] > turn]
-    fingerprint = hashlib.sha256(json.dumps([data.questions[i].text for i in questions]).encode()).hexdigest()
-    sampler = ExampleSampler(data, negatives, settings.seed, doubles, learner.usable(bridges))
-    evaluate = HeldOut(sampler, learner.usable(held_out), settings) if settings.evaluation.questions else None
-    Trainer(learner, sampler, questions, settings, out, fingerprint, evaluate, on_step).run()
-    if evaluate is not None:
-        progress("tuning the threshold", 0, 1)
-        learner.calibrate(out / "reader", evaluate.draw(_CALIBRATION_COALITIONS))
+    with writing(out / CHECKPOINT, "the last checkpoint is kept"):
+        negatives = cached_negatives(data, settings.negatives, out / "negatives.json", progress)
+        bridges: list[int] = []
+        if any(stage.bridges for stage in settings.stages):
+            data, negatives, bridges = add_bridges(data, train_on, negatives, settings.seed)
+        doubles: list[int | None] | None = None
+        if any(stage.outdated for stage in settings.stages):
+            data, doubles = add_outdated(data, settings.seed)
+        learner = make_learner(settings, data)
+        usable = learner.usable(train_on)
+        if not usable:
+            raise ValueError("no question has a short answer that stands in a gold passage; nothing can be learned")
+        questions = [index for turn in range(max(repeats)) for index in usable if repeats[index] > turn]
+        fingerprint = hashlib.sha256(json.dumps([data.questions[i].text for i in questions]).encode()).hexdigest()
+        sampler = ExampleSampler(data, negatives, settings.seed, doubles, learner.usable(bridges))
+        evaluate = HeldOut(sampler, learner.usable(held_out), settings) if settings.evaluation.questions else None
+        Trainer(learner, sampler, questions, settings, out, fingerprint, evaluate, on_step).run()
+        if evaluate is not None:
+            progress("tuning the threshold", 0, 1)
+            learner.calibrate(out / "reader", evaluate.draw(_CALIBRATION_COALITIONS))
     return len(usable)
 
 
@@ -128,9 +132,8 @@ def cached_negatives(data: QuestionSet, kind: str, path: Path, progress: Progres
             _DEPTH,
             lambda done, total: progress("mining negatives", done, total),
         )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"key": key, "negatives": negatives}), encoding="utf-8")
-    os.replace(temporary, path)
+    with replace_file(path) as temporary:
+        temporary.write_text(json.dumps({"key": key, "negatives": negatives}), encoding="utf-8")
     return negatives
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from torch import Tensor
 from rag.training.learner import Learner
 from rag.training.sampling import ExampleSampler
 from rag.training.settings import TrainSettings
+from retrievers.folders import replace_file
 
 Row = dict[str, float]
-_CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass
@@ -139,21 +139,21 @@ class Trainer:
         for index, state in self._optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).clone()
-        target = self.folder / _CHECKPOINT
-        temporary = target.with_suffix(".tmp")
+        target = self.folder / CHECKPOINT
         metadata = {
             "step": str(step),
             "settings": self.settings.model_dump_json(),
             "data": self.data,
             "averaged": str(self._averaged),
         }
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
-        os.replace(temporary, target)
+        with replace_file(target) as temporary:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
 
     def _resume(self) -> int:
         """Load the checkpoint of the folder, if any; returns the next step."""
-        path = self.folder / _CHECKPOINT
+        path = self.folder / CHECKPOINT
         if not path.exists():
+            self._drop_log_after(0)
             return 0
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
@@ -189,9 +189,8 @@ class Trainer:
         if path.exists():
             lines = path.read_text(encoding="utf-8").split("\n")
             kept = [line for line in lines if line.endswith("}") and _is_before(json.loads(line), step)]
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            os.replace(temporary, path)
+            with replace_file(path) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def _is_before(row: Row, step: int) -> bool:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -46,37 +41,6 @@ def finished(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("finished")
     assert run(command(out)) == 0
     return out
-
-
-def test_a_killed_run_goes_on_to_the_same_numbers(finished, tmp_path, monkeypatch):
-    out = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-m", "rag", *command(out)], cwd=ROOT,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
-    lines = 0
-    while process.poll() is None and lines < 3:
-        time.sleep(0.01)
-        lines = (out / "questions.jsonl").read_bytes().count(b"\n") if (out / "questions.jsonl").exists() else 0
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    whole = (out / "questions.jsonl").read_bytes().rpartition(b"\n")[0] + b"\n"
-    assert 3 <= whole.count(b"\n") < 6, "killed midway"
-    assert not (out / "result.json").exists()
-    with (out / "questions.jsonl").open("ab") as file:
-        file.write(b'{"id": "torn')
-    from rag.readers.embedded import EmbeddedReader
-
-    asked = []
-    original = EmbeddedReader.encode
-    monkeypatch.setattr(
-        EmbeddedReader,
-        "encode",
-        lambda self, question, passages: asked.append(question) or original(self, question, passages),
-    )
-    assert run(command(out)) == 0
-    assert (out / "questions.jsonl").read_bytes().startswith(whole)
-    assert len(asked) == 6 - whole.count(b"\n")
-    assert records(out) == records(finished)
-    assert content(out) == content(finished)
 
 
 def test_what_is_written(finished):

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 
 from rag.cli import run
 from rag.readers.loading import load_reader
@@ -95,25 +89,6 @@ def test_wrong_use_is_one_clear_message(arguments, code, message, towers, tmp_pa
     said = capfd.readouterr().err
     assert message in said
     assert "Traceback" not in said
-
-
-def test_a_process_killed_at_any_moment_goes_on_to_the_same_reader(towers, tmp_path):
-    """Killed by the system three times, at different moments, then left to finish."""
-    command = [sys.executable, "-m", "rag", "train", str(towers), "--start", "minilm", *SHORT, "--out"]
-    command[command.index("save_every=2")] = "save_every=1"
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment, capture_output=True)
-    out = tmp_path / "cut"
-    for steps in (1, 3, 4):
-        process = subprocess.Popen([*command, str(out)], env=environment, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)  # fmt: skip
-        while process.poll() is None and lines(out / "log.jsonl") < steps:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run([*command, str(out)], check=True, env=environment, capture_output=True)
-    whole, cut = (load_file(tmp_path / name / "reader" / "model.safetensors") for name in ("whole", "cut"))
-    assert all(np.array_equal(whole[name], cut[name]) for name in whole)
 
 
 def lines(path: Path) -> int:
