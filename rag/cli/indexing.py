@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from rag.cli.options import (
     print_json,
     progress_bars,
 )
+from retrievers.locks import writing
 from retrievers.storage import read_manifest
 
 if TYPE_CHECKING:
@@ -96,11 +98,12 @@ def add(
 
     settings = load_settings(config, overrides or [])
     set_threads(settings.threads)
-    # What is there is linked with its checksums, so that damage to it is still found when it is searched.
-    retriever = load_index(index, verify=False)
-    n_before = len(retriever)
-    work = _Work(corpus, settings, read_manifest(index).kind, index, quiet)
-    work.add_to(retriever)
+    with _changing(index):
+        # What is there is linked with its checksums, so that damage to it is still found when it is searched.
+        retriever = load_index(index, verify=False)
+        n_before = len(retriever)
+        work = _Work(corpus, settings, read_manifest(index).kind, index, quiet)
+        work.add_to(retriever)
     n_added = len(retriever) - n_before
     work.report(
         {"index": str(index), "added": n_added, "passages": len(retriever)},
@@ -122,13 +125,22 @@ def remove(
     names = [*(ids or []), *listed]
     if not names:
         raise typer.BadParameter("give the ids of the passages, or a file with them (--ids)", param_hint="ID")
-    retriever = load_index(index, verify=False)
-    n_removed = retriever.remove(names)
-    retriever.save(index)
+    with _changing(index):
+        retriever = load_index(index, verify=False)
+        n_removed = retriever.remove(names)
+        retriever.save(index)
     if as_json:
         print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
     else:
         typer.echo(f"{n_removed} passages removed: {index} holds {len(retriever)}")
+
+
+@contextmanager
+def _changing(index: Path) -> Iterator[None]:
+    """Hold an index from before it is opened, so that no other writer's change is lost."""
+    read_manifest(index)
+    with writing(index):
+        yield
 
 
 def _recall(retriever: Retriever) -> Recall | None:
