@@ -34,6 +34,7 @@ from retrievers import (
     load_corpus,
     load_index,
 )
+from retrievers.encoder import Encoder
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -196,23 +197,29 @@ def open_retriever(
 
 
 def build_retriever(
-    passages: Iterable[Passage], settings: RetrieverSettings, progress: Callable[[int], None] | None = None
+    passages: Iterable[Passage],
+    settings: RetrieverSettings,
+    progress: Callable[[int], None] | None = None,
+    encoder: Encoder | None = None,
 ) -> Retriever:
     """An index over passages, in memory or in the search engine that the settings name.
+
+    `encoder` takes the place of the one that the settings name, which it must be.
 
     Raises `ValueError` if there are none, `EngineError` if the engine is only read.
     """
     retriever: Retriever
+    dense = {**settings.dense.model_dump(), **({} if encoder is None else {"encoder": encoder})}
     if settings.is_engine:
         retriever = open_engine(settings.kind, settings, settings.dense.encoder)
     elif settings.kind == "bm25":
         retriever = BM25Retriever(**settings.bm25.model_dump())
     elif settings.kind == "dense":
-        retriever = DenseRetriever(**settings.dense.model_dump())
+        retriever = DenseRetriever(**dense)
     else:
         parts: list[Retriever] = [
             BM25Retriever(**settings.bm25.model_dump()),
-            DenseRetriever(**settings.dense.model_dump()),
+            DenseRetriever(**dense),
         ]
         retriever = HybridRetriever(parts)
     retriever.add(passages, progress=progress)

@@ -117,12 +117,15 @@ class DenseRetriever:
             self._index_is_mapped = False
         if self._index_type == "hnsw":
             self._index.hnsw.efConstruction = _HNSW_BUILD_BREADTH  # faiss does not save it
-        for start in range(0, len(new), _SLAB):
-            slab = new[start : start + _SLAB]
-            self._index.add(self._encoder.encode_documents([p.full_text for p in slab], self._batch_size))
+        slabs = [new[start : start + _SLAB] for start in range(0, len(new), _SLAB)]
+        texts = ([passage.full_text for passage in slab] for slab in slabs)
+        done = 0
+        for slab, vectors in zip(slabs, self._encoder.encode_slabs(texts, self._batch_size), strict=True):
+            self._index.add(vectors)
             self._store.extend(slab)
+            done += len(slab)
             if progress:
-                progress(start + len(slab))
+                progress(done)
 
     def save(self, folder: str | Path) -> None:
         """Write an index folder; see :func:`retrievers.storage.new_index` for what it may replace."""

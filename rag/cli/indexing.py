@@ -9,14 +9,18 @@ from typing import Annotated
 import typer
 
 from rag.cli.options import (
+    Address,
     Config,
     CorpusPath,
+    Engine,
     IndexFolder,
     Json,
     Overrides,
     Question,
     Quiet,
+    Workers,
     check_question,
+    chosen_executor,
     print_json,
     progress_bars,
 )
@@ -39,19 +43,27 @@ def index(
     kind: Annotated[str | None, typer.Option(help="bm25, dense, hybrid or milvus.")] = None,
     config: Config = None,
     overrides: Overrides = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
     from rag.pipeline import build_retriever
     from rag.readers.loading import set_threads
+    from rag.scale.encoding import SpreadEncoder
     from rag.settings import load_settings
     from retrievers import load_corpus
 
     settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
-    engine = settings.retriever.is_engine
-    if out is None and not engine:
+    if out is None and not settings.retriever.is_engine:
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
+    executor = chosen_executor(engine, address, workers, gpu=None)
+    if executor.remote and settings.retriever.kind not in ("dense", "hybrid"):
+        raise typer.BadParameter(
+            "ray spreads the encoding of a dense or hybrid index; leave it out", param_hint="--engine"
+        )
     set_threads(settings.threads)
     started = time.perf_counter()
     with progress_bars(quiet) as progress:
@@ -60,6 +72,7 @@ def index(
             load_corpus(corpus, passage_words=settings.passage_words),
             settings.retriever,
             progress=lambda done: progress.update(task, completed=done),
+            encoder=SpreadEncoder(settings.retriever.dense.encoder, executor) if executor.remote else None,
         )
         if out is not None:
             retriever.save(out)
