@@ -61,9 +61,7 @@ def index(
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
     executor = chosen_executor(engine, address, workers, gpu=None)
     if executor.remote and settings.retriever.kind not in ("dense", "hybrid"):
-        raise typer.BadParameter(
-            "ray spreads the encoding of a dense or hybrid index; leave it out", param_hint="--engine"
-        )
+        raise typer.BadParameter("ray spreads the encoding of dense and hybrid indexes alone", param_hint="--engine")
     set_threads(settings.threads)
     started = time.perf_counter()
     with progress_bars(quiet) as progress:
