@@ -216,8 +216,11 @@ def _connected(address: str | None) -> Iterator[None]:
             _knock(address)
         ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError) as error:
-        where = "Ray could not be started here" if address is None else f"no Ray cluster answers at {address}"
-        raise ConnectionError(f"{where} ({' '.join(str(error).split())[:400]})") from None
+        where = "Ray could not be started here" if address is None else f"no Ray cluster lets us in at {address}"
+        reason = " ".join(str(error).split())[:400]
+        raise ConnectionError(
+            f"{where} ({reason}); are RAY_AUTH_MODE and the version of Ray those of the cluster?"
+        ) from None
     try:
         import ray.data
 

@@ -57,7 +57,7 @@ def test_what_the_cluster_cannot_give_is_said(cluster):
         list(RayExecutor(cluster.address, 3).map(partial(operator.methodcaller, "upper"), ["a"]))
     with pytest.raises(SettingsError, match="needs GPUs"):
         list(RayExecutor(cluster.address, 1, gpu=True).map(partial(operator.methodcaller, "upper"), ["a"]))
-    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at 127\.0\.0\.1:9 "):
+    with pytest.raises(ConnectionError, match=r"no Ray cluster lets us in at 127\.0\.0\.1:9 "):
         list(RayExecutor("127.0.0.1:9").map(partial(operator.methodcaller, "upper"), ["a"]))
 
 
