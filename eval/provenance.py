@@ -6,9 +6,13 @@ import hashlib
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from rag.readers import Reader
 from rag.readers.embedded.weights import WEIGHTS
-from rag.settings import ReaderSettings
+from rag.readers.loading import load_reader
+from rag.scale import Executor
+from rag.settings import ReaderSettings, SettingsError
 from retrievers.folders import sha256_of
 
 _MANIFESTS = ("checksums.json", "manifest.json")  # files that hold the checksums of all others beside them
@@ -30,6 +34,31 @@ def reader_checksum(reader: ReaderSettings) -> str:
 
     commit = getattr(AutoConfig.from_pretrained(reader.checkpoint), "_commit_hash", None)
     return f"commit {commit}"
+
+
+def reader_or_checksum(reader: Reader | None, checksum: Any, executor: Executor) -> Reader | str:
+    """What a worker is told of its reader; `SettingsError` for a loaded one where others would have to load it."""
+    if reader is None:
+        return str(checksum)
+    if executor.remote:
+        raise SettingsError("a loaded reader stays in this process; name it in the settings, as reader.checkpoint")
+    return reader
+
+
+def load_same_reader(settings: ReaderSettings, reader: Reader | str) -> Reader:
+    """The reader given, or the one that the settings name, loaded where the work is done.
+
+    Raises `ValueError` if its checksum is not the one given: results are made with one reader.
+    """
+    if not isinstance(reader, str):
+        return reader
+    checksum = reader
+    if (found := reader_checksum(settings)) != checksum:
+        raise ValueError(
+            f"reader.checkpoint: {settings.checkpoint!r} holds other weights on a node ({found[:12]}) than where the "
+            f"command runs ({checksum[:12]}); put the same ones on every node"
+        )
+    return load_reader(settings)
 
 
 def checksums(paths: Iterable[tuple[str, Path]]) -> dict[str, str]:

@@ -34,6 +34,7 @@ from retrievers import (
     load_corpus,
     load_index,
 )
+from retrievers.encoder import Encoder
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -196,7 +197,9 @@ def open_retriever(
 
 
 def build_retriever(
-    passages: Iterable[Passage], settings: RetrieverSettings, progress: Callable[[int], None] | None = None
+    passages: Iterable[Passage],
+    settings: RetrieverSettings,
+    progress: Callable[[int], None] | None = None,
 ) -> Retriever:
     """An index over passages, in memory or in the search engine that the settings name.
 
@@ -207,18 +210,16 @@ def build_retriever(
     return retriever
 
 
-def new_retriever(settings: RetrieverSettings) -> Retriever:
-    """An empty index, or the search engine that the settings name."""
+def new_retriever(settings: RetrieverSettings, encoder: Encoder | None = None) -> Retriever:
+    """An empty index, or the search engine that the settings name; `encoder` stands in for the one that they name."""
     if settings.is_engine:
         return open_engine(settings.kind, settings, settings.dense.encoder)
+    dense = settings.dense.model_dump() | ({} if encoder is None else {"encoder": encoder})
     if settings.kind == "bm25":
         return BM25Retriever(**settings.bm25.model_dump())
     if settings.kind == "dense":
-        return DenseRetriever(**settings.dense.model_dump())
-    parts: list[Retriever] = [
-        BM25Retriever(**settings.bm25.model_dump()),
-        DenseRetriever(**settings.dense.model_dump()),
-    ]
+        return DenseRetriever(**dense)
+    parts: list[Retriever] = [BM25Retriever(**settings.bm25.model_dump()), DenseRetriever(**dense)]
     return HybridRetriever(parts)
 
 

@@ -119,12 +119,15 @@ class DenseRetriever:
             ValueError: An id is there already or occurs twice; nothing is added then.
         """
         new = self._store.check_new(passages)
-        for start in range(0, len(new), _SLAB):
-            slab = new[start : start + _SLAB]
-            self._index.add(self._encoder.encode_documents([p.full_text for p in slab], self._batch_size))
+        slabs = [new[start : start + _SLAB] for start in range(0, len(new), _SLAB)]
+        texts = ([passage.full_text for passage in slab] for slab in slabs)
+        done = 0
+        for slab, vectors in zip(slabs, self._encoder.encode_slabs(texts, self._batch_size), strict=True):
+            self._index.add(vectors)
             self._store.extend(slab)
+            done += len(slab)
             if progress:
-                progress(start + len(slab))
+                progress(done)
         if new and not self._being_saved:
             self._settle()
 

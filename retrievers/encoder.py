@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class Encoder:
             show_progress_bar=False,
             convert_to_numpy=True,
         )
+
+    def encode_slabs(self, slabs: Iterable[list[str]], batch_size: int) -> Iterator[NDArray[np.float32]]:
+        """:meth:`encode_documents` of each slab in turn; what encodes elsewhere overrides this."""
+        return (self.encode_documents(texts, batch_size) for texts in slabs)
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
         """Unit vector of a question, ``(1, dimension)``."""

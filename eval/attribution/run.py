@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.attribution.passages import find_candidates
+from eval.attribution.passages import Candidates, find_candidates
 from eval.attribution.question import measure_question
 from eval.attribution.settings import AttributionRun
 from eval.attribution.summary import AttributionResult, summarise
-from eval.provenance import checksums, reader_checksum, versions
+from eval.provenance import checksums, load_same_reader, reader_checksum, reader_or_checksum, versions
 from eval.records import Records
 from eval.retrieval.task import Task, load_task
 from rag.questions import Question
 from rag.readers import Reader
-from rag.readers.loading import load_reader
+from rag.scale import Executor, LocalExecutor
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -31,6 +32,7 @@ def evaluate_attribution(
     root: Path | None = None,
     reader: Reader | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> AttributionResult:
     """Measure the methods of a run on its questions.
 
@@ -41,12 +43,13 @@ def evaluate_attribution(
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
         progress: called as progress(stage, done, total), in passages for "indexing …", then for "questions".
+        executor: spreads the questions; by default they are done in this process.
 
     Raises:
         CorpusError, FileNotFoundError: data, corpus or index cannot be read.
         SettingsError: a setting cannot be honoured, or `out` holds results of other settings.
     """
-    root = root or Path()
+    root, executor = root or Path(), executor or LocalExecutor()
     task = load_task(run.search("bm25", run.depth), root)
     named = [path for path in (*run.data, *run.pool, run.qrels, run.index, run.corpus) if path]
     made_with = {
@@ -58,26 +61,29 @@ def evaluate_attribution(
     try:
         missing = [question for question in task.questions if question.id not in records]
         if missing:
-            _ask(run, task, missing, records, root, reader or load_reader(run.reader), progress)
+            worker = partial(_measurer, run, reader_or_checksum(reader, made_with["reader"], executor))
+            done = len(task.questions) - len(missing)
+            items = _items(run, task, missing, root, progress)
+            for record in executor.map(worker, items):
+                records.add(record)
+                done += 1
+                if progress is not None:
+                    progress("questions", done, len(task.questions))
     finally:
         records.close()
     found = [records[question.id] for question in task.questions]
     return summarise(run, found, {**made_with, "versions": versions(*_LIBRARIES)}, task.warnings)
 
 
-def _ask(
-    run: AttributionRun,
-    task: Task,
-    questions: Sequence[Question],
-    records: Records,
-    root: Path,
-    reader: Reader,
-    progress: Progress | None,
-) -> None:
-    done = len(task.questions) - len(questions)
-    for question, passages, ranks in find_candidates(run, task, questions, root, progress):
-        record: dict[str, Any] = measure_question(run, reader, question, passages, ranks, task.relevant(question))
-        records.add(record)
-        done += 1
-        if progress is not None:
-            progress("questions", done, len(task.questions))
+def _items(
+    run: AttributionRun, task: Task, questions: Sequence[Question], root: Path, progress: Progress | None
+) -> Iterator[tuple[Candidates, set[str]]]:
+    """Each question with its candidates, and which passages are marked as evidence."""
+    for found in find_candidates(run, task, questions, root, progress):
+        yield found, task.relevant(found.question)
+
+
+def _measurer(run: AttributionRun, reader: Reader | str) -> Callable[[tuple[Candidates, set[str]]], dict[str, Any]]:
+    """Measures a reader, or that of the run, which has this checksum."""
+    loaded = load_same_reader(run.reader, reader)
+    return lambda item: measure_question(run, loaded, *item[0], item[1])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.provenance import checksums, reader_checksum, versions
+from eval.provenance import checksums, load_same_reader, reader_checksum, reader_or_checksum, versions
 from eval.qa.answers import answer_question
 from eval.qa.settings import QARun
 from eval.qa.summary import QAResult, summarise
 from eval.records import Records
-from eval.selection import Chosen, choose
+from eval.selection import Asked, Chosen, choose
 from rag.questions import Question
 from rag.readers import Reader
-from rag.readers.loading import load_reader
+from rag.scale import Executor, LocalExecutor
 
 Progress = Callable[[int, int], None]
 
@@ -28,6 +29,7 @@ def evaluate_qa(
     root: Path | None = None,
     reader: Reader | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> QAResult:
     """Ask the selected questions and score the answers.
 
@@ -39,6 +41,7 @@ def evaluate_qa(
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
         progress: called as progress(done, total), in questions.
+        executor: spreads the questions; by default they are asked in this process.
 
     Raises:
         CorpusError, FileNotFoundError: data, corpus or index cannot be read.
@@ -47,7 +50,7 @@ def evaluate_qa(
     """
     if out is not None and out.is_dir():
         raise IsADirectoryError(f"{out} is a folder; name the .json file that the result is written to")
-    root = root or Path()
+    root, executor = root or Path(), executor or LocalExecutor()
     chosen = choose(run, root)
     made_with = _made_with(run, root, reader)
     found: Mapping[str, dict[str, Any]] | Records | None = None if out is None else _finished(out, made_with)
@@ -55,7 +58,8 @@ def evaluate_qa(
     if found is None:
         found = records = Records(partial, made_with)
         try:
-            _ask(run, chosen, records, reader, progress)
+            named = reader_or_checksum(reader, made_with["reader_checksum"], executor)
+            _ask(run, chosen, records, named, executor, progress)
         finally:
             records.close()
     made_with["versions"] = versions("torch", "transformers", "bm25s", "sentence-transformers")
@@ -91,18 +95,36 @@ def _finished(path: Path, made_with: Mapping[str, Any]) -> dict[str, dict[str, A
         return None
 
 
-def _ask(run: QARun, chosen: Chosen, records: Records, reader: Reader | None, progress: Progress | None) -> None:
+def _ask(
+    run: QARun,
+    chosen: Chosen,
+    records: Records,
+    reader: Reader | str,
+    executor: Executor,
+    progress: Progress | None,
+) -> None:
     missing: Sequence[Question] = [question for question in chosen.questions if question.id not in records]
     if not missing:
         return
-    reader = reader or load_reader(run.reader)
+    worker = partial(_answerer, run, reader)
     done = len(chosen.questions) - len(missing)
-    asked = chosen.passages_of(missing)
-    for _ in missing:
-        started = time.perf_counter()
-        one = next(asked)
-        retrieve = time.perf_counter() - started if run.passages == "retrieved" else None
-        records.add(answer_question(run, reader, one, retrieve))
+    for record in executor.map(worker, _found(run, chosen, missing)):
+        records.add(record)
         done += 1
         if progress is not None:
             progress(done, len(chosen.questions))
+
+
+def _found(run: QARun, chosen: Chosen, questions: Sequence[Question]) -> Iterator[tuple[Asked, float | None]]:
+    """Each question with its passages, and the seconds that it took to retrieve them."""
+    asked = chosen.passages_of(questions)
+    for _ in questions:
+        started = time.perf_counter()
+        one = next(asked)
+        yield one, time.perf_counter() - started if run.passages == "retrieved" else None
+
+
+def _answerer(run: QARun, reader: Reader | str) -> Callable[[tuple[Asked, float | None]], dict[str, Any]]:
+    """Asks a reader, or that of the run, which has this checksum."""
+    loaded = load_same_reader(run.reader, reader)
+    return lambda item: answer_question(run, loaded, *item)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.provenance import checksums, reader_checksum, versions
+from eval.provenance import checksums, load_same_reader, reader_checksum, reader_or_checksum, versions
 from eval.records import Records
 from eval.retrieval.first_stage import FirstStages, run_warnings
 from eval.retrieval.metrics import parse_metrics
@@ -16,7 +17,8 @@ from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
 from rag.questions import Question
 from rag.readers import Reader
-from rag.readers.loading import load_reader
+from rag.scale import Executor, LocalExecutor
+from rag.settings import SettingsError
 from retrievers import Passage
 
 Progress = Callable[[str, int, int], None]
@@ -33,6 +35,7 @@ def evaluate_retrieval(
     root: Path | None = None,
     reader: Reader | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> RetrievalResult:
     """Measure the systems of a run on its questions.
 
@@ -43,20 +46,30 @@ def evaluate_retrieval(
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
         progress: called as progress(stage, done, total), in passages for "indexing …", then for "questions".
+        executor: spreads the reranking of questions; by default it is done in this process.
 
     Raises:
         CorpusError, FileNotFoundError: data, corpus or runs cannot be read.
         SettingsError: a setting cannot be honoured, or `out` holds results of other settings.
     """
-    root = root or Path()
+    root, executor = root or Path(), executor or LocalExecutor()
     parse_metrics(run.report.metrics)
+    if executor.remote and not run.rerank:
+        raise SettingsError("--engine ray spreads reranking, and nothing is reranked; give --rerank, or leave it out")
     task = load_task(run, root)
     made_with = _made_with(run, root, reader)
     records = Records(None if out is None else out / QUESTIONS_FILE, made_with)
     try:
         missing = [question for question in task.questions if question.id not in records]
         if missing:
-            _ask(run, task, missing, records, root, reader, progress)
+            named = reader_or_checksum(reader, made_with["reader"], executor) if run.rerank else None
+            worker = partial(_reranker, run, named)
+            done = len(task.questions) - len(missing)
+            for record in executor.map(worker, _first_stages(run, task, missing, root, progress)):
+                records.add(record)
+                done += 1
+                if progress is not None:
+                    progress("questions", done, len(task.questions))
     finally:
         records.close()
     warnings = [*task.warnings, *run_warnings(run, task, root)]
@@ -80,43 +93,45 @@ def _made_with(run: RetrievalRun, root: Path, reader: Reader | None) -> dict[str
     }
 
 
-def _ask(
-    run: RetrievalRun,
-    task: Task,
-    questions: Sequence[Question],
-    records: Records,
-    root: Path,
-    reader: Reader | None,
-    progress: Progress | None,
-) -> None:
+Found = tuple[Question, dict[str, list[Passage]], dict[str, Any]]
+"""A question, what every first stage found, and the parts of its record that need no reader."""
+
+
+def _first_stages(
+    run: RetrievalRun, task: Task, questions: Sequence[Question], root: Path, progress: Progress | None
+) -> Iterator[Found]:
     stages = FirstStages(run, task, root, progress)
     known = stages.known()
-    if run.rerank and reader is None:
-        reader = load_reader(run.reader)
-    done = len(task.questions) - len(questions)
     for start in range(0, len(questions), _AT_ONCE):
         part = questions[start : start + _AT_ONCE]
         ranked = {name: search(part) for name, search in stages.searches.items()}
         for place, question in enumerate(part):
-            systems: dict[str, Any] = {}
-            for name, rankings in ranked.items():
-                systems[name] = {"passages": [passage.id for passage in rankings[place]]}
-                if reader is not None and run.rerank:
-                    systems |= rerank_all(run, reader, question, rankings[place], name)
-            unique = {passage.id: passage for rankings in ranked.values() for passage in rankings[place]}
-            records.add(
-                {
-                    "id": question.id,
-                    "question": question.text,
-                    "accepted": list(question.answers),
-                    "found": sorted(name for name, passage in unique.items() if task.found(question, passage)),
-                    "unknown": 0 if known is None else len(task.relevant(question) - known),
-                    "systems": systems,
-                }
-            )
-            done += 1
-            if progress is not None:
-                progress("questions", done, len(task.questions))
+            own = {name: rankings[place] for name, rankings in ranked.items()}
+            unique = {passage.id: passage for passages in own.values() for passage in passages}
+            record = {
+                "id": question.id,
+                "question": question.text,
+                "accepted": list(question.answers),
+                "found": sorted(name for name, passage in unique.items() if task.found(question, passage)),
+                "unknown": 0 if known is None else len(task.relevant(question) - known),
+            }
+            yield question, own, record
+
+
+def _reranker(run: RetrievalRun, reader: Reader | str | None) -> Callable[[Found], dict[str, Any]]:
+    """Reranks by a reader, or by that of the run, which has this checksum; where nothing is reranked, by none."""
+    loaded = None if reader is None else load_same_reader(run.reader, reader)
+
+    def record(found: Found) -> dict[str, Any]:
+        question, ranked, start = found
+        systems: dict[str, Any] = {}
+        for name, passages in ranked.items():
+            systems[name] = {"passages": [passage.id for passage in passages]}
+            if loaded is not None:
+                systems |= rerank_all(run, loaded, question, passages, name)
+        return {**start, "systems": systems}
+
+    return record
 
 
 def rerank_all(

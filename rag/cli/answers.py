@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag.cli.options import (
+    Address,
+    Engine,
     Even,
     Json,
     Limit,
@@ -17,6 +19,8 @@ from rag.cli.options import (
     Overrides,
     Pool,
     Quiet,
+    Workers,
+    chosen_executor,
     chosen_ids,
     given_values,
     print_json,
@@ -62,6 +66,9 @@ def qa(
     ] = None,
     markdown: Markdown = False,
     overrides: Overrides = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,7 +100,8 @@ def qa(
         if drawn:
             figure_class()  # a missing library is better met now than after an hour
         bar = stage_progress(progress)
-        result = evaluate_qa(run, out, progress=lambda done, total: bar("asking", done, total))
+        executor = chosen_executor(engine, address, workers, run.reader.device.startswith("cuda"))
+        result = evaluate_qa(run, out, progress=lambda done, total: bar("asking", done, total), executor=executor)
     files = plot_answers(result.rows, out.with_suffix("")) if out is not None and drawn else []
     if as_json:
         print_json(result.to_dict())

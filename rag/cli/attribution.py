@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag.cli.options import (
+    Address,
     CorpusPath,
     DrawSeed,
+    Engine,
     Even,
     Json,
     Limit,
@@ -21,6 +23,8 @@ from rag.cli.options import (
     Quiet,
     ResultsFolder,
     SearchedIndex,
+    Workers,
+    chosen_executor,
     chosen_ids,
     given_values,
     print_json,
@@ -79,6 +83,9 @@ def attribution(
     out: ResultsFolder = None,
     markdown: Markdown = False,
     overrides: Overrides = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -112,7 +119,8 @@ def attribution(
         run = load_section(AttributionRun, None, overrides or [], base=given_values(given))
         if out is not None:
             figure_class()
-        result = evaluate_attribution(run, out, progress=stage_progress(progress))
+        executor = chosen_executor(engine, address, workers, run.reader.device.startswith("cuda"))
+        result = evaluate_attribution(run, out, progress=stage_progress(progress), executor=executor)
     if out is not None:
         result.save(out / "result.json")
         plot_curves(result.curves, out)

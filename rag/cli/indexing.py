@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag.cli.options import (
+    Address,
     Config,
     CorpusPath,
+    Engine,
     IndexFolder,
     Json,
     Overrides,
     Question,
     Quiet,
+    Workers,
     check_question,
+    chosen_executor,
     print_json,
     progress_bars,
 )
@@ -54,20 +58,29 @@ def index(
     kind: Annotated[str | None, typer.Option(help="bm25, dense, hybrid or milvus.")] = None,
     config: Config = None,
     overrides: Overrides = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
     from rag.pipeline import new_retriever
     from rag.readers.loading import set_threads
+    from rag.scale.encoding import SpreadEncoder
     from rag.settings import load_settings
 
     settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
     if out is None and not settings.retriever.is_engine:
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
+    executor = chosen_executor(engine, address, workers, gpu=None)
+    if executor.remote and settings.retriever.kind not in ("dense", "hybrid"):
+        raise typer.BadParameter("ray spreads the encoding of dense and hybrid indexes alone", param_hint="--engine")
     set_threads(settings.threads)
     work = _Work(corpus, settings, settings.retriever.kind, out, quiet)
-    retriever = new_retriever(settings.retriever)
+    retriever = new_retriever(
+        settings.retriever, SpreadEncoder(settings.retriever.dense.encoder, executor) if executor.remote else None
+    )
     work.add_to(retriever)
     place, recall = retriever if out is None else out, _recall(retriever)
     work.report(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ from rich.progress import (
 )
 
 from retrievers.folders import replace_file
+
+if TYPE_CHECKING:
+    from rag.scale import Executor
 
 Question = Annotated[str, typer.Argument(help="The question.", metavar="QUESTION", show_default=False)]
 Config = Annotated[
@@ -49,6 +52,17 @@ ResultsFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
 ]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
+
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option(help="Work in this process, or spread by Ray; see docs/cluster.md.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster's HOST:PORT, or auto; without it, Ray runs here while the command does."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes that Ray spreads the work over; by default one per CPU or GPU.")
+]
 
 
 @contextmanager
@@ -111,6 +125,17 @@ def chosen_ids(odd: bool, even: bool) -> str | None:
     if odd and even:
         raise typer.BadParameter("give one of --odd and --even")
     return "odd" if odd else "even" if even else None
+
+
+def chosen_executor(engine: str, address: str | None, workers: int | None, gpu: bool | None = False) -> Executor:
+    """What --engine, --address and --workers ask for; `gpu` as `RayExecutor` takes it."""
+    from rag.scale import LocalExecutor, RayExecutor
+
+    if engine == "ray":
+        return RayExecutor(address, workers, gpu)
+    if address is not None or workers is not None:
+        raise typer.BadParameter("--address and --workers go with --engine ray")
+    return LocalExecutor()
 
 
 def print_json(content: Any) -> None:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag.cli.options import Config, CorpusPath, IndexFolder, Json, Overrides, Quiet, print_json, progress_bars
+from rag.cli.options import (
+    Address,
+    Config,
+    CorpusPath,
+    Engine,
+    IndexFolder,
+    Json,
+    Overrides,
+    Quiet,
+    Workers,
+    chosen_executor,
+    print_json,
+    progress_bars,
+)
 
 if TYPE_CHECKING:
     from rag.offline import RunTask, Task
+    from rag.offline.writing import Rerank
     from rag.settings import Settings
 
 
@@ -42,6 +57,9 @@ def rerank(
     ] = None,
     config: Config = None,
     overrides: Overrides = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -61,11 +79,11 @@ def rerank(
     with progress_bars(quiet) as progress:
         from eval.provenance import checksums, reader_checksum
         from rag.offline import ContextsTask, rerank_file
-        from rag.readers.loading import load_reader, set_threads
-        from rag.rerank import Reranker
+        from rag.readers.loading import set_threads
         from rag.settings import load_settings
 
         settings = load_settings(config, overrides or [])
+        executor = chosen_executor(engine, address, workers, settings.reader.device.startswith("cuda"))
         set_threads(settings.threads)
         first = depth or settings.retriever.passages
         said: list[str] = []
@@ -82,15 +100,25 @@ def rerank(
             **checksums((name, Path(path)) for name, path in named if path is not None),
             "reader": reader_checksum(settings.reader),
         }
-        reranker = Reranker(load_reader(settings.reader), settings.attribution, settings.rerank.score)
         bar = progress.add_task("reranking", total=task.total)
-        rerank_file(task, reranker.rerank, out, made_with, lambda done, _: progress.update(bar, completed=done))
+        make_rerank = partial(_reranker, settings, made_with["reader"])
+        rerank_file(task, make_rerank, out, made_with, lambda done, _: progress.update(bar, completed=done), executor)
     if as_json:
         print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": said})
         return
     for line in said:
         typer.echo(line)
     typer.echo(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
+
+
+def _reranker(settings: Settings, checksum: str) -> Rerank:
+    from eval.provenance import load_same_reader
+    from rag.readers.loading import set_threads
+    from rag.rerank import Reranker
+
+    set_threads(settings.threads)
+    reader = load_same_reader(settings.reader, checksum)
+    return Reranker(reader, settings.attribution, settings.rerank.score).rerank
 
 
 def _run_task(

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag.cli.options import (
+    Address,
     CorpusPath,
     DrawSeed,
+    Engine,
     Even,
     Json,
     Limit,
@@ -22,6 +24,8 @@ from rag.cli.options import (
     Quiet,
     ResultsFolder,
     SearchedIndex,
+    Workers,
+    chosen_executor,
     chosen_ids,
     given_values,
     print_json,
@@ -80,6 +84,9 @@ def retrieval(
     ] = None,
     markdown: Markdown = False,
     overrides: Overrides = None,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -119,7 +126,8 @@ def retrieval(
         run = load_section(RetrievalRun, None, overrides or [], base=given_values(given))
         if out is not None:
             figure_class()  # a missing library is better met now than after an hour
-        result = evaluate_retrieval(run, out, progress=stage_progress(progress))
+        executor = chosen_executor(engine, address, workers, run.reader.device.startswith("cuda"))
+        result = evaluate_retrieval(run, out, progress=stage_progress(progress), executor=executor)
     if out is not None:
         result.save(out / "result.json")
         plot_curves(result.curves, run.systems(), out)

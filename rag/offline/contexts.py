@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from rag.offline.writing import Rerank, falling
 from retrievers import CorpusError, Hit, Passage
@@ -17,6 +17,26 @@ from retrievers.formats import decoded_lines
 _CHUNK = 2**20  # characters read at a time
 _NEAR_THE_END = 12  # characters within which an error may come from text not read yet
 _SPACE = re.compile(r"[\s]*")
+
+
+class Entry(NamedTuple):
+    """A question with its contexts, and how many of these are reranked."""
+
+    content: dict[str, Any]
+    depth: int
+
+    def reranked(self, rerank: Rerank) -> str:
+        """The entry as JSON."""
+        contexts: Sequence[dict[str, Any]] = self.content["ctxs"]
+        hits = [
+            Hit(Passage(str(number), context["text"], context.get("title") or ""), 0.0)
+            for number, context in enumerate(contexts[: self.depth])
+        ]
+        ranked = rerank(self.content["question"], hits) if hits else []
+        order = [*(int(hit.passage.id) for hit in ranked), *range(len(ranked), len(contexts))]
+        scores = falling([hit.score for hit in ranked], len(order))
+        ordered = [{**contexts[place], "score": score} for place, score in zip(order, scores, strict=True)]
+        return json.dumps({**self.content, "ctxs": ordered}, ensure_ascii=False, allow_nan=False)
 
 
 class ContextsTask:
@@ -43,24 +63,11 @@ class ContextsTask:
         if not self.total:
             raise CorpusError(f"{path} holds no question")
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Entry]:
         """The entries, checked."""
         for where, entry in json_values(self._path, self._array):
             _check(entry, where)
-            yield entry
-
-    def rerank(self, item: dict[str, Any], rerank: Rerank) -> str:
-        """An entry as JSON."""
-        contexts: Sequence[dict[str, Any]] = item["ctxs"]
-        hits = [
-            Hit(Passage(str(number), context["text"], context.get("title") or ""), 0.0)
-            for number, context in enumerate(contexts[: self._depth])
-        ]
-        ranked = rerank(item["question"], hits) if hits else []
-        order = [*(int(hit.passage.id) for hit in ranked), *range(len(ranked), len(contexts))]
-        scores = falling([hit.score for hit in ranked], len(order))
-        ordered = [{**contexts[place], "score": score} for place, score in zip(order, scores, strict=True)]
-        return json.dumps({**item, "ctxs": ordered}, ensure_ascii=False, allow_nan=False)
+            yield Entry(entry, self._depth)
 
 
 def is_array(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rag.offline.writing import Rerank, falling
 from rag.questions import load_questions
@@ -11,36 +12,40 @@ from retrievers import CorpusError, Hit, Passage
 from retrievers.formats import read_jsonl
 from retrievers.trec import stream_run
 
-Found = tuple[str, list[str], list[Passage]]
-"""A question's id, the ids of all its passages, best first, and the first passages themselves."""
+
+class RankedQuestion(NamedTuple):
+    """A question's id and text, the ids of all its passages, best first, and the first passages themselves."""
+
+    name: str
+    text: str
+    ids: list[str]
+    passages: list[Passage]
+
+    def reranked(self, rerank: Rerank) -> str:
+        """Its lines of a run."""
+        hits = rerank(self.text, [Hit(passage, 0.0) for passage in self.passages]) if self.passages else []
+        order = [*(hit.passage.id for hit in hits), *self.ids[len(hits) :]]
+        scores = falling([hit.score for hit in hits], len(order))
+        lines = enumerate(zip(order, scores, strict=True), start=1)
+        return "".join(f"{self.name} Q0 {id} {rank} {score} ragshap\n" for rank, (id, score) in lines)
 
 
 class RunTask:
     """Reranks the passages of questions into a TREC run.
 
     Args:
-        queries: texts by question id.
         found: gives every question with its passages, the same each time.
         total: number of questions.
     """
 
     head = between = tail = ""
 
-    def __init__(self, queries: Mapping[str, str], found: Callable[[], Iterator[Found]], total: int):
-        self._queries, self._found, self.total = queries, found, total
+    def __init__(self, found: Callable[[], Iterator[RankedQuestion]], total: int):
+        self._found, self.total = found, total
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[RankedQuestion]:
         """The questions with their passages."""
         return self._found()
-
-    def rerank(self, item: Found, rerank: Rerank) -> str:
-        """A question's lines."""
-        name, ids, passages = item
-        hits = rerank(self._queries[name], [Hit(passage, 0.0) for passage in passages]) if passages else []
-        order = [*(hit.passage.id for hit in hits), *ids[len(hits) :]]
-        scores = falling([hit.score for hit in hits], len(order))
-        lines = zip(order, scores, strict=True)
-        return "".join(f"{name} Q0 {id} {rank} {score} ragshap\n" for rank, (id, score) in enumerate(lines, start=1))
 
     @classmethod
     def of_run(
@@ -71,27 +76,27 @@ class RunTask:
                     "give the corpus that the run was made from"
                 )
 
-        def found() -> Iterator[Found]:
+        def found() -> Iterator[RankedQuestion]:
             for name, ids in stream_run(path):
-                yield name, ids, [passages[place[one]] for one in ids[:depth]]
+                yield RankedQuestion(name, queries[name], ids, [passages[place[one]] for one in ids[:depth]])
 
         left = len(queries) - asked
         said = [f"{path} has no passages for {left} of {len(queries)} questions; they are left out"] if left else []
-        return cls(queries, found, asked), said
+        return cls(found, asked), said
 
     @classmethod
     def of_search(cls, queries: Mapping[str, str], search: Callable[[str], list[Hit]]) -> RunTask:
         """What a retriever of ours finds for every question; ids with white space raise `CorpusError`."""
 
-        def found() -> Iterator[Found]:
+        def found() -> Iterator[RankedQuestion]:
             for name, text in queries.items():
                 passages = [hit.passage for hit in search(text)]
                 for one in (name, *(passage.id for passage in passages)):
                     if len(one.split()) != 1:
                         raise CorpusError(f"the id {one!r} holds white space, which no TREC run can")
-                yield name, [passage.id for passage in passages], passages
+                yield RankedQuestion(name, text, [passage.id for passage in passages], passages)
 
-        return cls(queries, found, len(queries))
+        return cls(found, len(queries))
 
 
 def read_queries(path: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rag.scale import Executor, LocalExecutor
 from rag.settings import SettingsError
 from retrievers import Hit
 from retrievers.disk import sync
@@ -22,6 +24,14 @@ Rerank = Callable[[str, Sequence[Hit]], list[Hit]]
 """Reorders the passages of a question, with their new scores, as `Reranker.rerank` does."""
 
 _STEP = np.float32(1e-6)
+
+
+class Ranked(Protocol):
+    """A question with its passages, as plain data."""
+
+    def reranked(self, rerank: Rerank) -> str:
+        """Its part of the output."""
+        ...
 
 
 class Task(Protocol):
@@ -39,17 +49,18 @@ class Task(Protocol):
     between: str
     tail: str
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Ranked]:
         """The questions with their passages, in a fixed order."""
-        ...
-
-    def rerank(self, item: Any, rerank: Rerank) -> str:
-        """One question's part of the output."""
         ...
 
 
 def rerank_file(
-    task: Task, rerank: Rerank, out: Path, made_with: Mapping[str, Any], progress: Progress | None = None
+    task: Task,
+    make_rerank: Callable[[], Rerank],
+    out: Path,
+    made_with: Mapping[str, Any],
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Rerank every question of a task and write the result.
 
@@ -58,10 +69,11 @@ def rerank_file(
 
     Args:
         task: what is reranked.
-        rerank: orders the passages of one question.
+        make_rerank: loads what orders the passages of one question; called in each process that does so.
         out: the output.
         made_with: what the output depends on.
         progress: called as progress(done, total), in questions.
+        executor: spreads the questions; by default they are done in this process.
 
     Raises:
         SettingsError: what is there already was made with something else.
@@ -71,11 +83,16 @@ def rerank_file(
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with writing(out, "the questions done so far are kept"):
-        _rerank_file(task, rerank, out, made_with, progress)
+        _rerank_file(task, make_rerank, out, made_with, progress, executor or LocalExecutor())
 
 
 def _rerank_file(
-    task: Task, rerank: Rerank, out: Path, made_with: Mapping[str, Any], progress: Progress | None
+    task: Task,
+    make_rerank: Callable[[], Rerank],
+    out: Path,
+    made_with: Mapping[str, Any],
+    progress: Progress | None,
+    executor: Executor,
 ) -> None:
     partial, state = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.progress.json")
     wanted = json.loads(json.dumps(made_with))
@@ -88,8 +105,8 @@ def _rerank_file(
             raise ValueError(f"{partial} is shorter than {state} says; delete both to begin again")
         file.truncate(size)
         file.seek(size)
-        for item in islice(task, done, None):
-            text = (task.between if done else task.head) + task.rerank(item, rerank)
+        for text in executor.map(functools.partial(_worker, make_rerank), islice(task, done, None)):
+            text = (task.between if done else task.head) + text
             done += 1
             file.write((text + (task.tail if done == task.total else "")).encode())
             file.flush()
@@ -102,6 +119,11 @@ def _rerank_file(
     os.replace(partial, out)
     sync(out.parent)
     state.unlink(missing_ok=True)
+
+
+def _worker(make_rerank: Callable[[], Rerank]) -> Callable[[Ranked], str]:
+    rerank = make_rerank()
+    return lambda item: item.reranked(rerank)
 
 
 def falling(scores: Sequence[float], n: int) -> list[float]:

@@ -51,7 +51,7 @@ def test_a_run_is_reordered_and_keeps_what_is_below_the_depth(tmp_path):
     task, said = RunTask.of_run(path, {"q1": "?", "q2": "?", "q3": "?"}, PASSAGES[:3], depth=2)
     assert said == [f"{path} has no passages for 1 of 3 questions; they are left out"]
     out = tmp_path / "out.trec"
-    rerank_file(task, by_length, out, {})
+    rerank_file(task, lambda: by_length, out, {})
     assert [(q, p, r) for q, _, p, r, *_ in lines_of(out)] == [
         ("q1", "p5", "1"), ("q1", "p1", "2"), ("q1", "p3", "3"), ("q2", "p3", "1")]  # fmt: skip
     assert read_run(out) == {"q1": ["p5", "p1", "p3"], "q2": ["p3"]}, "the scores say the same as the ranks"
@@ -105,7 +105,7 @@ def test_contexts_come_out_in_the_same_layout(tmp_path, layout, packed):
     raw = LAYOUTS[layout](values).encode()
     path.write_bytes(gzip.compress(raw) if packed else raw)
     out = tmp_path / "out.json"
-    rerank_file(ContextsTask(path, depth=4), by_length, out, {})
+    rerank_file(ContextsTask(path, depth=4), lambda: by_length, out, {})
     written = out.read_text(encoding="utf-8")
     lines = layout not in ("array", "indented")
     found = [json.loads(line) for line in written.splitlines()] if lines else json.loads(written)
@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         with path.open("w") as file:
             file.write("[" + ",".join(json.dumps({**entries(1)[0], "pad": "x" * 50_000}) for _ in range(n)) + "]")
         tracemalloc.start()
-        rerank_file(ContextsTask(path, depth=5), by_length, tmp_path / "out.json", {})
+        rerank_file(ContextsTask(path, depth=5), lambda: by_length, tmp_path / "out.json", {})
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most
@@ -174,7 +174,7 @@ class Stopped(Exception):  # noqa: N818
 def test_a_stopped_file_goes_on_where_it_was(tmp_path, at):
     path, out = tmp_path / "in.json", tmp_path / "out.json"
     path.write_text(json.dumps(entries()))
-    rerank_file(ContextsTask(path, 4), by_length, tmp_path / "whole.json", {})
+    rerank_file(ContextsTask(path, 4), lambda: by_length, tmp_path / "whole.json", {})
     asked: list[str] = []
 
     def stopping(question: str, hits: Sequence[Hit]) -> list[Hit]:
@@ -184,14 +184,14 @@ def test_a_stopped_file_goes_on_where_it_was(tmp_path, at):
         return by_length(question, hits)
 
     with pytest.raises(Stopped):
-        rerank_file(ContextsTask(path, 4), stopping, out, {"depth": 4})
+        rerank_file(ContextsTask(path, 4), lambda: stopping, out, {"depth": 4})
     assert not out.exists()
     with (tmp_path / "out.json.partial").open("a") as file:
         file.write("torn")
     with pytest.raises(SettingsError, match="of a run with other depth; delete it"):
-        rerank_file(ContextsTask(path, 4), by_length, out, {"depth": 3})
+        rerank_file(ContextsTask(path, 4), lambda: by_length, out, {"depth": 3})
     again: list[str] = []
-    rerank_file(ContextsTask(path, 4), lambda q, h: again.append(q) or by_length(q, h), out, {"depth": 4})
+    rerank_file(ContextsTask(path, 4), lambda: lambda q, h: again.append(q) or by_length(q, h), out, {"depth": 4})
     assert asked + again == [entry["question"] for entry in entries()]
     assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.json", "out.json", "whole.json"]
@@ -202,7 +202,7 @@ def test_a_stop_after_the_last_step_is_done(tmp_path):
     path.write_text(json.dumps(entries()))
     out.write_text("whole")
     (tmp_path / "out.json.progress.json").write_text(json.dumps({"made_with": {}, "questions": 4, "bytes": 5}))
-    rerank_file(ContextsTask(path, 4), by_length, out, {})
+    rerank_file(ContextsTask(path, 4), lambda: by_length, out, {})
     assert out.read_text() == "whole"
     assert not (tmp_path / "out.json.progress.json").exists()
 
