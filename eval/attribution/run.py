@@ -10,9 +10,9 @@ from eval.attribution.passages import find_candidates
 from eval.attribution.question import measure_question
 from eval.attribution.settings import AttributionRun
 from eval.attribution.summary import AttributionResult, summarise
-from eval.provenance import checksums, reader_checksum, versions
 from eval.records import Records
 from eval.retrieval.task import Task, load_task
+from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
 from rag.readers.loading import load_reader
@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
 
 QUESTIONS_FILE = "questions.jsonl"
-_LIBRARIES = ("torch", "transformers", "scikit-learn", "scipy", "ir_measures")
+_LIBRARIES = ("scikit-learn", "scipy", "ir_measures")
 
 
 def evaluate_attribution(
@@ -49,12 +49,13 @@ def evaluate_attribution(
     root = root or Path()
     task = load_task(run.search("bm25", run.depth), root)
     named = [path for path in (*run.data, *run.pool, run.qrels, run.index, run.corpus) if path]
-    made_with = {
-        "settings": run.model_dump(mode="json", exclude={"report"}),
-        "files": checksums((path, root / path) for path in named),
-        "reader": reader_checksum(run.reader) if reader is None else reader.name,
-    }
-    records = Records(None if out is None else out / QUESTIONS_FILE, made_with)
+    made = made_with(
+        run.model_dump(mode="json", exclude={"report"}),
+        run.reader if reader is None else reader,
+        ((path, root / path) for path in named),
+        *_LIBRARIES,
+    )
+    records = Records(None if out is None else out / QUESTIONS_FILE, made)
     try:
         missing = [question for question in task.questions if question.id not in records]
         if missing:
@@ -62,7 +63,7 @@ def evaluate_attribution(
     finally:
         records.close()
     found = [records[question.id] for question in task.questions]
-    return summarise(run, found, {**made_with, "versions": versions(*_LIBRARIES)}, task.warnings)
+    return summarise(run, found, made, [*task.warnings, *records.warnings])
 
 
 def _ask(

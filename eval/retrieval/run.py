@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.provenance import checksums, reader_checksum, versions
 from eval.records import Records
 from eval.retrieval.first_stage import FirstStages, run_warnings
 from eval.retrieval.metrics import parse_metrics
@@ -14,6 +13,7 @@ from eval.retrieval.scoring import CandidateScores, parse_scoring, rerank
 from eval.retrieval.settings import RetrievalRun
 from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
+from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
 from rag.readers.loading import load_reader
@@ -51,33 +51,29 @@ def evaluate_retrieval(
     root = root or Path()
     parse_metrics(run.report.metrics)
     task = load_task(run, root)
-    made_with = _made_with(run, root, reader)
-    records = Records(None if out is None else out / QUESTIONS_FILE, made_with)
+    made = _made_with(run, root, reader)
+    records = Records(None if out is None else out / QUESTIONS_FILE, made)
     try:
         missing = [question for question in task.questions if question.id not in records]
         if missing:
             _ask(run, task, missing, records, root, reader, progress)
     finally:
         records.close()
-    warnings = [*task.warnings, *run_warnings(run, task, root)]
+    warnings = [*task.warnings, *run_warnings(run, task, root), *records.warnings]
     found = [records[question.id] for question in task.questions]
-    return summarise(run, task, found, {**made_with, "versions": versions(*_LIBRARIES)}, warnings)
-
-
-_LIBRARIES = ("torch", "transformers", "bm25s", "sentence-transformers")
+    return summarise(run, task, found, made, warnings)
 
 
 def _made_with(run: RetrievalRun, root: Path, reader: Reader | None) -> dict[str, Any]:
     """What the records depend on."""
     named = [path for path in (*run.data, *run.runs, *run.pool, run.qrels, run.index, run.corpus) if path]
-    weights = None
-    if run.rerank:
-        weights = reader_checksum(run.reader) if reader is None else reader.name
-    return {
-        "settings": run.model_dump(mode="json", exclude={"report"}),
-        "files": checksums((path, root / path) for path in named),
-        "reader": weights,
-    }
+    return made_with(
+        run.model_dump(mode="json", exclude={"report"}),
+        (reader or run.reader) if run.rerank else None,
+        ((path, root / path) for path in named),
+        "faiss-cpu",
+        "ir_measures",
+    )
 
 
 def _ask(
