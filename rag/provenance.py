@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.readers.embedded_files import WEIGHTS
 from rag.settings import ReaderSettings, Settings
 from retrievers.folders import sha256_of
 
@@ -65,8 +66,6 @@ def reader_checksum(reader: ReaderSettings) -> str:
     if reader.is_endpoint:
         return reader.checkpoint
     if reader.checkpoint == "embedded":
-        from rag.readers.embedded.weights import WEIGHTS
-
         return checksum(WEIGHTS)
     folder = Path(reader.checkpoint)
     if folder.exists():
