@@ -8,11 +8,11 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def examine(index: Path | None = None, config: str | None = None, overrides: Seq
     """
     found = [
         *_guarded("environment", "machine", _machine),
+        *_guarded("environment", "temporary files", _temporary),
         *_guarded("environment", "torch", _torch),
         *_guarded("packages", "ragshap", _packages),
         *_guarded("extras", "ragshap", _extras),
@@ -98,7 +99,6 @@ def _machine() -> Iterator[Check]:
         little = memory < _LEAST_MEMORY
         fix = "ask with fewer passages (retriever.passages)" if little else ""
         yield Check("environment", "memory", "warning" if little else "ok", f"{memory / _GB:.1f} GB", fix)
-    yield from _temporary()
     for name in _THREADS:
         if (value := os.environ.get(name)) is None:
             continue
@@ -108,9 +108,14 @@ def _machine() -> Iterator[Check]:
 
 
 def _temporary() -> Iterator[Check]:
-    folder = tempfile.gettempdir()
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b"ragshap")
+    try:
+        folder = gettempdir()
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"ragshap")
+    except OSError as error:
+        fix = "name a folder that can be written to in TMPDIR"
+        yield Check("environment", "temporary files", "problem", _line(error), fix)
+        return
     free = shutil.disk_usage(folder).free
     little = free < _LEAST_DISK
     said = f"{folder} can be written to, {free / _GB:.1f} GB free"
