@@ -19,12 +19,16 @@ _KEPT = "the questions done so far are kept"
 class Records:
     """One JSON object with an "id" per question, appended to a file as they come; in memory without a file.
 
-    The file's first line says what the records were made with. A line that a kill left unfinished is dropped. The file
-    is held until `close`, so that no second run writes into it.
+    The file's first line says what the records were made with. A line that a kill left unfinished is dropped. Other
+    versions are no reason to measure again, and are said. The file is held until `close`, so that no second run writes
+    into it.
 
     Args:
         path: a JSON Lines file, continued if it is there; None keeps records in memory alone.
         made_with: what the records depend on.
+
+    Attributes:
+        warnings: whether records that were there were made with other versions.
 
     Raises:
         SettingsError: the file's records were made with something else.
@@ -37,6 +41,7 @@ class Records:
         self._found: dict[str, dict[str, Any]] = {}
         self._path = path
         self._held = ExitStack()
+        self.warnings: list[str] = []
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,9 +56,12 @@ class Records:
         header: dict[str, Any] = json.loads(json.dumps({"made_with": made_with}))
         if path.exists():
             stored = list(_lines(path))
-            if stored and stored[0] != header:
-                changed = _changed(stored[0].get("made_with", {}), header["made_with"])
+            old = stored[0]["made_with"] if stored else header["made_with"]
+            if changed := _changed({**old, "versions": None}, {**header["made_with"], "versions": None}):
                 raise SettingsError(f"{path} holds results made with other {changed}; choose another folder for these")
+            versions = old.get("versions", {})  # which files of before do not name
+            if changed := _changed(versions, {name: header["made_with"]["versions"].get(name) for name in versions}):
+                self.warnings.append(f"{path.name} was begun with other versions: {changed}")
             self._found = {record["id"]: record for record in stored[1:]}
         self._file = self._held.enter_context(path.open("ab", buffering=0))
         if path.stat().st_size == 0:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from rag.explanation.hierarchy import check_parts, explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.explanation.passages import Explanation, explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
+from rag.provenance import sources, versions
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
 from rag.rerank import attributed_order, needs_pivots
@@ -48,6 +49,7 @@ class Pipeline:
         reader: answers from them.
         settings: how many passages, how attribution is estimated, what the final answer is read from.
         screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
+        made_with: what answers say of where they come from; by default the versions alone (see `rag.provenance`).
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Pipeline:
         reader: Reader,
         settings: Settings | None = None,
         screener: Screener | None = None,
+        made_with: Mapping[str, Any] | None = None,
     ):
         self.retriever = retriever
         self.reader = reader
         self.settings = settings or Settings()
         self.screener = screener or (default_screener() if self.settings.attribution.screen else None)
+        self.made_with = {"versions": versions()} if made_with is None else made_with
 
     @classmethod
     def from_config(
@@ -82,7 +86,7 @@ class Pipeline:
         settings = config if isinstance(config, Settings) else load_settings(config, overrides)
         set_threads(settings.threads)
         retriever = open_retriever(settings, corpus=corpus, index=index)
-        return cls(retriever, load_reader(settings.reader), settings)
+        return cls(retriever, load_reader(settings.reader), settings, made_with=sources(settings, corpus, index))
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The retriever's passages, best first."""
@@ -161,7 +165,7 @@ class Pipeline:
             settings={
                 **self.settings.model_dump(mode="json"),
                 "reader_name": self.reader.name,
-                "version": version("ragshap"),
+                "made_with": dict(self.made_with),
             },
         )
 

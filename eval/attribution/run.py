@@ -11,18 +11,19 @@ from eval.attribution.passages import Candidates, find_candidates
 from eval.attribution.question import measure_question
 from eval.attribution.settings import AttributionRun
 from eval.attribution.summary import AttributionResult, summarise
-from eval.provenance import checksums, load_same_reader, reader_checksum, reader_or_checksum, versions
 from eval.records import Records
 from eval.retrieval.task import Task, load_task
+from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
+from rag.scale.readers import load_same_reader, reader_or_checksum
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
 
 QUESTIONS_FILE = "questions.jsonl"
-_LIBRARIES = ("torch", "transformers", "scikit-learn", "scipy", "ir_measures")
+_LIBRARIES = ("scikit-learn", "scipy", "ir_measures")
 
 
 def evaluate_attribution(
@@ -52,16 +53,17 @@ def evaluate_attribution(
     root, executor = root or Path(), executor or LocalExecutor()
     task = load_task(run.search("bm25", run.depth), root)
     named = [path for path in (*run.data, *run.pool, run.qrels, run.index, run.corpus) if path]
-    made_with = {
-        "settings": run.model_dump(mode="json", exclude={"report"}),
-        "files": checksums((path, root / path) for path in named),
-        "reader": reader_checksum(run.reader) if reader is None else reader.name,
-    }
-    records = Records(None if out is None else out / QUESTIONS_FILE, made_with)
+    made = made_with(
+        run.model_dump(mode="json", exclude={"report"}),
+        run.reader if reader is None else reader,
+        ((path, root / path) for path in named),
+        *_LIBRARIES,
+    )
+    records = Records(None if out is None else out / QUESTIONS_FILE, made)
     try:
         missing = [question for question in task.questions if question.id not in records]
         if missing:
-            worker = partial(_measurer, run, reader_or_checksum(reader, made_with["reader"], executor))
+            worker = partial(_measurer, run, reader_or_checksum(reader, made["reader"], executor))
             done = len(task.questions) - len(missing)
             items = _items(run, task, missing, root, progress)
             for record in executor.map(worker, items):
@@ -72,7 +74,7 @@ def evaluate_attribution(
     finally:
         records.close()
     found = [records[question.id] for question in task.questions]
-    return summarise(run, found, {**made_with, "versions": versions(*_LIBRARIES)}, task.warnings)
+    return summarise(run, found, made, [*task.warnings, *records.warnings])
 
 
 def _items(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,17 @@ from typing import Any
 
 from eval.benchmark.section import Section
 from eval.benchmark.settings import BenchmarkSettings
-from retrievers.folders import replace_file
+from eval.records import save_json
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What was measured, on which machine, with which settings and data."""
+    """What was measured, on which machine, with which settings, versions, reader and data."""
 
     sections: Sequence[Section]
     settings: BenchmarkSettings
     machine: dict[str, Any]
+    made_with: dict[str, Any]
     data: str
     quick: bool
 
@@ -31,19 +31,17 @@ class BenchmarkResult:
             "quick": self.quick,
             "data": self.data,
             "machine": self.machine,
-            "settings": self.settings.model_dump(mode="json"),
+            **self.made_with,
             "sections": {section.name: section.to_dict() for section in self.sections},
         }
 
     def save(self, path: Path) -> None:
         """Write `to_dict` as JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
+        save_json(path, self.to_dict())
 
     def heading(self) -> str:
         """Machine, threads, reader and data in a line."""
-        machine, versions = self.machine, self.machine["versions"]
+        machine, versions = self.machine, self.made_with["versions"]
         line = (
             f"{machine['processor']}, {machine['threads']} threads; torch {versions['torch']}, transformers "
             f"{versions['transformers']}; {self.settings.reader.checkpoint} reader; questions of {self.data}."

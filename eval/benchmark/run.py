@@ -20,6 +20,7 @@ from eval.benchmark.timing import machine
 from eval.benchmark.variants import VARIANTS, Variant
 from eval.benchmark.votes import votes
 from eval.selection import Asked, Selection, choose
+from rag.provenance import made_with
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.settings import SettingsError
@@ -62,7 +63,7 @@ def benchmark_attribution(
         peers()  # a missing library is better met now than after an hour
     folder = data_folder(root)
     asked = questions(settings, folder) if set(only) != {"shape"} else []
-    reader = reader or load_reader(settings.reader)
+    own, reader = reader, reader or load_reader(settings.reader)
 
     def report(name: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(name, done, total) if progress is not None else None
@@ -83,7 +84,10 @@ def benchmark_attribution(
             report(name)(0, 1)
             sections.append(measures[name]())
             report(name)(1, 1)
-    return BenchmarkResult(sections, settings, machine(), folder.name, quick)
+    made = made_with(
+        settings.model_dump(mode="json"), own or settings.reader, [(folder.name, folder)], "captum", "shap", "shapiq"
+    )
+    return BenchmarkResult(sections, settings, machine(), made, folder.name, quick)
 
 
 def data_folder(root: Path | None) -> Path:

@@ -7,7 +7,6 @@ import platform
 import re
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
@@ -51,19 +50,12 @@ def seconds_after(prepare: Callable[[], Prepared], function: Callable[[Prepared]
 
 
 def machine() -> dict[str, Any]:
-    """Processor, threads and versions of what counts."""
-    versions = {}
-    for name in ("ragshap", "torch", "transformers", "numpy", "captum", "shap", "shapiq"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
+    """Processor, threads and Python."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": versions,
     }
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.provenance import checksums, load_same_reader, reader_checksum, reader_or_checksum, versions
 from eval.qa.answers import answer_question
 from eval.qa.settings import QARun
 from eval.qa.summary import QAResult, summarise
 from eval.records import Records
 from eval.selection import Asked, Chosen, choose
+from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
+from rag.scale.readers import load_same_reader, reader_or_checksum
 
 Progress = Callable[[int, int], None]
 
@@ -52,45 +54,41 @@ def evaluate_qa(
         raise IsADirectoryError(f"{out} is a folder; name the .json file that the result is written to")
     root, executor = root or Path(), executor or LocalExecutor()
     chosen = choose(run, root)
-    made_with = _made_with(run, root, reader)
-    found: Mapping[str, dict[str, Any]] | Records | None = None if out is None else _finished(out, made_with)
+    named = [path for path in (*run.data, *run.pool, run.index) if path]
+    made = made_with(
+        run.model_dump(mode="json", exclude={"name", "report"}),
+        run.reader if reader is None else reader,
+        ((path, root / path) for path in named),
+    )
+    found: Mapping[str, dict[str, Any]] | Records | None = None if out is None else _finished(out, made)
     partial = None if out is None else out.with_suffix(".partial.jsonl")
     if found is None:
-        found = records = Records(partial, made_with)
+        found = records = Records(partial, made)
         try:
-            named = reader_or_checksum(reader, made_with["reader_checksum"], executor)
-            _ask(run, chosen, records, named, executor, progress)
+            _ask(run, chosen, records, reader_or_checksum(reader, made["reader"], executor), executor, progress)
         finally:
             records.close()
-    made_with["versions"] = versions("torch", "transformers", "bm25s", "sentence-transformers")
-    result = summarise(run, [found[question.id] for question in chosen.questions], made_with, chosen)
+        chosen = replace(chosen, warnings=(*chosen.warnings, *records.warnings))
+    result = summarise(run, [found[question.id] for question in chosen.questions], made, chosen)
     if out is not None and partial is not None:
         result.save(out)
         partial.unlink(missing_ok=True)
     return result
 
 
-def _made_with(run: QARun, root: Path, reader: Reader | None) -> dict[str, Any]:
-    """What the answers depend on."""
-    named = [path for path in (*run.data, *run.pool, run.index) if path]
-    return {
-        "settings": run.model_dump(mode="json", exclude={"name", "report"}),
-        "files": checksums((path, root / path) for path in named),
-        "reader_checksum": reader_checksum(run.reader) if reader is None else reader.name,
-    }
+def _finished(path: Path, made: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """Records by question of a result that is there, if they would be the same; None if they would not.
 
-
-def _finished(path: Path, made_with: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """Records by question of a result that is there, if they would be the same; None if they would not."""
+    What the result was made with is then said of its versions, in `made`.
+    """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        settings = {key: value for key, value in stored["settings"].items() if key in made_with["settings"]}
-        same = made_with == {
-            "settings": settings,
-            "files": stored["files"],
-            "reader_checksum": stored["reader_checksum"],
-        }
-        return {record["id"]: record for record in stored["questions"]} if same else None
+        settings = {key: value for key, value in stored["settings"].items() if key in made["settings"]}
+        if (made["settings"], made["files"], made["reader"]) != (settings, stored["files"], stored["reader"]):
+            return None
+        found = {record["id"]: record for record in stored["questions"]}
+        made["versions"] = stored["versions"]
+        return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

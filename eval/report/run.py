@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.provenance import versions
 from eval.report.settings import ReportFile
+from rag.provenance import versions
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(section, done, total), in sections."""
@@ -75,7 +75,7 @@ def make_report(file: ReportFile, data: Path, out: Path, progress: Progress | No
     if progress is not None:
         progress("done", len(parts), len(parts))
     machine = {"machine": f"{platform.machine()}, {os.cpu_count()} processors", "python": platform.python_version()}
-    return Report(file.title, file.about, tuple(parts), {**versions("torch", "transformers", "bm25s"), **machine})
+    return Report(file.title, file.about, tuple(parts), {**versions(), **machine})
 
 
 def _run(title: str, arguments: list[str]) -> str:

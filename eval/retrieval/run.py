@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.provenance import checksums, load_same_reader, reader_checksum, reader_or_checksum, versions
 from eval.records import Records
 from eval.retrieval.first_stage import FirstStages, run_warnings
 from eval.retrieval.metrics import parse_metrics
@@ -15,9 +14,11 @@ from eval.retrieval.scoring import CandidateScores, parse_scoring, rerank
 from eval.retrieval.settings import RetrievalRun
 from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
+from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
+from rag.scale.readers import load_same_reader, reader_or_checksum
 from rag.settings import SettingsError
 from retrievers import Passage
 
@@ -57,12 +58,12 @@ def evaluate_retrieval(
     if executor.remote and not run.rerank:
         raise SettingsError("--engine ray spreads reranking, and nothing is reranked; give --rerank, or leave it out")
     task = load_task(run, root)
-    made_with = _made_with(run, root, reader)
-    records = Records(None if out is None else out / QUESTIONS_FILE, made_with)
+    made = _made_with(run, root, reader)
+    records = Records(None if out is None else out / QUESTIONS_FILE, made)
     try:
         missing = [question for question in task.questions if question.id not in records]
         if missing:
-            named = reader_or_checksum(reader, made_with["reader"], executor) if run.rerank else None
+            named = reader_or_checksum(reader, made["reader"], executor) if run.rerank else None
             worker = partial(_reranker, run, named)
             done = len(task.questions) - len(missing)
             for record in executor.map(worker, _first_stages(run, task, missing, root, progress)):
@@ -72,25 +73,21 @@ def evaluate_retrieval(
                     progress("questions", done, len(task.questions))
     finally:
         records.close()
-    warnings = [*task.warnings, *run_warnings(run, task, root)]
+    warnings = [*task.warnings, *run_warnings(run, task, root), *records.warnings]
     found = [records[question.id] for question in task.questions]
-    return summarise(run, task, found, {**made_with, "versions": versions(*_LIBRARIES)}, warnings)
-
-
-_LIBRARIES = ("torch", "transformers", "bm25s", "sentence-transformers")
+    return summarise(run, task, found, made, warnings)
 
 
 def _made_with(run: RetrievalRun, root: Path, reader: Reader | None) -> dict[str, Any]:
     """What the records depend on."""
     named = [path for path in (*run.data, *run.runs, *run.pool, run.qrels, run.index, run.corpus) if path]
-    weights = None
-    if run.rerank:
-        weights = reader_checksum(run.reader) if reader is None else reader.name
-    return {
-        "settings": run.model_dump(mode="json", exclude={"report"}),
-        "files": checksums((path, root / path) for path in named),
-        "reader": weights,
-    }
+    return made_with(
+        run.model_dump(mode="json", exclude={"report"}),
+        (reader or run.reader) if run.rerank else None,
+        ((path, root / path) for path in named),
+        "faiss-cpu",
+        "ir_measures",
+    )
 
 
 Found = tuple[Question, dict[str, list[Passage]], dict[str, Any]]

@@ -144,7 +144,7 @@ def _at(pipeline: Pipeline, level: Level) -> Pipeline:
     """The pipeline, attributing down to a level."""
     hierarchy = pipeline.settings.hierarchy.model_copy(update={"level": level})
     settings = pipeline.settings.model_copy(update={"hierarchy": hierarchy})
-    return Pipeline(pipeline.retriever, pipeline.reader, settings, pipeline.screener)
+    return Pipeline(pipeline.retriever, pipeline.reader, settings, pipeline.screener, pipeline.made_with)
 
 
 @contextmanager

@@ -82,6 +82,7 @@ def explain(
     check_question(question)
     with progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
+        from rag.provenance import sources
         from rag.readers.loading import load_reader, set_threads
         from rag.settings import load_settings
         from retrievers import load_corpus
@@ -89,7 +90,8 @@ def explain(
         settings = load_settings(config, _settings(overrides, None, level, budget, question_words))
         set_threads(settings.threads)
         own = list(load_corpus(passages, passage_words=settings.passage_words))
-        pipeline = Pipeline(None, load_reader(settings.reader), settings)
+        reader = load_reader(settings.reader)
+        pipeline = Pipeline(None, reader, settings, made_with=sources(settings, passages))
         answer = pipeline.explain(question, own, progress=stage_progress(progress))
     _show(answer, as_json, html)
 

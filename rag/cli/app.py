@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli import answering, benchmarking, evaluating, indexing, mcp, reranking, serving, training
+from rag.cli import answering, benchmarking, doctor, evaluating, indexing, mcp, reranking, serving, training
 
 app = typer.Typer(
     name="ragshap",
@@ -28,6 +28,7 @@ evaluating.register(app)
 benchmarking.register(app)
 serving.register(app)
 mcp.register(app)
+doctor.register(app)
 
 
 class _Notices(logging.Handler):

@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
     benchmark.command(epilog="Example: ragshap benchmark attribution --only speed,votes --out speed.json")(attribution)
     vector_benchmarks.register(benchmark)
+    benchmark.command(epilog="Example: ragshap benchmark service http://127.0.0.1:8000 --flood 100")(service)
 
 
 def attribution(
@@ -79,6 +80,29 @@ def attribution(
         typer.echo(result.markdown())
     else:
         _print(result)
+
+
+def service(
+    url: Annotated[str, typer.Argument(help="Address of a running `ragshap serve` that asks for no token.")],
+    corpus: Annotated[Path, typer.Option(help="A BEIR folder with questions.")] = Path("examples/islands"),
+    requests: Annotated[int, typer.Option(min=1, help="Requests of all clients together.")] = 200,
+    clients: Annotated[int, typer.Option(min=1, help="Clients at once.")] = 16,
+    flood: Annotated[int, typer.Option(min=0, help="Clients at one moment, more than the queue has places.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all numbers as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How a service bears load: latency, requests lost or wrong, memory, and how fast it refuses."""
+    from eval.benchmark.service import benchmark_service
+    from eval.records import save_json
+
+    load = benchmark_service(url.rstrip("/"), corpus, requests=requests, clients=clients, flood=flood)
+    if out is not None:
+        save_json(out, load.to_dict())
+    if as_json:
+        print_json(load.to_dict())
+        return
+    for line in load.lines():
+        typer.echo(line)
 
 
 def _print(result: BenchmarkResult) -> None:

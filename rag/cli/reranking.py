@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,8 +77,8 @@ def rerank(
     if queries is not None and index is None and corpus is None and queries.is_dir():
         corpus = str(queries)
     with progress_bars(quiet) as progress:
-        from eval.provenance import checksums, reader_checksum
         from rag.offline import ContextsTask, rerank_file
+        from rag.provenance import made_with
         from rag.readers.loading import set_threads
         from rag.settings import load_settings
 
@@ -94,15 +94,11 @@ def rerank(
         else:
             task, said = _run_task(settings, queries, trec, index, corpus, first)
         named = [("input", contexts), ("queries", queries), ("run", trec), ("index", index), ("corpus", corpus)]
-        made_with: dict[str, Any] = {
-            "settings": settings.model_dump(mode="json"),
-            "depth": first,
-            **checksums((name, Path(path)) for name, path in named if path is not None),
-            "reader": reader_checksum(settings.reader),
-        }
+        files = ((name, Path(path)) for name, path in named if path is not None)
+        made = {**made_with(settings.model_dump(mode="json"), settings.reader, files), "depth": first}
         bar = progress.add_task("reranking", total=task.total)
-        make_rerank = partial(_reranker, settings, made_with["reader"])
-        rerank_file(task, make_rerank, out, made_with, lambda done, _: progress.update(bar, completed=done), executor)
+        make_rerank = partial(_reranker, settings, made["reader"])
+        rerank_file(task, make_rerank, out, made, lambda done, _: progress.update(bar, completed=done), executor)
     if as_json:
         print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": said})
         return
@@ -112,9 +108,9 @@ def rerank(
 
 
 def _reranker(settings: Settings, checksum: str) -> Rerank:
-    from eval.provenance import load_same_reader
     from rag.readers.loading import set_threads
     from rag.rerank import Reranker
+    from rag.scale.readers import load_same_reader
 
     set_threads(settings.threads)
     reader = load_same_reader(settings.reader, checksum)

@@ -37,6 +37,7 @@ def serve(
     with progress_bars(quiet) as progress:
         progress.add_task("loading", total=None)
         from rag.pipeline import Pipeline, open_retriever, set_threads
+        from rag.provenance import sources
         from rag.readers.loading import load_reader
         from rag.service.settings import ServeSettings
         from rag.settings import load_section
@@ -50,5 +51,5 @@ def serve(
         retriever = (
             open_retriever(own, index=index, corpus=corpus) if index or corpus or own.retriever.is_engine else None
         )
-        pipeline = Pipeline(retriever, load_reader(own.reader), own)
+        pipeline = Pipeline(retriever, load_reader(own.reader), own, made_with=sources(own, corpus, index))
     run(pipeline, settings.service)

@@ -78,9 +78,8 @@ class Engine:
             section, _, name = key.partition(".")
             if value is not None:
                 values[section][name] = value
-        return Pipeline(
-            self.pipeline.retriever, self.pipeline.reader, Settings.model_validate(values), self.pipeline.screener
-        )
+        own = self.pipeline
+        return Pipeline(own.retriever, own.reader, Settings.model_validate(values), own.screener, own.made_with)
 
 
 def relevance(score: float, utility: str, kind: str) -> float:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from . import stand_in
 from .pages import ROOT
-
-NOTES = {"roof": "The roof leaked after the storm of 3 March.", "boat": "The boat was painted blue in April."}
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     """The working folder of an example: as a checkout's root to read from, and nothing that is written stays."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "my-notes").mkdir()
-    for name, text in NOTES.items():
+    for name, text in stand_in.NOTES.items():
         (tmp_path / "my-notes" / f"{name}.txt").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -40,11 +39,6 @@ def service() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def search_engine() -> Iterator[str]:
-    """The address of a stand-in for Elasticsearch and OpenSearch that finds the same notes whatever is asked."""
-    from ..retrievers.engines import Answer, serve
-
-    notes = [{"_id": name, "_score": 1.0, "_source": {"title": "Log", "text": text}} for name, text in NOTES.items()]
-    found = {"hits": {"hits": notes}, "_shards": {"failed": 0}, "timed_out": False, "count": len(notes)}
-    headers = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
-    with serve(lambda asked: Answer(found), headers) as server:
-        yield server.url
+    """The address of the stand-in for Elasticsearch and OpenSearch."""
+    with stand_in.search_engine() as url:
+        yield url

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.S | re.M)
+REMARKS = {"3 and 7 need one another, 11 makes up for either"}  # on what is printed; other such comments are printed
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+    def promised(self) -> set[str]:
+        """The lines that its `print`s say they print."""
+        return set(re.findall(r"print\(.*\)  # (.+)", self.text)) - REMARKS
 
     def commands(self) -> list[list[str]]:
         """The arguments of all `ragshap` commands, their continued lines joined."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import io
 import json
-import re
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 
@@ -16,11 +15,11 @@ from rag.cli.app import run
 from rag.settings import load_settings
 
 from .pages import Block, blocks
+from .stand_in import ADDRESS
 
 BLOCKS = blocks()
-SERVERS = {"http://127.0.0.1:8000": "service", "http://localhost:9200": "search_engine"}  # fixtures by address
+SERVERS = {"http://127.0.0.1:8000": "service", ADDRESS: "search_engine"}  # fixtures by address
 RUN = ("docs/index.md", "docs/settings.md")  # pages whose commands run, from the first to the last
-REMARKS = {"3 and 7 need one another, 11 makes up for either"}  # on what is printed; other such comments are printed
 
 
 def in_language(*languages: str) -> pytest.MarkDecorator:
@@ -60,8 +59,7 @@ def test_python_runs_and_prints_what_it_says(block: Block, folder, request):
             raise
         pytest.skip(str(error))
     said = printed.getvalue().splitlines()
-    promised = set(re.findall(r"print\(.*\)  # (.+)", example)) - REMARKS
-    assert promised - set(said) == set(), said
+    assert block.promised() - set(said) == set(), said
 
 
 @in_language("")

@@ -10,6 +10,7 @@ import yaml
 
 from eval.qa import QARun, run
 from eval.suite import Suite, markdown, run_suite
+from rag import provenance
 from rag.settings import SettingsError, load_section
 
 
@@ -51,7 +52,7 @@ def test_a_stopped_suite_goes_on(file, asked, tmp_path, monkeypatch):
         assert [k["answer"] for k in one["by_k"]] == [k["answer"] for k in two["by_k"]]
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
     assert asked[8:] == ["Own, first", "Own, second"], "other settings are measured anew"
-    monkeypatch.setattr(run, "reader_checksum", lambda reader: "other weights")
+    monkeypatch.setattr(provenance, "reader_checksum", lambda reader: "other weights")
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
     assert asked[10:] == ["Own, first", "Own, second"]
     table = markdown(again).splitlines()

@@ -170,7 +170,7 @@ def test_training_on_something_else_names_the_file(tmp_path, capfd, text, messag
 def test_every_command_helps_with_an_example(capfd):
     commands = (
         "index, search, ask, explain, rerank, train, evaluate qa, evaluate retrieval, evaluate suite, "
-        "benchmark attribution, serve"
+        "benchmark attribution, benchmark service, serve, doctor"
     )
     for command in commands.split(", "):
         assert run([*command.split(), "--help"]) == 0

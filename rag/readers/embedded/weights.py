@@ -11,15 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
+from rag.readers.embedded_files import FILES, WEIGHTS, WeightsError, check_files
 from retrievers.folders import new_folder, sha256_of
 
-WEIGHTS = Path(__file__).parent / "weights"
-_FILES = ("model.safetensors", "config.json", "tokenizer.json")
+__all__ = ["WEIGHTS", "WeightsError", "load_model", "own_state", "save_model"]
 _SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the encoder's word embeddings
-
-
-class WeightsError(ValueError):
-    """A folder holds no usable weights; the message says what is wrong."""
 
 
 def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
@@ -29,7 +25,7 @@ def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
         save_file(tensors, building / "model.safetensors")
         model.config.save(building / "config.json")
         shutil.copyfile(tokenizer, building / "tokenizer.json")
-        checksums = {name: sha256_of(building / name) for name in _FILES}
+        checksums = {name: sha256_of(building / name) for name in FILES}
         (building / "checksums.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
 
 
@@ -40,18 +36,7 @@ def own_state(model: CopyReaderModel) -> dict[str, torch.Tensor]:
 
 def load_model(folder: Path) -> CopyReaderModel:
     """The model of a folder, in float32; raises `WeightsError` when anything is missing or damaged."""
-    try:
-        checksums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no embedded reader: checksums.json is missing") from None
-    except ValueError:
-        raise WeightsError(f"{folder / 'checksums.json'} is damaged; install or train the reader again") from None
-    for name in _FILES:
-        path = folder / name
-        if not path.exists():
-            raise WeightsError(f"{path} is missing; install or train the reader again")
-        if sha256_of(path) != checksums.get(name):
-            raise WeightsError(f"{path} does not match its checksum; install or train the reader again")
+    check_files(folder)
     model = CopyReaderModel(CopyReaderConfig.load(folder / "config.json"))
     try:
         tensors = load_file(folder / "model.safetensors")

@@ -12,8 +12,9 @@ from eval.benchmark.run import data_folder
 from eval.benchmark.variants import OURS
 from eval.selection import Asked
 from rag.cli import run
+from rag.provenance import reader_checksum
 from rag.questions import Question
-from rag.settings import SettingsError, load_section
+from rag.settings import ReaderSettings, SettingsError, load_section
 from retrievers import Passage
 
 
@@ -29,6 +30,9 @@ def test_a_quick_run_prints_all_tables_and_writes_json_and_plots(tmp_path, capfd
     assert err == ""
     content = json.loads(out.read_text(encoding="utf-8"))
     assert content["quick"] is True
+    assert content["reader"] == reader_checksum(ReaderSettings())
+    assert list(content["files"]) == ["islands"]
+    assert {"ragshap", "torch", "captum"} <= content["versions"].keys()
     assert list(content["sections"]) == only.split(",")
     for section in content["sections"].values():
         for table in section["tables"]:

@@ -1,29 +1,108 @@
-"""How a running service bears load: `python -m eval.service_load URL` prints latency, losses, memory and refusals.
+"""How a running service bears load: latency, losses, memory and refusals.
 
 The documents are 100-word runs of a corpus's text, 20 a request, those that BM25 finds for each of its questions.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 
+from eval.benchmark.timing import machine
+from rag.provenance import checksum, versions
 from rag.questions import load_questions
 from retrievers import BM25Retriever, Passage, load_corpus
 
 _WORDS, _DOCUMENTS = 100, 20
 _TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class ServiceLoad:
+    """What a service did under load.
+
+    Attributes:
+        seconds: of each request alone.
+        outcomes: how many of the requests of many clients at once came back "right" (as alone), and wrong, by status.
+        clients: how many clients there were.
+        together: seconds that these requests took in all.
+        memory_mb: resident memory of the service, before and after; NaN if it does not say.
+        refused: seconds until each 429 when more clients ask at one moment than may wait; empty if that was not tried.
+        statuses: how many of those got which status.
+        made_with: versions here, checksum of the corpus, and this machine, which need not be the service's.
+    """
+
+    seconds: tuple[float, ...]
+    outcomes: dict[str, int]
+    clients: int
+    together: float
+    memory_mb: tuple[float, float]
+    refused: tuple[float, ...]
+    statuses: dict[int, int]
+    made_with: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers; memory that is not known is null."""
+        memory = [None if np.isnan(size) else size for size in self.memory_mb]
+        return {"format": "ragshap-service-load", "version": 1, **asdict(self), "memory_mb": memory}
+
+    def lines(self) -> list[str]:
+        """What to tell of it."""
+        low, middle, high = np.percentile(self.seconds, [25, 50, 75])
+        before, after = self.memory_mb
+        said = [
+            f"one at a time: {middle:.2f} s ({low:.2f} to {high:.2f}, quartiles) of {len(self.seconds)}",
+            f"{self.clients} clients: {self.outcomes} of {sum(self.outcomes.values())} in {self.together:.0f} s",
+            f"memory: {before:.0f} MB before, {after:.0f} MB after",
+        ]
+        if self.statuses:
+            refused = f"refused in {1000 * np.median(self.refused):.0f} ms" if self.refused else "none refused"
+            most = f", at most {1000 * max(self.refused):.0f} ms" if self.refused else ""
+            said.append(f"{sum(self.statuses.values())} at one moment: {self.statuses}; {refused}{most}")
+        return said
+
+
+def benchmark_service(
+    url: str, corpus: str | Path, *, requests: int = 200, clients: int = 16, flood: int = 0
+) -> ServiceLoad:
+    """Send rerank requests alone, then many at once, then more than may wait.
+
+    Args:
+        url: of a running service that asks for no token.
+        corpus: a BEIR folder with questions.
+        requests: how many the clients send together.
+        clients: how many send at once.
+        flood: how many ask at one moment, more than the service's queue has places; 0 leaves that out.
+
+    Raises:
+        OSError: the service does not answer, or refuses.
+        CorpusError, FileNotFoundError: the corpus cannot be read.
+    """
+    sent = requests_of(corpus)
+    try:
+        one_by_one(url, sent[:2])
+        times, expected = one_by_one(url, sent)
+        before = memory_mb(url)
+        started = time.perf_counter()
+        outcomes = together(url, sent, expected, requests, clients)
+        seconds = time.perf_counter() - started
+        after = memory_mb(url)
+        refused, statuses = refusals(url, sent[0], flood) if flood else ([], Counter[int]())
+    except httpx2.HTTPError as error:
+        raise OSError(f"{url}: {error or type(error).__name__}; is `ragshap serve` running there?") from None
+    made = {"versions": versions(), "files": {str(corpus): checksum(Path(corpus))}, "machine": machine()}
+    memory = (before, after)
+    return ServiceLoad(tuple(times), dict(outcomes), clients, seconds, memory, tuple(refused), dict(statuses), made)
 
 
 def requests_of(folder: str | Path, most: int = 20) -> list[dict[str, Any]]:
@@ -101,38 +180,3 @@ def memory_mb(url: str) -> float:
     text = httpx2.get(f"{url}/metrics").text
     found = re.search(r"^process_resident_memory_bytes (\S+)", text, re.M)
     return float(found[1]) / 2**20 if found else float("nan")
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="eval.service_load", description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--corpus", default="examples/islands", help="a BEIR folder with questions")
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--flood", type=int, default=0, help="clients at one moment, more than the queue has places")
-    given = parser.parse_args(arguments)
-    requests = requests_of(given.corpus)
-    one_by_one(given.url, requests[:2])
-    times, expected = one_by_one(given.url, requests)
-    low, middle, high = np.percentile(times, [25, 50, 75])
-    _say(f"one at a time: {middle:.2f} s ({low:.2f} to {high:.2f}, quartiles) of {len(requests)}")
-    before = memory_mb(given.url)
-    started = time.perf_counter()
-    outcomes = together(given.url, requests, expected, given.requests, given.clients)
-    seconds = time.perf_counter() - started
-    _say(f"{given.clients} clients: {dict(outcomes)} of {given.requests} in {seconds:.0f} s")
-    _say(f"memory: {before:.0f} MB before, {memory_mb(given.url):.0f} MB after")
-    if given.flood:
-        refused, statuses = refusals(given.url, requests[0], given.flood)
-        median, most = (1000 * np.median(refused), 1000 * max(refused)) if refused else (float("nan"),) * 2
-        _say(f"{given.flood} at one moment: {dict(statuses)}; refused in {median:.0f} ms, at most {most:.0f} ms")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

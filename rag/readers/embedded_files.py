@@ -1,0 +1,31 @@
+"""The files of an embedded reader's folder, and whether they are as they were made; needs no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from retrievers.folders import sha256_of
+
+WEIGHTS = Path(__file__).parent / "embedded" / "weights"
+FILES = ("model.safetensors", "config.json", "tokenizer.json")
+
+
+class WeightsError(ValueError):
+    """A folder holds no usable weights; the message says what is wrong."""
+
+
+def check_files(folder: Path) -> None:
+    """Hold a folder's files against their checksums; raises `WeightsError` when anything is missing or damaged."""
+    try:
+        checksums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no embedded reader: checksums.json is missing") from None
+    except ValueError:
+        raise WeightsError(f"{folder / 'checksums.json'} is damaged; install or train the reader again") from None
+    for name in FILES:
+        path = folder / name
+        if not path.exists():
+            raise WeightsError(f"{path} is missing; install or train the reader again")
+        if sha256_of(path) != checksums.get(name):
+            raise WeightsError(f"{path} does not match its checksum; install or train the reader again")
