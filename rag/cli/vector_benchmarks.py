@@ -50,6 +50,7 @@ def vectors(
     with progress_bars(quiet) as progress:
         from eval.benchmark.timing import machine
         from eval.benchmark.vectors import measure_indexes
+        from rag.provenance import versions
 
         slabs, asked, how = _mixed(root, count) if file is None or queries is None else _given(file, queries)
         section = measure_indexes(
@@ -61,7 +62,12 @@ def vectors(
             folder=folder,
             progress=stage_progress(progress),
         )
-        content = {"machine": machine(), "load": os.getloadavg(), **section.to_dict()}
+        content = {
+            "machine": machine(),
+            "versions": versions("faiss-cpu"),
+            "load": os.getloadavg(),
+            **section.to_dict(),
+        }
     if out is not None:
         temporary = out.with_name(f".{out.name}.tmp")
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -15,6 +15,7 @@ from rag import doctor
 from rag.cli import run
 from rag.readers.embedded_files import WEIGHTS
 from retrievers import BM25Retriever, Passage
+from retrievers.storage import read_manifest
 
 from ..retrievers.engines import Answer, serve
 
@@ -23,6 +24,11 @@ from ..retrievers.engines import Answer, serve
 def index(tmp_path) -> Path:
     BM25Retriever([Passage("a", "The ferry sails."), Passage("b", "The mill turns.")]).save(tmp_path / "own.index")
     return tmp_path / "own.index"
+
+
+def data_of(index: Path) -> Path:
+    """The largest of the files that an index's manifest lists."""
+    return max((index / name for name in read_manifest(index).files), key=lambda path: path.stat().st_size)
 
 
 @pytest.fixture
@@ -68,14 +74,15 @@ def test_neither_transformers_nor_an_encoder_is_loaded():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("passages.jsonl", b"x", "passages.jsonl has 1 bytes and should have"),
-        ("passages.jsonl", None, "passages.jsonl is missing"),
+        ("DATA", b"x", "has 1 bytes and should have"),
+        ("DATA", None, "is missing"),
         ("manifest.json", b"{", "manifest.json is damaged"),
         ("manifest.json", b"[]", "is not an index"),
     ],
 )
 def test_a_broken_index(quick, index, capfd, name, content, message):
-    (index / name).unlink() if content is None else (index / name).write_bytes(content)
+    path = data_of(index) if name == "DATA" else index / name
+    path.unlink() if content is None else path.write_bytes(content)
     check = said(capfd, "--index", str(index), code=1)[f"index {index}"]
     assert check["state"] == "problem"
     assert message in check["said"]
@@ -83,9 +90,9 @@ def test_a_broken_index(quick, index, capfd, name, content, message):
 
 
 def test_one_changed_byte_of_an_index(quick, index, capfd):
-    content = bytearray((index / "passages.jsonl").read_bytes())
+    content = bytearray(data_of(index).read_bytes())
     content[3] ^= 1
-    (index / "passages.jsonl").write_bytes(bytes(content))
+    data_of(index).write_bytes(bytes(content))
     assert "checksum differs" in said(capfd, "--index", str(index), code=1)[f"index {index}"]["said"]
 
 
