@@ -11,6 +11,7 @@ import yaml
 from eval.qa import QARun, run
 from eval.suite import Suite, markdown, run_suite
 from rag import provenance
+from rag.scale import readers
 from rag.settings import SettingsError, load_section
 
 
@@ -52,7 +53,8 @@ def test_a_stopped_suite_goes_on(file, asked, tmp_path, monkeypatch):
         assert [k["answer"] for k in one["by_k"]] == [k["answer"] for k in two["by_k"]]
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
     assert asked[8:] == ["Own, first", "Own, second"], "other settings are measured anew"
-    monkeypatch.setattr(provenance, "reader_checksum", lambda reader: "other weights")
+    for module in (provenance, readers):
+        monkeypatch.setattr(module, "reader_checksum", lambda reader: "other weights")
     run_suite(file, Path("examples"), out, overrides=["limit=1"])
     assert asked[10:] == ["Own, first", "Own, second"]
     table = markdown(again).splitlines()
