@@ -59,12 +59,20 @@ def train_command(folder: Path, data: Path) -> list[str]:
 KINDS = ["index", "rerank", "qa", "retrieval", "attribution", "ask"]
 
 
+@pytest.fixture(scope="module")
+def three(contexts, tmp_path_factory) -> Path:
+    """The first three of the questions."""
+    path = tmp_path_factory.mktemp("three") / "questions.json"
+    path.write_text(json.dumps(json.loads(contexts.read_text(encoding="utf-8"))[:3]), encoding="utf-8")
+    return path
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "train"])
-def test_the_second_writer_is_refused_and_a_killed_one_forgotten(kind, warm, contexts, towers, tmp_path, capfd):  # noqa: F811
+def test_the_second_writer_is_refused_and_a_killed_one_forgotten(kind, warm, three, towers, tmp_path, capfd):  # noqa: F811
     if kind == "train":
         command, held = train_command(tmp_path, towers), tmp_path / "out" / "checkpoint.safetensors"
     else:
-        command, held = commands(tmp_path, contexts)[kind]
+        command, held = commands(tmp_path, three)[kind]
     held.parent.mkdir(exist_ok=True)
     lock = held.with_name(f".{held.name}.lock")
     first = warm.start({"code": f"{HOLD}with writing(Path({str(held)!r})):\n    time.sleep(600)"})
@@ -141,8 +149,8 @@ LEFT = {"index": 60_000, "rerank": 8192, "qa": 8192, "retrieval": 8192, "attribu
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "train"])
-def test_a_full_disk_is_one_line_and_leaves_the_old_state(kind, warm, contexts, towers, small_disk):  # noqa: F811
-    command = train_command(small_disk, towers) if kind == "train" else commands(small_disk, contexts)[kind][0]
+def test_a_full_disk_is_one_line_and_leaves_the_old_state(kind, warm, three, towers, small_disk):  # noqa: F811
+    command = train_command(small_disk, towers) if kind == "train" else commands(small_disk, three)[kind][0]
     if kind == "index":
         BM25Retriever([Passage("a", "old")]).save(small_disk / "out")
     if kind == "ask":
@@ -183,8 +191,8 @@ def test_a_full_disk_leaves_an_index_that_is_added_to(small_disk):
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("rerank", 2000), ("ask", 2000)])
-def test_a_limit_on_file_sizes_is_the_same(kind, limit, warm, contexts, tmp_path):
-    failed = warm.start({"arguments": commands(tmp_path, contexts)[kind][0], "file_bytes": limit})
+def test_a_limit_on_file_sizes_is_the_same(kind, limit, warm, three, tmp_path):
+    failed = warm.start({"arguments": commands(tmp_path, three)[kind][0], "file_bytes": limit})
     assert failed.wait() == 1
     said = failed.log.read_text(encoding="utf-8").strip().splitlines()[-1]
     assert said.startswith(f"ragshap: cannot write {tmp_path}")
