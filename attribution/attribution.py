@@ -158,7 +158,7 @@ class Attribution:
         """Inverse of `to_json`; raises ValueError for what is foreign, newer or damaged."""
         try:
             content = json.loads(text, parse_constant=_refuse)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"damaged attribution, not valid JSON: {error}") from error
         return cls.from_dict(content)
 

@@ -11,6 +11,7 @@ from typing import Any
 from rag.settings import SettingsError
 from retrievers.disk import reporting_full_disk
 from retrievers.folders import replace_file
+from retrievers.json_text import parse_json
 from retrievers.locks import writing
 
 _KEPT = "the questions done so far are kept"
@@ -102,9 +103,9 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             file.truncate(whole)
     for number, line in enumerate(raw[:whole].split(b"\n")[:-1], start=1):
         try:
-            value = json.loads(line)
-            if ("made_with" if number == 1 else "id") not in value:
-                raise KeyError
+            value = parse_json(line.decode())
+            if not isinstance(value["made_with"], dict) if number == 1 else not isinstance(value["id"], str):
+                raise TypeError
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{path}, line {number}: not a record of an evaluation; delete or move the file") from None
         yield value

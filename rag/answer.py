@@ -12,6 +12,7 @@ from rag.explanation.findings import Conflict, PairInteraction, PairInteractions
 from rag.explanation.hierarchy import Hierarchy
 from rag.explanation.minimal import MinimalSet
 from retrievers import Passage
+from retrievers.json_text import parse_json
 
 FORMAT = "ragshap-answer"
 VERSION = 2
@@ -177,7 +178,7 @@ class Answer:
                 interactions=_interactions(content["interactions"]),
                 hierarchy=None if content["hierarchy"] is None else Hierarchy.from_dict(content["hierarchy"]),
             )
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
             raise ValueError(f"damaged answer: {type(error).__name__} at {error}") from error
 
     def to_json(self) -> str:
@@ -188,7 +189,7 @@ class Answer:
     def from_json(cls, text: str) -> Answer:
         """Inverse of `to_json`; raises ValueError for what is foreign, newer or damaged."""
         try:
-            content = json.loads(text)
+            content = parse_json(text)
         except ValueError as error:
             raise ValueError(f"damaged answer, not valid JSON: {error}") from error
         return cls.from_dict(content)

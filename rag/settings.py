@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -21,6 +22,10 @@ class SettingsError(ValueError):
 
 
 S = TypeVar("S", bound=Section)
+_LARGEST = 2**20  # characters of a settings file
+_MOST_VALUES = 10_000  # in a settings file, each time that an alias repeats one counted
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 100
 
 
 class BM25Settings(Section):
@@ -275,8 +280,8 @@ def load_section(
         path = _find(config)
         origin = str(path)
         try:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            read = _yaml(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise SettingsError(f"{path} is not valid YAML: {error}") from None
         if read is not None and not isinstance(read, Mapping):
             raise SettingsError(f"{path} must hold 'key: value' lines, got a {type(read).__name__}")
@@ -287,6 +292,25 @@ def load_section(
         return kind.model_validate(values)
     except ValidationError as error:
         raise SettingsError("\n".join(f"{origin}: {_explain(kind, item)}" for item in error.errors())) from None
+
+
+def _yaml(text: str) -> Any:
+    """A YAML value; `ValueError` for everything that is none, among them aliases that grow beyond any file's size."""
+    if len(text) > _LARGEST:
+        raise ValueError(f"{len(text):,} characters, at most {_LARGEST:,} are read")
+    try:
+        value = yaml.safe_load(text)
+    except Exception as error:  # a tag's conversion raises whatever it raises: AttributeError for "!!timestamp x"
+        raise ValueError("nested too deeply" if isinstance(error, RecursionError) else str(error)) from None
+    held = [value]
+    seen = 0
+    while held:
+        seen += 1
+        if seen > _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES:,} values, aliases expanded")
+        one = held.pop()
+        held += [*one, *one.values()] if isinstance(one, dict) else one if isinstance(one, list | tuple | set) else []
+    return value
 
 
 def _find(config: str | Path) -> Path:
@@ -309,12 +333,15 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SettingsError(f"{override!r} is no override; write section.key=value")
     *sections, last = key.strip().split(".")
     for section in sections:
-        values[section] = dict(values.get(section) or {})
+        held = values.get(section) or {}
+        if not isinstance(held, Mapping):
+            raise SettingsError(f"{key}: {section} is set to {_SHOWN.repr(held)}, which is no section")
+        values[section] = dict(held)
         values = values[section]
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SettingsError(f"{key}: {text!r} is not a valid value") from None
+        values[last] = _yaml(text)
+    except ValueError:
+        raise SettingsError(f"{key}: {_SHOWN.repr(text)} is not a valid value") from None
 
 
 def _explain(kind: type[Section], item: Any) -> str:
@@ -329,4 +356,6 @@ def _explain(kind: type[Section], item: Any) -> str:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{key}: unknown setting{hint} Known here: {', '.join(known)}"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (got {item['input']!r})" if item["type"] != "value_error" else f"{key}: {message}"
+    return (
+        f"{key}: {message} (got {_SHOWN.repr(item['input'])})" if item["type"] != "value_error" else f"{key}: {message}"
+    )

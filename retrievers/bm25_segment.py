@@ -11,7 +11,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.errors import IndexFormatError
 from retrievers.segments import SourceFolder
+from retrievers.storage import map_array
 
 _BLOCK = 2**22  # postings that are merged at a time
 _NAMES = {
@@ -75,9 +77,12 @@ class WordSegment:
     def open(cls, source: SourceFolder, root: Path, name: str, weighting: Weighting) -> WordSegment:
         """Map the arrays in ``root / name``; they can be linked from ``source``, which is ``root``."""
         arrays = {
-            key: np.asarray(np.load(root / name / file_name, mmap_mode="r", allow_pickle=False))
+            key: map_array(root / name / file_name, np.floating if key == "weights" else np.integer)
             for key, file_name in _NAMES.items()
         }
+        starts, n_postings = arrays["indptr"], len(arrays["indices"])
+        if not len(starts) or starts[-1] != n_postings or len(arrays["weights"]) != n_postings:
+            raise IndexFormatError(f"{root / name}: the postings do not fit each other; index the corpus again")
         return cls(arrays, weighting, source, name)
 
     @classmethod

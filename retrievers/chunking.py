@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from retrievers.passage import Passage
 # A run of more than 40 characters counts as several words, so that text without spaces is cut as well.
 _WORD = re.compile(r"\S{1,40}")
 _LANGUAGE = "en"  # whose abbreviations do not end a sentence
+_PIECE = 10_000  # characters that sentencex gets at once: its time grows with the square of a paragraph's length
 
 
 class Span(NamedTuple):
@@ -25,15 +26,17 @@ class Span(NamedTuple):
 def sentence_spans(text: str) -> list[Span]:
     """Sentences of ``text`` in order, without the white space around them.
 
-    Blank lines end a sentence. Found by the rules of ``sentencex``.
+    Blank lines end a sentence. Found by the rules of ``sentencex``. A paragraph of more than 10,000 characters is cut
+    there before a word.
     """
     import sentencex
 
     spans = []
-    for found in sentencex.get_sentence_boundaries(_LANGUAGE, text):
-        span = _strip(text, found["start_index"], found["end_index"])
-        if span.start < span.end:
-            spans.append(span)
+    for start, end in _pieces(text):
+        for found in sentencex.get_sentence_boundaries(_LANGUAGE, text[start:end]):
+            span = _strip(text, start + found["start_index"], start + found["end_index"])
+            if span.start < span.end:
+                spans.append(span)
     return spans
 
 
@@ -84,6 +87,19 @@ def split_document(
         )
         for number, (start, end) in enumerate(spans)
     ]
+
+
+def _pieces(text: str) -> Iterator[Span]:
+    """The text in pieces of bounded length, cut at blank lines, else between words, else anywhere."""
+    start = 0
+    while len(text) - start > _PIECE:
+        most = start + _PIECE
+        end = next(
+            (at + len(mark) for mark in ("\n\n", "\n", " ") if (at := text.rfind(mark, start, most)) > start), most
+        )
+        yield Span(start, end)
+        start = end
+    yield Span(start, len(text))
 
 
 def _strip(text: str, start: int, end: int) -> Span:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ _READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
     "dpr": formats.read_dpr,
     "squad": formats.read_squad,
     "folder": formats.read_text_files,
-    "hf": lambda path: formats.read_rows(_local_dataset(path), str(path)),
+    "hf": lambda path: _rows(path),
 }
 _KEEPS_PASSAGES = {"beir", "dpr"}  # qrels and published runs name these passages as they are
 _KNOWN = (
@@ -140,6 +141,11 @@ def _check(record: Record) -> None:
                 f"{record.where}: the {name} of passage {record.id!r} is not valid Unicode "
                 f"(lone surrogate at character {error.start})"
             ) from error
+    try:
+        json.dumps(record.metadata, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise CorpusError(f"{record.where}: the metadata of passage {record.id!r} cannot be kept ({reason})") from None
 
 
 def _detect(path: Path) -> str:
@@ -178,6 +184,16 @@ def _local_dataset(path: Path) -> Any:
     if not files:
         raise CorpusError(f"{path}: neither a folder written by save_to_disk nor one with .parquet files")
     return datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train", streaming=True)
+
+
+def _rows(path: Path) -> Iterator[Record]:
+    """The records of a data set on disk; whatever pyarrow and datasets say of a damaged one is one kind of error."""
+    try:
+        yield from formats.read_rows(_local_dataset(path), str(path))
+    except (CorpusError, ImportError):
+        raise
+    except Exception as error:
+        raise CorpusError(f"{path}: the data set cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _hub_dataset(source: str) -> Any:

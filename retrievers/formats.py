@@ -6,16 +6,21 @@ import csv
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from retrievers.errors import CorpusError
+from retrievers.json_text import parse_json
 
 _ID_FIELDS = ("id", "_id", "docid")
 _TEXT_FIELDS = ("text", "contents", "passage")
 _CARRIAGE_RETURN = re.compile(r"(?<=\r)(?!\n|\Z)")  # one that ends a line by itself
-_HEADING = re.compile(r"^[^\S\n]{0,3}#{1,6}[^\S\n]+(.+?)[^\S\n]*#*[^\S\n]*$", re.MULTILINE)
+_HEADING = re.compile(r"^[^\S\n]{0,3}#{1,6}[^\S\n]+(\S.*)", re.MULTILINE)
+LONGEST_LINE = 64 * 2**20  # bytes
+_MOST_EXPANDED, _EXPANSION = 256 * 2**20, 50  # bytes of a compressed file that is held whole, or times its own size
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 class Record(NamedTuple):
@@ -39,7 +44,7 @@ def read_jsonl(path: Path) -> Iterator[Record]:
             continue
         where = f"{path}, line {number}"
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except json.JSONDecodeError as error:
             raise CorpusError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from error
         if not isinstance(value, dict):
@@ -68,7 +73,7 @@ def read_dpr(path: Path) -> Iterator[Record]:
 def read_squad(path: Path) -> Iterator[Record]:
     """SQuAD JSON: each distinct paragraph of an article once, with the ids of :func:`squad_paragraphs`."""
     try:
-        content = json.loads("".join(decoded_lines(path)))
+        content = parse_json(read_text(path))
     except json.JSONDecodeError as error:
         hint = '; JSON Lines are read with format="jsonl"' if error.msg == "Extra data" else ""
         raise CorpusError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}){hint}") from error
@@ -115,27 +120,45 @@ def read_text_files(root: Path) -> Iterator[Record]:
     """
     base = root if root.is_dir() else root.parent
     for path in text_files(root):
-        text = re.sub(r"\r\n?", "\n", "".join(decoded_lines(path)))
-        heading = _HEADING.search(text) if path.suffix.lower() == ".md" else None
-        title = heading.group(1) if heading else path.stem
+        text = re.sub(r"\r\n?", "\n", read_text(path))
+        title = (_heading(text) if path.suffix.lower() == ".md" else "") or path.stem
         yield Record(str(path), path.relative_to(base).as_posix(), text, title, {})
 
 
+def _heading(text: str) -> str:
+    """The first Markdown heading without the marks around it, or ``""``."""
+    if not (found := _HEADING.search(text)):
+        return ""
+    line = found.group(1).rstrip()
+    return line.rstrip("#").rstrip() or line
+
+
 def text_files(root: Path) -> list[Path]:
-    """The ``.txt`` and ``.md`` files that :func:`read_text_files` reads, in order."""
+    """The ``.txt`` and ``.md`` files that :func:`read_text_files` reads, in order.
+
+    Raises:
+        CorpusError: A symbolic link leads out of the folder, to what may never have been meant to be read.
+    """
     if root.is_file():
         return [root]
     visible = (p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts))
-    return sorted(path for path in visible if path.suffix.lower() in {".txt", ".md"} and path.is_file())
+    found = sorted(path for path in visible if path.suffix.lower() in {".txt", ".md"} and path.is_file())
+    base = root.resolve()
+    for path in found:
+        if path.is_symlink() and not path.resolve().is_relative_to(base):
+            raise CorpusError(
+                f"{path} is a link to {path.resolve()}, outside of the folder; copy the file or remove it"
+            )
+    return found
 
 
 def read_rows(rows: Iterable[Mapping[str, Any]], name: str) -> Iterator[Record]:
     """Rows of a Hugging Face data set, with the fields of :func:`read_jsonl`.
 
-    A row without an id gets its number as id. Values that JSON cannot hold become strings.
+    A row without an id gets its number as id. Values that JSON cannot hold become strings, NaN and infinity null.
     """
     for number, row in enumerate(rows):
-        fields = json.loads(json.dumps(dict(row), default=str))
+        fields = json.loads(json.dumps(dict(row), default=str), parse_constant=lambda _: None)
         if not any(field in fields for field in _ID_FIELDS):
             fields["id"] = str(number)
         yield _record_from_fields(fields, f"{name}, row {number}")
@@ -176,11 +199,17 @@ def decoded_lines(path: Path) -> Iterator[str]:
     r"""Lines of a UTF-8 file, ``.gz`` or not, with their ends (``\n``, ``\r\n``, ``\r``, also mixed).
 
     A byte order mark is dropped.
+
+    Raises:
+        CorpusError: The file is not UTF-8 or not gzip, or a line has more than 64 MiB; of a compressed file, no more
+            than that is held at once.
     """
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         number = 0
         try:
-            for raw in file:
+            while raw := file.readline(LONGEST_LINE + 1):
+                if len(raw) > LONGEST_LINE:
+                    raise CorpusError(f"{path}, line {number + 1}: longer than {LONGEST_LINE // 2**20} MiB")
                 text = raw.decode("utf-8-sig" if number == 0 else "utf-8")
                 for line in _CARRIAGE_RETURN.split(text) if "\r" in text else (text,):
                     number += 1
@@ -190,5 +219,29 @@ def decoded_lines(path: Path) -> Iterator[str]:
             raise CorpusError(
                 f"{path}, line {number + 1}: not valid UTF-8 (byte 0x{byte:02x} at byte {error.start})"
             ) from error
-        except (EOFError, gzip.BadGzipFile) as error:
+        except BROKEN_GZIP as error:
             raise CorpusError(f"{path}, after line {number}: damaged gzip file ({error})") from error
+
+
+def read_text(path: Path) -> str:
+    """The whole text of a UTF-8 file, ``.gz`` or not, without a byte order mark.
+
+    Raises:
+        CorpusError: The file is not UTF-8 or not gzip, or expands to more than 256 MiB and 50 times its size.
+    """
+    if path.suffix != ".gz":
+        raw = path.read_bytes()
+    else:
+        most = max(_MOST_EXPANDED, _EXPANSION * path.stat().st_size)
+        try:
+            with gzip.open(path, "rb") as file:
+                raw = file.read(most + 1)
+        except BROKEN_GZIP as error:
+            raise CorpusError(f"{path}: damaged gzip file ({error})") from error
+        if len(raw) > most:
+            raise CorpusError(f"{path} expands to more than {most // 2**20:,} MiB; unpack it first, if that is right")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = raw.count(b"\n", 0, error.start) + 1, raw[error.start]
+        raise CorpusError(f"{path}, line {line}: not valid UTF-8 (byte 0x{byte:02x})") from error

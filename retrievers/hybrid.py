@@ -13,7 +13,7 @@ from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
 from retrievers.passage_store import distinct_ids
-from retrievers.storage import new_index, open_index, read_manifest
+from retrievers.storage import MANIFEST_FILE, new_index, open_index, read_manifest
 
 
 class HybridRetriever:
@@ -123,6 +123,10 @@ class HybridRetriever:
         manifest = open_index(folder, cls.kind, verify=verify)
         settings = manifest.settings
         try:
+            if outside := [name for name in settings["members"] if f"{name}/{MANIFEST_FILE}" not in manifest.files]:
+                raise IndexFormatError(
+                    f"{folder}: {outside[0]!r} is no index in this folder; run `ragshap index` again"
+                )
             retrievers = [load_index(Path(folder) / member, verify=verify) for member in settings["members"]]
             return cls(retrievers, rrf_k=settings["rrf_k"], depth=settings["depth"])
         except (KeyError, TypeError) as error:

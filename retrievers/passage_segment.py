@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import IndexFormatError
+from retrievers.json_text import parse_json
 from retrievers.passage import Passage
 from retrievers.segments import SourceFolder
+from retrievers.storage import map_array
 
 PASSAGES_FILE = "passages.jsonl"
 OFFSETS_FILE = "offsets.npy"
@@ -33,12 +35,13 @@ class PassageSegment:
             IndexFormatError: The files do not fit each other.
         """
         self._source, self.name, folder = source, name, root / name
-        self._lines = np.asarray(np.memmap(folder / PASSAGES_FILE, dtype=np.uint8, mode="r"))
-        self._offsets, self._ids = (
-            np.asarray(np.load(folder / file_name, mmap_mode="r", allow_pickle=False))
-            for file_name in (OFFSETS_FILE, IDS_FILE)
-        )
-        if self._offsets[-1] != len(self._lines) or self._ids.shape != (2, len(self)):
+        try:
+            self._lines = np.asarray(np.memmap(folder / PASSAGES_FILE, dtype=np.uint8, mode="r"))
+        except ValueError as error:
+            raise IndexFormatError(f"{folder / PASSAGES_FILE} cannot be read: {error}") from error
+        self._offsets = map_array(folder / OFFSETS_FILE, np.int64)
+        self._ids = map_array(folder / IDS_FILE, np.uint64, 2)
+        if not len(self._offsets) or self._offsets[-1] != len(self._lines) or self._ids.shape != (2, len(self)):
             raise IndexFormatError(
                 f"{folder}: {OFFSETS_FILE} and {IDS_FILE} do not fit {PASSAGES_FILE}; index the corpus again"
             )
@@ -100,7 +103,15 @@ class PassageSegment:
 
     def __getitem__(self, line: int) -> Passage:
         """The passage in a line."""
-        return Passage(**json.loads(self._lines[self._offsets[line] : self._offsets[line + 1]].tobytes()))
+        raw = self._lines[self._offsets[line] : self._offsets[line + 1]].tobytes()
+        try:
+            passage = Passage(**parse_json(raw.decode()))
+            sound = all(isinstance(part, str) for part in (passage.id, passage.text, passage.title))
+        except (ValueError, TypeError):
+            sound = False
+        if not sound or not isinstance(passage.metadata, dict):
+            raise IndexFormatError(f"{self.name}/{PASSAGES_FILE}, line {line + 1} is damaged; index the corpus again")
+        return passage
 
     def find(self, hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
         """Pairs of a position in ``hashes`` and a line whose id has that hash; the ids may still differ."""

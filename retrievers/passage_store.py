@@ -14,10 +14,11 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.errors import IndexFormatError
 from retrievers.passage import Passage
 from retrievers.passage_segment import PassageSegment, id_hashes
 from retrievers.segments import SourceFolder, first_to_merge
-from retrievers.storage import check_count
+from retrievers.storage import check_count, map_array
 
 REMOVED_FILE = "removed.npy"
 _FULL = 2**26  # bytes of passages in a segment that is not merged any more; of characters in memory, half of it
@@ -54,7 +55,9 @@ class PassageStore(Sequence[Passage]):
         store, source = cls(), SourceFolder(folder)
         names = sorted((path.name for path in folder.glob("passages-*")), key=_number)
         store._put([PassageSegment(source, folder, name) for name in names])
-        store._removed = np.load(folder / REMOVED_FILE, allow_pickle=False)
+        store._removed = np.array(map_array(folder / REMOVED_FILE, np.int64))
+        if len(store._removed) and not 0 <= store._removed.min() <= store._removed.max() < store.n_positions:
+            raise IndexFormatError(f"{folder / REMOVED_FILE} names passages that are not there; index the corpus again")
         check_count(folder, "the passage files", len(store), expected)
         return store
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from retrievers.encoder import DEFAULT, Encoder
@@ -91,11 +92,12 @@ class RestEngine(SearchEngine):
     @property
     def passages(self) -> Sequence[Passage]:
         """All passages, read from the server at every call, in its order."""
-        return [self._passage(row) for row in self._scan({"query": {"match_all": {}}, "_source": self._source()})]
+        with self._understood():
+            return [self._passage(row) for row in self._scan({"query": {"match_all": {}}, "_source": self._source()})]
 
     def __len__(self) -> int:
         """Number of documents in the index."""
-        with self._explained():
+        with self._understood(), self._explained():
             return int(self._client.count(index=self._index)["count"])
 
     def __str__(self) -> str:
@@ -104,12 +106,31 @@ class RestEngine(SearchEngine):
     def _find(self, query: str, k: int) -> list[Hit]:
         query = query.encode("utf-8", "replace").decode("utf-8")  # a half of a surrogate pair cannot be sent
         body = {**self._body(query, k, max(k, FUSED)), "size": k, "_source": self._source()}
-        answer = self._search(body)
+        with self._understood():
+            return self._hits(self._search(body))
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """An answer that is none of a search engine as one line."""
+        try:
+            yield
+        except EngineError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise EngineError(
+                f"{self} answered with something that is no search result ({type(error).__name__}: "
+                f"{str(error)[:_LARGEST_REASON]})"
+            ) from error
+
+    def _hits(self, answer: Mapping[str, Any]) -> list[Hit]:
         shards = answer.get("_shards") or {}
         if answer.get("timed_out") or shards.get("failed"):
             failed = f"{shards.get('failed', 0)} of {shards.get('total', '?')} shards failed"
             raise EngineError(f"{self} answered in part only: {'it timed out' if answer.get('timed_out') else failed}")
-        return [Hit(self._passage(row), float(row["_score"])) for row in answer["hits"]["hits"]]
+        hits = [Hit(self._passage(row), float(row["_score"])) for row in answer["hits"]["hits"]]
+        if any(not math.isfinite(hit.score) for hit in hits):
+            raise ValueError("a score is no finite number")
+        return hits
 
     def _match(self, query: str) -> dict[str, Any]:
         fields = [self._text] if self._title is None else [self._title, self._text]
@@ -131,7 +152,10 @@ class RestEngine(SearchEngine):
                 f"{setting} (retriever.{self.kind}.{setting})"
             )
         title = None if self._title is None else _value(source, self._title)
-        return Passage(str(name), text, title or "")
+        passage = Passage(str(name), text, title or "")
+        for part in (passage.id, passage.text, passage.title):
+            part.encode()  # half of a surrogate pair can be read by nothing that follows
+        return passage
 
     def _refusal(self, status: int | str | None, body: Any) -> EngineError:
         """What to tell of an answer that is an error."""
@@ -166,8 +190,11 @@ def _reason(body: Any) -> str:
     error = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(error, Mapping):
         return str(error)
-    for cause in error.get("failed_shards") or error.get("root_cause") or []:
-        inner = cause.get("reason")
-        inner = inner if isinstance(inner, Mapping) else cause
-        return str((inner.get("caused_by") or inner).get("reason", inner))
-    return str(error.get("reason", error))
+    causes = error.get("failed_shards") or error.get("root_cause")
+    cause = causes[0] if isinstance(causes, list) and causes else None
+    if not isinstance(cause, Mapping):
+        return str(error.get("reason", error))
+    inner = cause.get("reason")
+    inner = inner if isinstance(inner, Mapping) else cause
+    deepest = inner.get("caused_by")
+    return str((deepest if isinstance(deepest, Mapping) and deepest else inner).get("reason", inner))

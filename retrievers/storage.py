@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retrievers.errors import IndexFormatError, OldIndexError
 from retrievers.folders import find_folder, new_folder, sha256_of
+from retrievers.json_text import parse_json
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = "ragshap-index"
@@ -85,7 +89,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     if not path.is_file():
         raise IndexFormatError(f"{folder} is not an index: it has no {MANIFEST_FILE}; {_AGAIN} to make one")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise IndexFormatError(f"{path} is damaged ({error}); {_AGAIN}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -109,8 +113,8 @@ def read_manifest(folder: str | Path) -> Manifest:
             and isinstance(manifest.settings, dict)
             and isinstance(manifest.passages, int)
             and all(
-                isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str)
-                for entry in manifest.files.values()
+                _is_inside(name) and isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str)
+                for name, entry in manifest.files.items()
             )
         )
     except (KeyError, TypeError, AttributeError):
@@ -146,10 +150,27 @@ def open_index(folder: str | Path, kind: str, *, verify: bool = True) -> Manifes
     return manifest
 
 
+def map_array(path: Path, dtype: Any, n_dimensions: int = 1) -> NDArray[Any]:
+    """An array of a data file, mapped from it; :class:`IndexFormatError` for everything else that a file can hold."""
+    try:
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # numpy's parser of headers lets errors of many kinds through
+        raise IndexFormatError(f"{path} cannot be read: {error}; {_AGAIN}") from error
+    if not np.issubdtype(array.dtype, dtype) or array.ndim != n_dimensions:
+        raise IndexFormatError(f"{path} holds {array.dtype} of the shape {array.shape}, not what it should; {_AGAIN}")
+    return array
+
+
 def check_count(folder: str | Path, what: str, found: int, expected: int) -> None:
     """Raise :class:`IndexFormatError` unless a data file holds as many passages as the manifest says."""
     if found != expected:
         raise IndexFormatError(f"{folder}: {what} hold {found} passages, the manifest says {expected}; {_AGAIN}")
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a file's name leads to a place in the folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _replaceable(target: Path) -> bool:

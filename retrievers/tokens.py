@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.base import Progress
+from retrievers.errors import IndexFormatError
 from retrievers.passage import Passage
 
 _BLOCK = 1000  # passages tokenised between two reports of progress
@@ -66,7 +67,10 @@ class Tokens:
 
     def load(self, folder: Path) -> None:
         """Read what :meth:`save` wrote."""
-        self._tokenizer.load_vocab(str(folder))
+        try:
+            self._tokenizer.load_vocab(str(folder))
+        except Exception as error:  # bm25s checks nothing
+            raise IndexFormatError(f"{folder}: the vocabulary cannot be read: {error}") from error
 
 
 class _Numbers(dict[str, int]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from eval.retrieval.settings import ReportSettings
 from eval.retrieval.summary import FORMAT, VERSION, RetrievalRow, Table, retrieval_rows
+from retrievers.json_text import parse_json
 
 
 def compare(first: Path, second: Path, report: ReportSettings | None = None) -> tuple[list[RetrievalRow], list[str]]:
@@ -67,14 +67,32 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is no result of `ragshap evaluate retrieval`; give the result.json in its folder")
     if content.get("version") != VERSION:
         raise ValueError(f"{path} is of version {content.get('version')!r}; this release reads version {VERSION}")
+    if not _is_sound(content):
+        raise ValueError(f"{path} is damaged: questions or scores are missing, or not one score per question")
     return content
+
+
+def _is_sound(content: Mapping[str, Any]) -> bool:
+    """Whether a result's questions are names and every metric has a number, or none, for each."""
+    questions, scores = content.get("questions"), content.get("scores")
+    if not isinstance(questions, list) or not all(isinstance(name, str) for name in questions):
+        return False
+    if not isinstance(scores, dict) or not all(isinstance(own, dict) for own in scores.values()):
+        return False
+    return all(
+        isinstance(column, list)
+        and len(column) == len(questions)
+        and all(one is None or (isinstance(one, int | float) and not isinstance(one, bool)) for one in column)
+        for own in scores.values()
+        for column in own.values()
+    )
 
 
 def _floats(values: list[float | None]) -> np.ndarray:

@@ -18,6 +18,7 @@ from rag.cli.options import (
     check_question,
     print_json,
     progress_bars,
+    say,
     stage_progress,
     write_text,
 )
@@ -121,4 +122,4 @@ def _show(answer: Answer, as_json: bool, html: Path | None) -> None:
 
     print_answer(answer, Console())
     if html is not None:
-        typer.echo(f"Explanation page: {html}", err=True)
+        say(f"Explanation page: {html}", err=True)

@@ -25,6 +25,7 @@ from rag.cli.options import (
     given_values,
     print_json,
     progress_bars,
+    say,
     split_names,
     stage_progress,
 )
@@ -108,7 +109,7 @@ def qa(
         return
     _print_result(result, markdown)
     if out is not None:
-        typer.echo("\n" + ", ".join(map(str, [out, *files])))
+        say("\n" + ", ".join(map(str, [out, *files])))
 
 
 def suite(
@@ -129,7 +130,7 @@ def suite(
     if as_json:
         print_json([{key: value for key, value in result.items() if key != "questions"} for result in results])
     elif markdown:
-        typer.echo(table(results))
+        say(table(results))
     else:
         _print_rows(results, markdown=False)
 
@@ -137,12 +138,12 @@ def suite(
 def _print_result(result: QAResult, markdown: bool) -> None:
     _print_rows([result.to_dict()], markdown)
     if result.differences:
-        typer.echo(f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "
+        say(f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "
                    "p by paired randomisation, Holm-corrected.\n")  # fmt: skip
         header = ["order", "passages", "less", "exact match", "p", "F1", "p"]
         print_table(header, list(_differences(result.differences, result.run.passages)), markdown, names=3)
     for warning in result.warnings:
-        typer.echo(f"\n{warning}")
+        say(f"\n{warning}")
 
 
 def _differences(differences: Sequence[QADifference], given: str) -> Iterator[list[str]]:

@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from rag.cli import answering, benchmarking, doctor, evaluating, indexing, mcp, reranking, serving, training
+from rag.cli.options import say
+
+_LONGEST = 2000  # characters of an error, which may repeat what was read
 
 app = typer.Typer(
     name="ragshap",
@@ -35,7 +38,7 @@ class _Notices(logging.Handler):
     """Prints what the package has to say on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"ragshap: {record.getMessage()}", err=True)
+        say(f"ragshap: {record.getMessage()}", err=True)
 
 
 logging.getLogger("rag").addHandler(_Notices())
@@ -45,7 +48,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"ragshap {version('ragshap')}")
+        say(f"ragshap {version('ragshap')}")
         raise typer.Exit
 
 
@@ -80,5 +83,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"ragshap: {message}", err=True)
+    say(f"ragshap: {message if len(message) <= _LONGEST else f'{message[:_LONGEST]}…'}", err=True)
     return code

@@ -29,6 +29,7 @@ from rag.cli.options import (
     given_values,
     print_json,
     progress_bars,
+    say,
     split_names,
     stage_progress,
 )
@@ -129,26 +130,26 @@ def attribution(
         return
     _print_result(result, markdown)
     if out is not None:
-        typer.echo(f"{out}: result.json, questions.jsonl, curves.png, curves.svg")
+        say(f"{out}: result.json, questions.jsonl, curves.png, curves.svg")
 
 
 def _print_result(result: AttributionResult, markdown: bool) -> None:
     for title, metrics in _TABLES.items():
         rows = [row for row in result.rows if row.metric in metrics]
         if rows:
-            typer.echo(f"{title} ({max(row.questions for row in rows):,} questions)")
+            say(f"{title} ({max(row.questions for row in rows):,} questions)")
             _print_rows(rows, [metric for metric in metrics if any(row.metric == metric for row in rows)], markdown)
-            typer.echo()
-    typer.echo("Cost of each alone, per question")
+            say()
+    say("Cost of each alone, per question")
     lines = [[name, f"{cost.evaluations:,.0f}", f"{cost.seconds:.2f}"] for name, cost in result.costs.items()]
     print_table(["method", "coalitions", "seconds"], lines, markdown)
     report = result.run.report
-    typer.echo(
+    say(
         f"\n±: half the {100 * report.confidence:g} % bootstrap interval. In brackets: less {result.run.baseline()}; "
         "* p < 0.05, ** p < 0.01, paired randomisation, Holm-corrected. Low deletion is good, of all else high."
     )
     for warning in result.warnings:
-        typer.echo(warning)
+        say(warning)
 
 
 def _print_rows(rows: Sequence[Row], metrics: Sequence[str], markdown: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rag.cli import vector_benchmarks
-from rag.cli.options import Json, Markdown, Overrides, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.options import Json, Markdown, Overrides, Quiet, print_json, progress_bars, say, stage_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +77,7 @@ def attribution(
     if as_json:
         print_json(result.to_dict())
     elif markdown:
-        typer.echo(result.markdown())
+        say(result.markdown())
     else:
         _print(result)
 
@@ -102,7 +102,7 @@ def service(
         print_json(load.to_dict())
         return
     for line in load.lines():
-        typer.echo(line)
+        say(line)
 
 
 def _print(result: BenchmarkResult) -> None:

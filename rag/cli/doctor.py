@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rag.cli.options import Config, IndexFolder, Json, Overrides, print_json
+from rag.cli.options import Config, IndexFolder, Json, Overrides, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def doctor(
         print_json({"checks": [asdict(check) for check in checks], "summary": counts})
     else:
         _print(checks)
-        typer.echo(f"\n{counts['problem']} problems, {counts['warning']} warnings")
+        say(f"\n{counts['problem']} problems, {counts['warning']} warnings")
     if counts["problem"]:
         raise typer.Exit(1)
 
@@ -47,13 +47,15 @@ def _print(checks: Sequence[Check]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rag.report.text import harmless
+
     console = Console()
     for group in dict.fromkeys(check.group for check in checks):
         table = Table(box=None, show_header=False, pad_edge=False, title=Text(group, "bold"), title_justify="left")
         for check in (check for check in checks if check.group == group):
             mark, style = _MARKS[check.state]
-            said = Text(check.said)
+            said = Text(harmless(check.said))
             if check.fix:
-                said.append(f"\n{check.fix}", "bold" if check.state in ("warning", "problem") else "dim")
-            table.add_row(Text(mark, style), Text(check.name), said)
+                said.append(f"\n{harmless(check.fix)}", "bold" if check.state in ("warning", "problem") else "dim")
+            table.add_row(Text(mark, style), Text(harmless(check.name)), said)
         console.print(table)

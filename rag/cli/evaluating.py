@@ -10,7 +10,7 @@ import typer
 from rag.cli.answers import QA_EXAMPLE, SUITE_EXAMPLE, qa, suite
 from rag.cli.attribution import EXAMPLE as ATTRIBUTION_EXAMPLE
 from rag.cli.attribution import attribution
-from rag.cli.options import Quiet, progress_bars, stage_progress, write_text
+from rag.cli.options import Quiet, progress_bars, say, stage_progress, write_text
 from rag.cli.retrieval import EXAMPLE, retrieval
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers and explanations.", rich_markup_mode=None)
@@ -43,4 +43,4 @@ def report(
         bar = stage_progress(progress)
         made = make_report(file, root, out, lambda _, done, total: bar("measuring", done, total))
         write_text(out / "index.html", render_report(made))
-    typer.echo(f"{out / 'index.html'}: {len(made.parts)} sections")
+    say(f"{out / 'index.html'}: {len(made.parts)} sections")

@@ -26,6 +26,7 @@ from rag.cli.options import (
     chosen_executor,
     print_json,
     progress_bars,
+    say,
 )
 from retrievers.locks import writing
 from retrievers.storage import read_manifest
@@ -145,7 +146,7 @@ def remove(
     if as_json:
         print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
     else:
-        typer.echo(f"{n_removed} passages removed: {index} holds {len(retriever)}")
+        say(f"{n_removed} passages removed: {index} holds {len(retriever)}")
 
 
 @contextmanager
@@ -175,7 +176,7 @@ class _Work:
             self.estimate = estimate(corpus, settings.model_copy(update={"retriever": retriever}))
             check_room(self.estimate, out)
             if not quiet:
-                typer.echo(f"ragshap: {self.estimate}", err=True)
+                say(f"ragshap: {self.estimate}", err=True)
 
     def add_to(self, retriever: Retriever) -> None:
         """Add the corpus, and save."""
@@ -195,7 +196,7 @@ class _Work:
         from rag.index_cost import folder_bytes, peak_memory
 
         if not as_json:
-            typer.echo(line)
+            say(line)
             return
         used = {"peak_memory_bytes": peak_memory(), "disk_bytes": folder_bytes(self.out) if self.out else None}
         estimated = asdict(self.estimate) if self.estimate else None

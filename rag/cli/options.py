@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,9 @@ Workers = Annotated[
 ]
 
 
+_CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes those below U+0020 only
+
+
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Progress]:
     """Progress on standard error; nothing when quiet or when standard error is no terminal."""
@@ -72,7 +76,7 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -138,9 +142,17 @@ def chosen_executor(engine: str, address: str | None, workers: int | None, gpu: 
     return LocalExecutor()
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a line of any origin; what could act on the terminal is replaced."""
+    from rag.report.text import harmless
+
+    typer.echo(harmless(text), err=err)
+
+
 def print_json(content: Any) -> None:
-    """Print JSON to standard output, whatever the terminal's encoding."""
+    """Print JSON to standard output, whatever the terminal's encoding, control characters spelt out."""
     text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)
+    text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
     sys.stdout.flush()
 

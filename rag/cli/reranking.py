@@ -21,6 +21,7 @@ from rag.cli.options import (
     chosen_executor,
     print_json,
     progress_bars,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def rerank(
         print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": said})
         return
     for line in said:
-        typer.echo(line)
-    typer.echo(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
+        say(line)
+    say(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
 
 
 def _reranker(settings: Settings, checksum: str) -> Rerank:

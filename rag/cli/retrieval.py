@@ -30,6 +30,7 @@ from rag.cli.options import (
     given_values,
     print_json,
     progress_bars,
+    say,
     split_names,
     stage_progress,
 )
@@ -136,7 +137,7 @@ def retrieval(
         return
     _print_result(result, markdown)
     if out is not None:
-        typer.echo(f"{out}: result.json, questions.jsonl, recall.png, recall.svg")
+        say(f"{out}: result.json, questions.jsonl, recall.png, recall.svg")
 
 
 def _compare(first: Path, second: Path, overrides: Sequence[str], markdown: bool, as_json: bool) -> None:
@@ -152,19 +153,19 @@ def _compare(first: Path, second: Path, overrides: Sequence[str], markdown: bool
         return
     _print_rows(rows, {}, markdown)
     for line in said:
-        typer.echo(line)
+        say(line)
 
 
 def _print_result(result: RetrievalResult, markdown: bool) -> None:
     _print_rows(result.rows, result.evaluations, markdown)
     report = result.run.report
-    typer.echo(
+    say(
         f"\n{len(result.ids):,} questions, percentages. ±: half the {100 * report.confidence:g} % bootstrap interval. "
         f"In brackets: less {report.baseline or 'the order reranked'}; * p < 0.05, ** p < 0.01, paired randomisation, "
         "Holm-corrected."
     )
     for warning in result.warnings:
-        typer.echo(warning)
+        say(warning)
 
 
 def _print_rows(rows: Sequence[RetrievalRow], evaluations: Mapping[str, float], markdown: bool) -> None:

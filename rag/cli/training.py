@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars
+from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -61,9 +61,9 @@ def train(
     if as_json:
         print_json({"steps": settings.steps, "questions": questions, "reader": str(out / "reader"), **view.held_out})
         return
-    typer.echo(f"{settings.steps} steps on {questions} questions; the reader is in {out / 'reader'}")
+    say(f"{settings.steps} steps on {questions} questions; the reader is in {out / 'reader'}")
     for name, value in view.held_out.items():
-        typer.echo(f"{name.replace('_', ' ')}: {value:.1f}")
+        say(f"{name.replace('_', ' ')}: {value:.1f}")
 
 
 class _View:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import Json, Quiet, print_json, progress_bars, stage_progress
+from rag.cli.options import Json, Quiet, print_json, progress_bars, say, stage_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,7 @@ def recall(
     if as_json:
         print_json(measured.to_dict())
     else:
-        typer.echo(str(measured))
+        say(str(measured))
 
 
 Source = tuple["Callable[[], Iterator[NDArray[np.float32]]]", "NDArray[np.float32]", str]

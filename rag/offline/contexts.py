@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TextIO
 
 from rag.offline.writing import Rerank, falling
 from retrievers import CorpusError, Hit, Passage
-from retrievers.formats import decoded_lines
+from retrievers.formats import BROKEN_GZIP, LONGEST_LINE, decoded_lines
+from retrievers.json_text import DECODER, as_decode_error, parse_json
 
 _CHUNK = 2**20  # characters read at a time
 _NEAR_THE_END = 12  # characters within which an error may come from text not read yet
@@ -89,9 +90,9 @@ def json_values(path: Path, array: bool) -> Iterator[tuple[str, Any]]:
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                yield where, _DECODER.decode(line.strip())
-            except ValueError as error:
-                raise CorpusError(f"{where}: not valid JSON ({getattr(error, 'msg', error)})") from None
+                yield where, parse_json(line.strip())
+            except json.JSONDecodeError as error:
+                raise CorpusError(f"{where}: not valid JSON ({error.msg})") from None
 
 
 def _array_values(path: Path) -> Iterator[tuple[str, Any]]:
@@ -120,66 +121,64 @@ class _Text:
     def __init__(self, path: Path, file: TextIO):
         self.line = 1
         self._path, self._file = path, file
-        self._held, self._finished = "", False
+        self._held, self._at, self._finished = "", 0, False  # what is before `_at` is done with
 
     def comes(self, mark: str) -> bool:
         self._skip()
-        return self._held.startswith(mark)
+        return self._held.startswith(mark, self._at)
 
     def take(self, mark: str) -> None:
         if not self.comes(mark):
             raise CorpusError(f"{self._path}, line {self.line}: not valid JSON (expected {mark!r})")
-        self._held = self._held[1:]
+        self._drop(self._at + len(mark))
         self._skip()
 
     def at_end(self) -> bool:
         self._skip()
-        return not self._held
+        return self._at == len(self._held)
 
     def value(self) -> Any:
         self._skip()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._held)
-            except json.JSONDecodeError as error:
-                cut = error.msg.startswith("Unterminated") or error.pos >= len(self._held) - _NEAR_THE_END
+                value, end = DECODER.raw_decode(self._held, self._at)
+            except (RecursionError, ValueError) as raised:
+                error = as_decode_error(raised, self._held)
+                message, place = error.msg, error.pos
+                del error  # it holds the text, and what holds it would only go with the next collection
+                cut = message.startswith("Unterminated") or place >= len(self._held) - _NEAR_THE_END
                 if self._finished or not cut:
-                    line = self.line + error.lineno - 1
-                    raise CorpusError(f"{self._path}, line {line}: not valid JSON ({error.msg})") from None
-                self._read(max(_CHUNK, len(self._held)))  # doubled, so that long values are not parsed too often
+                    line = self.line + self._held.count("\n", self._at, place)
+                    raise CorpusError(f"{self._path}, line {line}: not valid JSON ({message})") from None
+                left = len(self._held) - self._at
+                if left > LONGEST_LINE:
+                    most = LONGEST_LINE // 2**20
+                    raise CorpusError(f"{self._path}, line {self.line}: an entry longer than {most} MiB") from None
+                self._read(max(_CHUNK, left))  # doubled, so that long values are not parsed too often
                 continue
-            except ValueError as error:
-                raise CorpusError(f"{self._path}, line {self.line}: not valid JSON ({error})") from None
             self._drop(end)
             return value
 
     def _skip(self) -> None:
         while True:
-            space = _SPACE.match(self._held)
+            space = _SPACE.match(self._held, self._at)
             assert space is not None
             self._drop(space.end())
-            if self._held or self._finished:
+            if self._at < len(self._held) or self._finished:
                 return
             self._read(_CHUNK)
 
-    def _drop(self, n: int) -> None:
-        self.line += self._held.count("\n", 0, n)
-        self._held = self._held[n:]
+    def _drop(self, end: int) -> None:
+        self.line += self._held.count("\n", self._at, end)
+        self._at = end
 
     def _read(self, n: int) -> None:
         try:
             more = self._file.read(n)
-        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        except (UnicodeDecodeError, *BROKEN_GZIP) as error:
             raise CorpusError(f"{self._path}: cannot be read as UTF-8 text: {error}") from None
-        self._held += more
+        self._held, self._at = self._held[self._at :] + more, 0
         self._finished = not more
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _check(entry: Any, where: str) -> None:

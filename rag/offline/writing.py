@@ -17,6 +17,7 @@ from rag.settings import SettingsError
 from retrievers import Hit
 from retrievers.disk import sync
 from retrievers.folders import replace_file
+from retrievers.json_text import parse_json
 from retrievers.locks import writing
 
 Progress = Callable[[int, int], None]
@@ -147,11 +148,14 @@ def _progress(state: Path, made_with: Mapping[str, Any]) -> tuple[int, int]:
     if not state.exists():
         return 0, 0
     try:
-        stored = json.loads(state.read_text(encoding="utf-8"))
+        stored = parse_json(state.read_text(encoding="utf-8"))
         done, size, other = stored["questions"], stored["bytes"], stored["made_with"]
+        sound = all(type(count) is int and count >= 0 for count in (done, size)) and isinstance(other, dict)
     except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
         raise ValueError(f"{state}: not the progress of a rerank; delete or move the file") from None
     if other != made_with:
         names = [key for key in {**other, **made_with} if other.get(key) != made_with.get(key)]
         raise SettingsError(f"{state} is of a run with other {', '.join(names)}; delete it to begin again")
-    return int(done), int(size)
+    return done, size

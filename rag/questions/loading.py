@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Iterable
@@ -14,6 +13,8 @@ from rag.questions.open_domain import ANSWER_FIELDS, read_open, read_table
 from rag.questions.question import Question, QuestionSet
 from rag.questions.squad import read_squad
 from retrievers import CorpusError, load_corpus
+from retrievers.formats import read_text
+from retrievers.json_text import parse_json
 
 KNOWN = (
     "SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON, a .tsv or .csv of PopQA, DPR questions or topics, or a BEIR "
@@ -40,8 +41,21 @@ def load_questions(paths: Iterable[str | Path]) -> QuestionSet:
         part = _load(path)
         if not part.questions:
             raise CorpusError(f"{path} holds no question")
+        _check_unicode(path, part)
         found = found + part
     return found
+
+
+def _check_unicode(path: Path, found: QuestionSet) -> None:
+    """Halves of surrogate pairs, which JSON can spell, no tokenizer reads and no file holds."""
+    texts = [(q.id, text) for q in found.questions for text in (q.id, q.text, *q.answers)]
+    for name, text in (*texts, *((p.id, text) for p in found.passages for text in (p.id, p.title, p.text))):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"{path}: {name!r} is not valid Unicode (lone surrogate at character {error.start} of a text)"
+            ) from None
 
 
 def _load(path: Path) -> QuestionSet:
@@ -69,13 +83,9 @@ def _load(path: Path) -> QuestionSet:
 
 def _json(path: Path) -> Any:
     """A file's JSON value; of JSON Lines, the list of values."""
+    text = read_text(path)
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = raw.decode("utf-8-sig")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise CorpusError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise CorpusError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
@@ -83,7 +93,7 @@ def _json(path: Path) -> Any:
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():
             try:
-                values.append(json.loads(line))
+                values.append(parse_json(line))
             except json.JSONDecodeError as error:
                 raise CorpusError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
     return values

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from rag.questions.question import Question, QuestionSet
 from retrievers import CorpusError
 from retrievers.formats import decoded_lines
+from retrievers.json_text import parse_json
 
 ANSWER_FIELDS = ("answers", "answer", "possible_answers")
 TABLES = (
@@ -38,8 +38,12 @@ def _rows(path: Path) -> Iterator[Question]:
     header = next(lines, "").rstrip("\r\n").split("\t")
     if {"question", "possible_answers"} <= set(header):
         rows = csv.DictReader(lines, fieldnames=header, delimiter="\t", restkey="more")
-        for number, row in enumerate(rows, start=1):
-            yield _question(row, f"{path}, line {rows.line_num + 1}", path, number)
+        try:
+            for number, row in enumerate(rows, start=1):
+                yield _question(row, f"{path}, line {rows.line_num + 1}", path, number)
+        except csv.Error as error:
+            where = f"{path}, line {rows.line_num + 1}"
+            raise CorpusError(f"{where}: {error}; is a quotation mark left open?") from error
         return
     if len(header) != 2:
         raise CorpusError(f"{path}, line 1: cannot tell the layout of {len(header)} columns; expected {TABLES}")
@@ -74,10 +78,10 @@ def _question(value: Any, where: str, path: Path, number: int) -> Question:
 
 def _list(text: str, where: str) -> list[str]:
     """A list as JSON writes it, or as Python does."""
-    for read in (json.loads, ast.literal_eval):
+    for read in (parse_json, ast.literal_eval):
         try:
             values = read(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # as literal_eval documents
             continue
         if isinstance(values, list):
             return [str(value) for value in values]

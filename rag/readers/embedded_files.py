@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from retrievers.folders import sha256_of
+from retrievers.json_text import parse_json
 
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
@@ -18,11 +18,13 @@ class WeightsError(ValueError):
 def check_files(folder: Path) -> None:
     """Hold a folder's files against their checksums; raises `WeightsError` when anything is missing or damaged."""
     try:
-        checksums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+        checksums = parse_json((folder / "checksums.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no embedded reader: checksums.json is missing") from None
     except ValueError:
-        raise WeightsError(f"{folder / 'checksums.json'} is damaged; install or train the reader again") from None
+        checksums = None
+    if not isinstance(checksums, dict):
+        raise WeightsError(f"{folder / 'checksums.json'} is damaged; install or train the reader again")
     for name in FILES:
         path = folder / name
         if not path.exists():

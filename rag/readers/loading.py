@@ -39,8 +39,9 @@ def load_reader(settings: ReaderSettings | None = None) -> Reader:
         from rag.readers.fid import FiDReader
 
         return FiDReader(settings.checkpoint, **options)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be loaded: {error}") from None
+    except Exception as error:  # transformers and tokenizers meet damaged files with errors of every kind
+        kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be loaded: {kind}{error}") from error
 
 
 def _causal(settings: ReaderSettings) -> Reader:

@@ -230,6 +230,8 @@ def _saved(request: Request, name: str) -> Answer:
         return service_of(request).saved.get(name)
     except KeyError:
         raise Failure(404, "this explanation is not, or no longer, kept") from None
+    except ValueError as error:
+        raise Failure(404, f"this explanation cannot be read any more: {error}") from None
 
 
 def _check_index(service: Service) -> None:

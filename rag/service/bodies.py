@@ -35,7 +35,7 @@ class Bodies:
         announced = Headers(scope=scope).get("content-length", "0")
         status, said = 413, f"the body exceeds this service's limit of {self.most // 1024:,} kB"
         content: bytes | None = None
-        if not announced.isdigit() or int(announced) <= self.most:
+        if not announced.isdecimal() or int(announced) <= self.most:
             try:
                 content = await asyncio.wait_for(self._read(receive), self.arrival)
             except asyncio.TimeoutError:

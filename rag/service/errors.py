@@ -24,6 +24,9 @@ KINDS = {
 }
 
 
+_LONGEST = 2000  # characters of a message
+
+
 class Error(BaseModel):
     """What went wrong: Cohere's clients read `message`, Jina's `detail`, those of text-embeddings-inference `error`."""
 
@@ -42,7 +45,10 @@ class Failure(Exception):  # noqa: N818 - it is an answer to a request
 
 
 def body(status: int, message: str) -> dict[str, str]:
-    """The body of a failure, as `Error` says."""
+    """The body of a failure, as `Error` says; what a message repeats of the request is cut, and can be sent."""
+    message = message.encode(errors="replace").decode()
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
     kind = KINDS.get(status, "Validation" if status < 500 else "Backend")
     return {"message": message, "detail": message, "error": message, "error_type": kind}
 

@@ -40,7 +40,10 @@ class BlockTokenizer:
     """Word pieces without special tokens, from a `tokenizer.json`."""
 
     def __init__(self, path: Path):
-        self._tokenizer = Tokenizer.from_file(str(path))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the bare class is what tokenizers raises
+            raise ValueError(f"{path} is no tokenizer: {error}") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True  # "[SEP]" in a passage is text, not the stop token

@@ -8,7 +8,8 @@ Each block "[CLS] question [SEP] title. passage [SEP]" is encoded by itself (Fus
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from transformers import BertConfig, BertModel
 
 from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.encoding import encode_blocks
+from retrievers.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,33 @@ class CopyReaderConfig:
 
     @classmethod
     def load(cls, path: Path) -> CopyReaderConfig:
-        """Read the configuration from JSON; unknown keys raise `TypeError`."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        """Read the configuration from JSON; raises `ValueError` if it is none."""
+        content = parse_json(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not set(content) <= {field.name for field in fields(cls)}:
+            raise ValueError("expected an object with the names of CopyReaderConfig")
+        config = cls(**content)
+        for name, value in asdict(config).items():
+            if name == "no_answer_threshold":
+                sound = type(value) in (int, float) and 0 < value <= 1
+            else:
+                sound = type(value) is int and value >= (0 if name.endswith("_id") else 1)
+            if not sound:
+                raise ValueError(f"{name} cannot be {value!r}")
+        if config.hidden_size % config.heads:
+            raise ValueError(f"hidden_size {config.hidden_size} is no multiple of heads {config.heads}")
+        return config
+
+    def fits(self, shapes: Mapping[str, Sequence[int]]) -> bool:
+        """Whether weights of these shapes are of the sizes said here, from which the network is built."""
+        found = {
+            "encoder.embeddings.word_embeddings.weight": (self.vocab_size, self.hidden_size),
+            "encoder.embeddings.position_embeddings.weight": (self.max_block_tokens, self.hidden_size),
+            "encoder.encoder.layer.0.intermediate.dense.weight": (self.intermediate_size, self.hidden_size),
+        }
+        layers = {"encoder": self.encoder_layers, "decoder": self.decoder_layers}
+        return all(tuple(shapes.get(name, ())) == shape for name, shape in found.items()) and all(
+            f"{stack}.encoder.layer.{n - 1}.output.dense.weight" in shapes for stack, n in layers.items()
+        )
 
 
 class Source(NamedTuple):

@@ -37,14 +37,23 @@ def own_state(model: CopyReaderModel) -> dict[str, torch.Tensor]:
 def load_model(folder: Path) -> CopyReaderModel:
     """The model of a folder, in float32; raises `WeightsError` when anything is missing or damaged."""
     check_files(folder)
-    model = CopyReaderModel(CopyReaderConfig.load(folder / "config.json"))
+    try:
+        config = CopyReaderConfig.load(folder / "config.json")
+    except ValueError as error:
+        raise WeightsError(f"{folder / 'config.json'} is no configuration of the reader: {error}") from None
     try:
         tensors = load_file(folder / "model.safetensors")
     except SafetensorError as error:
         raise WeightsError(f"{folder / 'model.safetensors'} is no safetensors file: {error}") from None
-    missing, unexpected = model.load_state_dict(
-        {name: value.to(torch.float32) for name, value in tensors.items()}, strict=False
-    )
+    if not config.fits({name: value.shape for name, value in tensors.items()}):  # before memory is taken for it
+        raise WeightsError(f"{folder}: config.json does not fit the weights")
+    model = CopyReaderModel(config)
+    try:
+        missing, unexpected = model.load_state_dict(
+            {name: value.to(torch.float32) for name, value in tensors.items()}, strict=False
+        )
+    except RuntimeError as error:
+        raise WeightsError(f"{folder} does not fit the model: {error}") from None
     if set(missing) != {_SHARED} or unexpected:
         raise WeightsError(f"{folder} does not fit the model: missing {missing}, unexpected {unexpected}")
     return model

@@ -202,7 +202,9 @@ class Endpoint:
         try:
             choice = response.json()["choices"][0]
             reply = choice["message"]["content"]
-        except (ValueError, KeyError, IndexError, TypeError):
+            if isinstance(reply, str):
+                reply.encode()  # half of a surrogate pair can neither be kept nor shown
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             raise _PassingError(f"{self.url} answered with no chat completion: {self._excerpt(response)}") from None
         if not isinstance(reply, str):
             raise _PassingError(f"{self.url} answered without text: {self._excerpt(response)}")
@@ -235,7 +237,7 @@ def retry_after(header: str | None) -> float:
         pass
     try:
         date = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if date.tzinfo is None:
         date = date.replace(tzinfo=timezone.utc)

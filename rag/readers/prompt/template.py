@@ -25,7 +25,8 @@ Question: {question}
 Answer:"""
 
 FIELDS = ("question", "passages", "no_answer")
-_DELIMITER = r"<(?=\s*/?\s*passage)"
+_UNSEEN = r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
+_DELIMITER = rf"<(?={_UNSEEN}/?{_UNSEEN}passage)"
 
 
 def check_template(template: str) -> str:
