@@ -103,7 +103,7 @@ RESULT = {
 
 
 def _corpus(path: Path) -> Any:
-    return list(load_corpus(path, passage_words=12))
+    return list(load_corpus(path, passage_words=100))
 
 
 def _questions(path: Path) -> Any:
