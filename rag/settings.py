@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,7 @@ class ReaderSettings(Section):
     @property
     def is_embedded(self) -> bool:
         """Whether the checkpoint is of the embedded architecture: the package's, or a folder of `ragshap train`."""
-        return self.checkpoint == "embedded" or (Path(self.checkpoint) / "checksums.json").is_file()
+        return self.checkpoint == "embedded" or os.path.isfile(Path(self.checkpoint) / "checksums.json")
 
     @model_validator(mode="after")
     def _honoured(self) -> ReaderSettings:

@@ -187,6 +187,11 @@ def _check(entry: Any, where: str) -> None:
         raise CorpusError(f"{where}: not {layout}")
     if not isinstance(entry.get("question"), str) or not entry["question"].strip():
         raise CorpusError(f"{where}: the question must be text, got {entry.get('question')!r}")
+    try:
+        json.dumps(entry, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else "not valid Unicode (lone surrogate)"
+        raise CorpusError(f"{where}: {what}") from None
     for number, context in enumerate(entry["ctxs"], start=1):
         if not isinstance(context, dict) or not isinstance(context.get("text"), str):
             raise CorpusError(f"{where}, context {number}: not {layout}")

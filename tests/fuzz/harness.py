@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("hypothesis", reason="pip install hypothesis")
 from hypothesis import HealthCheck, Phase, given, settings
 
-CASES = int(os.environ.get("RAGSHAP_FUZZ", "1500"))
+CASES = int(os.environ.get("RAGSHAP_FUZZ", "1000"))
 SHARES = 120  # what the properties' shares add up to
 SECONDS = 20.0  # that a case may take
 LONGEST_ERROR = 20_000  # characters; the command cuts at 2,000

@@ -103,7 +103,7 @@ RESULT = {
 
 
 def _corpus(path: Path) -> Any:
-    return list(load_corpus(path, passage_words=12))
+    return list(load_corpus(path, passage_words=100))
 
 
 def _questions(path: Path) -> Any:
@@ -112,7 +112,7 @@ def _questions(path: Path) -> Any:
 
 def _contexts(path: Path) -> Any:
     task = ContextsTask(path, 1)
-    return [task.rerank(item, lambda _, hits: [Hit(hit.passage, 1.0) for hit in hits]) for item in task]
+    return [item.reranked(lambda _, hits: [Hit(hit.passage, 1.0) for hit in hits]).encode() for item in task]
 
 
 def _records(path: Path) -> Any:
@@ -121,19 +121,21 @@ def _records(path: Path) -> Any:
     return "q1" in records
 
 
-class _Nothing:
+class _Item:
+    def reranked(self, _: Any) -> str:
+        return "1"
+
+
+class _Items:
     total, head, between, tail = 2, "[", ",", "]"
 
     def __iter__(self) -> Any:
-        return iter([1, 2])
-
-    def rerank(self, item: Any, _: Any) -> str:
-        return str(item)
+        return iter([_Item(), _Item()])
 
 
 def _progress(path: Path) -> Any:
     (path.parent / "out.partial").write_bytes(b"[1")
-    rerank_file(_Nothing(), lambda _, hits: list(hits), path.parent / "out", {"depth": 2})
+    rerank_file(_Items(), lambda: lambda _, hits: list(hits), path.parent / "out", {"depth": 2})
 
 
 READERS: dict[str, Reader] = {

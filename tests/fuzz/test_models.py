@@ -154,7 +154,7 @@ def test_an_embedded_reader_without_safetensors(raw, embedded):
         load_model(embedded)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[" * 100_000, b'{"model": {"type": "X"}}', b"\xff"], ids=range(5))
+@pytest.mark.parametrize("raw", [b"", b"[" * 100_000, b"\xff"], ids=range(3))
 def test_an_embedded_reader_whose_tokenizer_is_none(raw, embedded):
     write_signed(embedded, "tokenizer.json", raw)
     with pytest.raises(ValueError, match="is no tokenizer"):
