@@ -78,8 +78,11 @@ def test_a_dense_index_encoded_elsewhere_is_that_of_one_process(cluster, tmp_pat
     command = ["index", str(ISLANDS), "--kind", "dense", "--quiet", "--out"]
     assert run([*command, str(tmp_path / "local")]) == 0
     assert run([*command, str(tmp_path / "ray"), *on(cluster, 1)]) == 0, capfd.readouterr().err
-    files = {path.name: path.read_bytes() for path in (tmp_path / "local").iterdir()}
-    assert files == {path.name: path.read_bytes() for path in (tmp_path / "ray").iterdir()}
+    assert files(tmp_path / "local") == files(tmp_path / "ray")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def state(out: Path) -> int:
