@@ -74,8 +74,10 @@ def test_reranking_by_two_workers_is_that_of_one_process(cluster, tmp_path, capf
 
 
 def test_a_dense_index_encoded_elsewhere_is_that_of_one_process(cluster, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("retrievers.dense._SLAB", 64)
-    command = ["index", str(ISLANDS), "--kind", "dense", "--quiet", "--out"]
+    monkeypatch.setattr("retrievers.dense._SLAB", 16)
+    lines = (ISLANDS / "corpus.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    command = ["index", str(tmp_path / "corpus.jsonl"), "--kind", "dense", "--quiet", "--out"]
     assert run([*command, str(tmp_path / "local")]) == 0
     assert run([*command, str(tmp_path / "ray"), *on(cluster, 1)]) == 0, capfd.readouterr().err
     assert files(tmp_path / "local") == files(tmp_path / "ray")
