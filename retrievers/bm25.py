@@ -57,6 +57,8 @@ class BM25Retriever:
         if not 0 <= b <= 1:
             raise ValueError(f"b must be between 0 and 1, got {b}")
         words = stopwords if stopwords is None or isinstance(stopwords, str) else list(stopwords)
+        if isinstance(words, list) and not all(isinstance(word, str) for word in words):
+            raise ValueError(f"stopwords must be words, got {words[:5]!r}")
         self._settings: dict[str, Any] = {
             "engine": engine,
             "k1": k1,

@@ -180,6 +180,7 @@ def test_wrong_use_is_refused(animals: list[Passage]) -> None:
     for settings, message in [
         ({"engine": "lucene"}, "engine must be one of 'bm25s', 'rank-bm25'"),
         ({"k1": 0}, "k1 must be above 0"),
+        ({"stopwords": ["the", ["a"]]}, "stopwords must be words"),
         ({"b": 1.5}, "b must be between 0 and 1"),
     ]:
         with pytest.raises(ValueError, match=message):
