@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from retrievers import BM25Retriever, Passage
 
 from ..rag.conftest import ScriptedReader
 
-CHROMIUM = shutil.which("chromium")
 RUN = "window.ran=(window.ran||0)+1"
 EVIL = [
     f"<script>{RUN}</script>",
@@ -29,17 +27,6 @@ EVIL = [
     f"<math><mtext><table><mglyph><style><img src onerror={RUN}>",
     f"[x](javascript:{RUN}) <!--><script>{RUN}</script>--> {{{{constructor.constructor('{RUN}')()}}}}",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: apt install chromium")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

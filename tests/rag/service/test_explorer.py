@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,20 +12,8 @@ from rag.service.app import EXPLORER
 
 from .conftest import Live
 
-CHROMIUM = shutil.which("chromium")
 QUESTION = "According to modern measurement, how high is Hvannadalshnjúkur?"
 SHOTS = os.environ.get("RAGSHAP_SHOTS")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: apt install chromium")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
