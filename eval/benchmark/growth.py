@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +17,7 @@ from eval.benchmark.speed import asked_for, attribute
 from eval.benchmark.timing import Seconds, seconds_after
 from eval.benchmark.variants import OURS
 from eval.selection import Asked
+from rag.index_cost import peak_memory
 from rag.readers.loading import load_reader
 
 
@@ -86,16 +84,3 @@ def _measure(settings: BenchmarkSettings, asked: Asked, n_passages: int, threads
         "operations": decoder_shape(reader).answers(steps, visible),
         "memory": memory,
     }
-
-
-def peak_memory() -> int:
-    """Highest resident memory of this process so far, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent held when it started this process
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) * 1024
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
