@@ -161,13 +161,14 @@ class PlainEmbedded:
         """Encode blocks as the reader does."""
         reader = self._reader
         asked = reader.tokenizer.encode([question.strip()])[0].ids
-        pieces = reader.tokenizer.encode([passage.full_text for passage in passages])
-        pairs = [*((asked, passage.ids) for passage in pieces), (asked, None)]
+        pieces = reader.tokenizer.encode_passages(passages)
+        pairs = [*((asked, passage) for passage in pieces), (asked, None)]
         blocks = assemble(pairs, reader.max_block_tokens).to(reader.device)
         states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
         row, column = blocks.mask.bool().nonzero(as_tuple=True)
-        flat, ids, copyable = (part[row, column][None] for part in (states, blocks.ids, blocks.copyable))
-        return Blocks(flat, row, self.model.source(flat, ids, row[None], copyable, states[None, :, 0]))
+        parts = (states, blocks.ids, blocks.copyable, blocks.afresh)
+        flat, ids, copyable, afresh = (part[row, column][None] for part in parts)
+        return Blocks(flat, row, self.model.source(flat, ids, row[None], copyable, afresh, states[None, :, 0]))
 
     @torch.inference_mode()
     def generate(self, blocks: Blocks, coalitions: Coalitions) -> list[Generated]:

@@ -115,18 +115,18 @@ class EmbeddedLearner:
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """The tensors of a step's examples."""
-        pairs: list[tuple[Sequence[int], Sequence[int] | None]] = []
+        pairs: list[tuple[Sequence[int], Tokens | None]] = []
         starts, ends, coalitions, targets = [], [], [], []
         for example in examples:
             ids, span = self._questions[example.question].ids, self._spans[example.question]
             assert span is not None, "only usable questions are drawn"
-            passages = [self._passages[index].ids for index in example.passages]
+            passages = [self._passages[index] for index in example.passages]
             pairs += [(ids, passage) for passage in passages] + [(ids, None)]
             head = min(len(ids), question_limit(self.max_block_tokens)) + 2
             inside = head + span[1] < self.max_block_tokens - 1
             starts.append(head + span[0] if inside else -1)
             ends.append(head + span[1] if inside else -1)
-            answer = passages[example.holder][span[0] : span[1] + 1]
+            answer = passages[example.holder].ids[span[0] : span[1] + 1]
             for coalition in example.coalitions:
                 coalitions.append([*coalition, not coalition.any()])
                 targets.append([*answer, SEP] if coalition[example.holder] and inside else [SEP])
@@ -155,6 +155,7 @@ class EmbeddedLearner:
             blocks.ids.reshape(flat),
             index.masked_fill(blocks.mask.reshape(flat) == 0, -1),
             blocks.copyable.reshape(flat),
+            blocks.afresh.reshape(flat),
             states[:, 0].reshape(questions, per_question, hidden),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from retrievers import Passage
+
 CLS, SEP, PAD = 101, 102, 0
 MAX_QUESTION_TOKENS = 64
+_WORD = re.compile(r"\w+")
 
 
 class Tokens(NamedTuple):
@@ -19,6 +23,7 @@ class Tokens(NamedTuple):
 
     ids: list[int]
     offsets: list[tuple[int, int]]
+    afresh: int | None = None  # the piece at which a passage's text begins afresh, after repeating its title
 
 
 class Blocks(NamedTuple):
@@ -28,12 +33,13 @@ class Blocks(NamedTuple):
     types: Tensor
     mask: Tensor
     copyable: Tensor
+    afresh: Tensor  # bool: no answer that is being copied goes on into the token
     cut: list[int]  # passage tokens left out of each block because they did not fit
 
     def to(self, device: torch.device) -> Blocks:
         """The same blocks on a device."""
-        ids, types, mask, copyable = (part.to(device) for part in self[:4])
-        return Blocks(ids, types, mask, copyable, self.cut)
+        ids, types, mask, copyable, afresh = (part.to(device) for part in self[:5])
+        return Blocks(ids, types, mask, copyable, afresh, self.cut)
 
 
 class BlockTokenizer:
@@ -53,6 +59,15 @@ class BlockTokenizer:
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [Tokens(encoding.ids, encoding.offsets) for encoding in encodings]
 
+    def encode_passages(self, passages: Sequence[Passage]) -> list[Tokens]:
+        """Tokenise passages' full texts, and find where a text begins afresh."""
+        found = []
+        for passage, tokens in zip(passages, self.encode([p.full_text for p in passages]), strict=True):
+            end = repeated_title_end(passage)
+            later = (i for i, (start, _) in enumerate(tokens.offsets) if end is not None and start >= end)
+            found.append(tokens._replace(afresh=next(later, None)))
+        return found
+
     def decode(self, ids: Sequence[int]) -> str:
         """Lower-case text of word pieces, for answers that stand in no passage."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
@@ -63,8 +78,27 @@ def question_limit(max_tokens: int) -> int:
     return min(MAX_QUESTION_TOKENS, max_tokens // 2)
 
 
-def assemble(pairs: Sequence[tuple[Sequence[int], Sequence[int] | None]], max_tokens: int) -> Blocks:
-    """Blocks "[CLS] question [SEP] passage [SEP]" of (question ids, passage ids) pairs.
+def repeated_title_end(passage: Passage) -> int | None:
+    """Where the `full_text` goes on after a title that the text repeats without a stop, and then names again.
+
+    Corpora in DPR's format join both, as "Khyber Pass The Khyber Pass is a pass"; read as one sentence, the title
+    would run on into the next. A text such as "Apollo 11 was" under the title "Apollo" is no such case.
+    """
+    title, size = passage.title.lower(), len(passage.title)
+    if not title or passage.text[:size].lower() != title or passage.text[size : size + 1] != " ":
+        return None
+    named, next_words = (_without_article(_WORD.findall(part)) for part in (title, passage.text[size:].lower()))
+    if not named or named[:1] != next_words[:1]:
+        return None
+    return len(passage.full_text) - len(passage.text) + size + 1
+
+
+def _without_article(words: list[str]) -> list[str]:
+    return words[1:] if words[:1] in (["the"], ["a"], ["an"]) else words
+
+
+def assemble(pairs: Sequence[tuple[Sequence[int], Tokens | None]], max_tokens: int) -> Blocks:
+    """Blocks "[CLS] question [SEP] passage [SEP]" of (question ids, passage) pairs.
 
     A passage of `None` gives the question alone. Questions and passages are cut to fit `max_tokens`.
     """
@@ -72,17 +106,19 @@ def assemble(pairs: Sequence[tuple[Sequence[int], Sequence[int] | None]], max_to
     for question, passage in pairs:
         head = [CLS, *question[: question_limit(max_tokens)], SEP]
         room = max_tokens - len(head) - 1
-        kept = list(passage[:room]) if passage is not None else []
-        cut.append(len(passage) - len(kept) if passage is not None else 0)
-        rows.append((head, kept))
-    length = max(len(head) + len(kept) + bool(kept) for head, kept in rows)
+        kept = passage.ids[:room] if passage is not None else []
+        cut.append(len(passage.ids) - len(kept) if passage is not None else 0)
+        rows.append((head, kept, passage.afresh if passage is not None else None))
+    length = max(len(head) + len(kept) + bool(kept) for head, kept, _ in rows)
     ids = torch.full((len(rows), length), PAD, dtype=torch.long)
     types, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-    copyable = torch.zeros_like(ids, dtype=torch.bool)
-    for row, (head, kept) in enumerate(rows):
+    copyable, afresh = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
+    for row, (head, kept, again) in enumerate(rows):
         block = [*head, *kept, SEP] if kept else head
         ids[row, : len(block)] = torch.tensor(block)
         mask[row, : len(block)] = 1
         types[row, len(head) : len(block)] = 1
         copyable[row, len(head) : len(head) + len(kept)] = True
-    return Blocks(ids, types, mask, copyable, cut)
+        if again is not None and again < len(kept):
+            afresh[row, len(head) + again] = True
+    return Blocks(ids, types, mask, copyable, afresh, cut)

@@ -50,6 +50,7 @@ class HiddenBlocks(NamedTuple):
     types: Tensor
     mask: Tensor
     copyable: Tensor
+    afresh: Tensor
     tokens: list[Tokens]  # word pieces of what is left, with their characters in `passages`, then those cut off
     passages: list[Passage]
     cut: list[int]  # word pieces left out because they did not fit
@@ -80,9 +81,7 @@ def hidden_blocks(
         originals = [shortened(p, v) for p, v in zip(originals, variants, strict=True)]
     room = max_tokens - head.size - 1
     rows, tokens, left, cut = [], [], [], []
-    for passage, variant, pieces in zip(
-        originals, variants, tokenizer.encode([passage.full_text for passage in originals]), strict=True
-    ):
+    for passage, variant, pieces in zip(originals, variants, tokenizer.encode_passages(originals), strict=True):
         ids, offsets = pieces.ids[:room], pieces.offsets[:room]
         hidden = () if masking == "delete" else full_text_spans(passage, variant)
         gone = overlaps(offsets, hidden)
@@ -99,20 +98,23 @@ def hidden_blocks(
         block = [*head.ids, *body, *[SEP] * bool(ids)]
         places = [*head.places, *(head.size + i for i in shown), *[head.size + len(ids)] * bool(ids)]
         copyable = [*[False] * len(head.ids), *(not hide for hide in gone), *[False] * bool(ids)]
+        begin = -1 if pieces.afresh is None else len(head.ids) + sum(piece < pieces.afresh for piece in shown)
+        afresh = [place == begin for place in range(len(block))]
         types = [0] * len(head.ids) + [1] * (len(block) - len(head.ids))
-        rows.append((block, places, types, [1] * len(block), copyable))
+        rows.append((block, places, types, [1] * len(block), copyable, afresh))
         tokens.append(Tokens([*body, *pieces.ids[room:]], [*offsets, *pieces.offsets[room:]]))
         left.append(passage)
         cut.append(len(pieces.ids) - len(ids))
-    all_ids, positions, all_types, mask, can_copy = (_padded(column) for column in zip(*rows, strict=True))
-    return HiddenBlocks(all_ids, positions, all_types, mask, can_copy.bool(), tokens, left, cut)
+    all_ids, positions, all_types, mask, can_copy, begins = (_padded(column) for column in zip(*rows, strict=True))
+    return HiddenBlocks(all_ids, positions, all_types, mask, can_copy.bool(), begins.bool(), tokens, left, cut)
 
 
 def question_alone(head: Head) -> HiddenBlocks:
     """The block of the question alone."""
     n = len(head.ids)
     ids, positions, types, mask = torch.tensor([head.ids, head.places, [0] * n, [1] * n])[:, None]
-    return HiddenBlocks(ids, positions, types, mask, torch.zeros(1, n, dtype=torch.bool), [], [], [])
+    no = torch.zeros(1, n, dtype=torch.bool)
+    return HiddenBlocks(ids, positions, types, mask, no, no, [], [], [])
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:

@@ -98,6 +98,7 @@ class Source(NamedTuple):
     ids: Tensor  # (questions, tokens) word-piece ids
     block: Tensor  # (questions, tokens) block of each token; padding has -1
     copyable: Tensor  # (questions, tokens) bool: passage text, as against question and separators
+    afresh: Tensor  # (questions, tokens) bool: text that begins afresh, so that nothing copied before goes on into it
     start: Tensor  # (questions, tokens) score of an answer beginning at the token
     end: Tensor  # (questions, tokens) score of an answer ending at the token
     relevance: Tensor  # (questions, tokens) relevance score of the token's block
@@ -151,7 +152,9 @@ class CopyReaderModel(nn.Module):
 
         return encode_blocks(encode, mask, self.config.hidden_size)
 
-    def source(self, states: Tensor, ids: Tensor, block: Tensor, copyable: Tensor, cls: Tensor) -> Source:
+    def source(
+        self, states: Tensor, ids: Tensor, block: Tensor, copyable: Tensor, afresh: Tensor, cls: Tensor
+    ) -> Source:
         """Add the pointer's keys and scores to encoded tokens.
 
         Args:
@@ -159,6 +162,7 @@ class CopyReaderModel(nn.Module):
             ids: `(questions, tokens)`.
             block: `(questions, tokens)`, -1 on padding.
             copyable: `(questions, tokens)` bool.
+            afresh: `(questions, tokens)` bool.
             cls: `(questions, n_blocks, hidden)`, each block's first state.
         """
         start, end = self.span(states).float().unbind(-1)
@@ -169,6 +173,7 @@ class CopyReaderModel(nn.Module):
             ids,
             block,
             copyable,
+            afresh,
             start,
             end,
             relevance.gather(1, block.clamp(min=0)),
@@ -256,7 +261,8 @@ class CopyReaderModel(nn.Module):
             step: number of answer tokens before this one.
 
         Returns:
-            `(rows, 1 + tokens)` float32; the first column is stopping.
+            `(rows, 1 + tokens)` float32; the first column is stopping. To go on copying into text that begins afresh
+            is to stop.
         """
         w_start, w_relevance, w_follow, w_whole, w_end = self.feature_weights.float()
         scores = match + w_relevance * source.relevance
@@ -267,6 +273,11 @@ class CopyReaderModel(nn.Module):
             scores = scores + w_follow * (before > 0) + w_whole * (before == step)
             stop = stop + w_end * whole_answer_end(source, runs, visible, step)
         scores = scores.masked_fill(~(visible & source.copyable), -1e4)
+        begins = source.afresh.any(0).nonzero().flatten()  # few
+        if step and len(begins):
+            into = source.afresh[:, begins] & (before[:, begins] > 0)
+            stop = torch.logaddexp(stop, scores[:, begins].masked_fill(~into, -1e4).logsumexp(1))
+            scores[:, begins] = scores[:, begins].masked_fill(into, -1e4)
         return torch.cat([stop[:, None], scores], 1)
 
 
@@ -275,7 +286,7 @@ def extend_runs(runs: Tensor, source: Source, last: Tensor) -> Tensor:
 
     A run of length r at a source token says that the last r answer tokens are the r source tokens ending there.
     """
-    return (nn.functional.pad(runs, (1, -1)) + 1) * ((source.ids == last) & source.copyable)
+    return (nn.functional.pad(runs, (1, -1)) * ~source.afresh + 1) * ((source.ids == last) & source.copyable)
 
 
 def whole_answer_end(source: Source, runs: Tensor, visible: Tensor, step: int) -> Tensor:

@@ -85,8 +85,8 @@ class EmbeddedReader:
         """Encode each block "question [SEP] title. passage" by itself, and the question alone."""
         question = check_question(question)
         asked = self.tokenizer.encode([question])[0].ids
-        tokens = self.tokenizer.encode([passage.full_text for passage in passages])
-        pairs = [*((asked, passage.ids) for passage in tokens), (asked, None)]
+        tokens = self.tokenizer.encode_passages(passages)
+        pairs = [*((asked, passage) for passage in tokens), (asked, None)]
         blocks = assemble(pairs, self.max_block_tokens).to(self.device)
         with self._precision():
             states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
@@ -96,6 +96,7 @@ class EmbeddedReader:
             blocks.ids[flat.row, flat.column][None],
             flat.row[None],
             blocks.copyable[flat.row, flat.column][None],
+            blocks.afresh[flat.row, flat.column][None],
             states[None, :, 0],
         )
         head = whole_head(asked, self.max_block_tokens)
@@ -211,7 +212,7 @@ class EmbeddedReader:
 
     def _read(self, blocks: HiddenBlocks) -> tuple[Source, list[int]]:
         """Encode blocks in which parts are hidden; and the number of tokens of each."""
-        ids, positions, types, mask, copyable = (part.to(self.device) for part in blocks[:5])
+        ids, positions, types, mask, copyable, afresh = (part.to(self.device) for part in blocks[:6])
 
         def encode(group: Tensor, length: int) -> Tensor:
             return self.model.encoder(
@@ -229,6 +230,7 @@ class EmbeddedReader:
             ids[row, column][None],
             row[None],
             copyable[row, column][None],
+            afresh[row, column][None],
             states[None, :, 0],
         )
         return source, mask.sum(1).tolist()

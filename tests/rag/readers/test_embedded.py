@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ import torch
 
 from rag.readers import Reader
 from rag.readers.embedded import EmbeddedReader
-from rag.readers.embedded.blocks import assemble
+from rag.readers.embedded.blocks import Tokens, assemble, repeated_title_end
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel, extend_runs
 from retrievers import Passage
 
 from .conftest import random_coalitions, random_passages
 
 QUESTION = "Where is the old tower?"
+KHYBER = Passage("k", "Khyber Pass The Khyber Pass is a mountain pass.", "Khyber Pass")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_batches_and_memory_change_nothing(folder, reader):
 def slow_mixture(model: CopyReaderModel, source, seen: list[bool], answer: list[int]) -> torch.Tensor:
     """Probability of each next token, `(vocab_size,)`: the paper formula in plain loops over the source tokens."""
     hidden = model.decode(torch.tensor([[model.config.start_id, *answer]]), source, torch.tensor([seen]))[0, -1]
-    ids, copyable = source.ids[0].tolist(), source.copyable[0].tolist()
+    ids, copyable, afresh = (part[0].tolist() for part in (source.ids, source.copyable, source.afresh))
     start, end, relevance = (part[0].tolist() for part in (source.start, source.end, source.relevance))
     w_start, w_relevance, w_follow, w_whole, w_end = model.feature_weights.tolist()
     step = len(answer)
@@ -74,9 +76,11 @@ def slow_mixture(model: CopyReaderModel, source, seen: list[bool], answer: list[
             length < step and last >= length and copyable[last - length] and ids[last - length] == answer[-1 - length]
         ):
             length += 1
+            if afresh[last - length + 1]:
+                break
         return length
 
-    scores, stop, whole = {}, float(model.stop(hidden)), []
+    scores, stop, whole, over = {}, float(model.stop(hidden)), [], []
     for position in range(len(ids)):
         if not (seen[position] and copyable[position]):
             continue
@@ -86,11 +90,14 @@ def slow_mixture(model: CopyReaderModel, source, seen: list[bool], answer: list[
         else:
             before = run(position - 1)
             scores[position] += w_follow * (before > 0) + w_whole * (before == step)
+            if before and afresh[position]:
+                over.append(scores.pop(position))
             if run(position) == step:
                 first = position - step + 1
                 whole.append((math.exp(start[first] + relevance[first]), math.exp(end[position])))
     if whole:
         stop += w_end * math.log(sum(w * e for w, e in whole) / sum(w for w, _ in whole))
+    stop = math.log(sum(map(math.exp, [stop, *over])))
     total = math.exp(stop) + sum(map(math.exp, scores.values()))
     gate = float(model.gate(hidden).sigmoid())
     logits = model.to_vocabulary(hidden) @ model.encoder.get_input_embeddings().weight.t() + model.vocabulary_bias
@@ -138,6 +145,21 @@ def test_the_fast_choice_equals_the_mixture_written_out(folder, threshold, gate)
         assert answer.lower().split() == reader.tokenizer.decode(tokens).split()
 
 
+def test_the_fast_choice_stops_where_a_text_begins_afresh(folder):
+    reader = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=6)
+    joined = [replace(p, text=f"{p.title} {p.title} {p.text}") for p in random_passages(4, seed=2)]
+    encoded, plain = reader.encode(QUESTION, joined), reader.encode(QUESTION, joined)
+    assert encoded.state.source.afresh.sum() == 4
+    coalitions = random_coalitions(24, 4, seed=2)
+    with torch.inference_mode():
+        plain.state.source.afresh.fill_(False)
+        expected = [slow_greedy(reader, encoded, row) for row in coalitions]
+    answers = reader.generate(encoded, coalitions)
+    assert answers != reader.generate(plain, coalitions), "no answer reaches such a place, so this shows nothing"
+    for answer, tokens in zip(answers, expected, strict=True):
+        assert answer.lower().split() == reader.tokenizer.decode(tokens).split()
+
+
 def test_the_vocabulary_counts_towards_no_answer(folder):
     """The pointer alone would not reach the threshold, and is sure of its one word."""
     reader = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=1)
@@ -160,7 +182,7 @@ def test_first_tokens_are_a_distribution():
     torch.manual_seed(3)
     config = CopyReaderConfig(200, 32, 4, 64, 1, 1, 96)
     model = CopyReaderModel(config).eval()
-    pairs = [([150, 151], [160 + i, 170, 180, 170]) for i in range(3)]
+    pairs = [([150, 151], Tokens([160 + i, 170, 180, 170], [(j, j + 1) for j in range(4)])) for i in range(3)]
     blocks = assemble([*pairs, ([150, 151], None)], 96)
     states = model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
     row, column = blocks.mask.bool().nonzero(as_tuple=True)
@@ -169,6 +191,7 @@ def test_first_tokens_are_a_distribution():
         blocks.ids[row, column][None],
         row[None],
         blocks.copyable[row, column][None],
+        blocks.afresh[row, column][None],
         states[None, :, 0],
     )
     visible = source.block < 2
@@ -181,9 +204,11 @@ def test_first_tokens_are_a_distribution():
 
 
 def test_score_is_the_product_of_its_steps(reader):
-    encoded = reader.encode(QUESTION, [Passage("t", "Stone tower by the stone tower."), *random_passages(3, seed=5)])
+    passages = [Passage("t", "Stone tower by the stone tower."), *random_passages(2, seed=5), KHYBER]
+    encoded = reader.encode(QUESTION, passages)
     coalitions = random_coalitions(6, 4, seed=5)
     answers = ["stone tower", "Stone tower by the", "", "the old tower", "a word that stands nowhere"]
+    answers += ["Khyber Pass", "Khyber Pass The Khyber Pass", "the Khyber Pass"]
     scores = reader.score(encoded, coalitions, answers)
     stop = reader.model.config.stop_id
     for row, coalition in enumerate(coalitions):
@@ -195,6 +220,38 @@ def test_score_is_the_product_of_its_steps(reader):
                     mixture = slow_mixture(reader.model, encoded.state.source, seen_by(encoded, coalition), before)
                     total += math.log(mixture[token])
             assert scores[row, column] == pytest.approx(total, abs=1e-3)
+
+
+def test_what_is_copied_ends_with_a_repeated_title():
+    """With the weights that ship: the next sentence does not follow the title into the answer."""
+    reader = EmbeddedReader()
+    passages = [
+        Passage("a", "Margarita A margarita is a cocktail of tequila, orange liqueur and lime juice.", "Margarita"),
+        Passage("b", "A mojito is a cocktail of white rum, sugar, lime juice, soda water and mint.", "Mojito"),
+    ]
+    encoded = reader.encode("Which cocktail comprises tequila, lime juice and orange liqueur?", passages)
+    assert reader.generate(encoded, np.ones((1, 2), bool)) == ["Margarita"]
+    good, bad = reader.score(encoded, np.ones((1, 2), bool), ["Margarita", "Margarita A margarita"])[0]
+    assert good > bad + 3
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "end"),
+    [
+        ("Khyber Pass", "Khyber Pass The Khyber Pass is", "Khyber Pass. Khyber Pass "),
+        ("The Wire", "the wire Wire is", "The Wire. the wire "),
+        ("Waco, Texas", "Waco, Texas Waco is", "Waco, Texas. Waco, Texas "),
+        ("I Can't", "I Can't \"I Can't\" is", "I Can't. I Can't "),
+        ("Apollo", "Apollo 11 was", None),
+        ("Apollo", "Apollo. Apollo was", None),
+        ("Apollo", "Apollo", None),
+        ("Apollo", "Apollonia Apollo was", None),
+        ("?", "? ? is", None),
+        ("", "Apollo Apollo was", None),
+    ],
+)
+def test_where_a_text_begins_afresh(title, text, end):
+    assert repeated_title_end(Passage("a", text, title)) == (None if end is None else len(end))
 
 
 def test_answers_are_spelled_as_in_the_passages_that_are_seen(reader):

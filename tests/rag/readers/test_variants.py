@@ -138,6 +138,18 @@ def test_masked_tokens_become_the_mask_token_and_cannot_be_copied(tiny_embedded)
     assert source.copyable[0, new].sum() == 2
 
 
+@pytest.mark.parametrize("masking", ["attention", "delete", "mask"])
+def test_a_text_begins_afresh_in_what_is_left_too(tiny_embedded, masking):
+    reader = EmbeddedReader(tiny_embedded, max_block_tokens=96, max_answer_tokens=5)
+    text = "stone tower the stone tower is old"
+    encoded = reader.encode(QUESTION, [Passage("a", text, "stone tower")])
+    variants = [Variant(0, ()), Variant(0, ((28, 30),)), Variant(0, ((12, 15),))]
+    source = reader.extend(encoded, variants, masking).state.source
+    begins = [source.ids[0, (source.block[0] == block) & source.afresh[0]].tolist() for block in range(4)]
+    the, stone = reader.tokenizer.encode(["the stone"])[0].ids
+    assert begins == [[the]] * 3 + [[103 if masking == "mask" else stone]]
+
+
 def test_other_checkpoints_take_their_mask_or_unknown_token(t5):
     reader = FiDReader(t5, max_block_tokens=64, max_answer_tokens=8)
     encoded = reader.encode(QUESTION, [Passage("a", "the old stone tower")])
