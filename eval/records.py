@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rag.settings import SettingsError
+from rag.section import SettingsError
 from retrievers.disk import reporting_full_disk
 from retrievers.folders import replace_file
 from retrievers.json_text import parse_json

@@ -16,7 +16,8 @@ from attribution import normalize_answer
 from rag.engines import open_engine
 from rag.pipeline import build_retriever
 from rag.questions import Question, QuestionSet, load_questions, mine_negatives
-from rag.settings import RetrieverSettings, Section, SettingsError
+from rag.section import Section, SettingsError
+from rag.settings import RetrieverSettings
 from retrievers import CorpusError, Passage, Retriever, load_corpus, load_index
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rag.settings import Section
+from rag.section import Section
 
 Floats = NDArray[np.float64]
 

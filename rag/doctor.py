@@ -64,8 +64,8 @@ def examine(index: Path | None = None, config: str | None = None, overrides: Seq
         *_guarded("extras", "ragshap", _extras),
     ]
     try:
+        from rag.section import load_section
         from rag.service.settings import ServeSettings
-        from rag.settings import load_section
 
         settings = load_section(ServeSettings, config, overrides)
     except Exception as error:

@@ -23,7 +23,8 @@ from rag.provenance import sources, versions
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
 from rag.rerank import attributed_order, needs_pivots
-from rag.settings import RetrieverSettings, Settings, SettingsError, load_settings
+from rag.section import SettingsError
+from rag.settings import RetrieverSettings, Settings, load_settings
 from retrievers import (
     BM25Retriever,
     DenseRetriever,

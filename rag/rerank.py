@@ -16,8 +16,10 @@ from rag.explanation.passages import explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
-from rag.settings import AttributionSettings, SettingsError, load_settings
+from rag.section import SettingsError
+from rag.settings import AttributionSettings, load_settings
 from retrievers import Hit, Passage
+from retrievers.base import RRF_K
 
 Scores = NDArray[np.float64]
 
@@ -55,8 +57,6 @@ BY_VALUES: dict[str, Callable[[Attribution], Scores]] = {
 FUSION = "+rrf"
 SCORES = (*BY_VALUES, *(f"{name}{FUSION}" for name in BY_VALUES))
 """What passages can be ordered by: a score of their values, or that order fused with the one in which they came."""
-
-RRF_K = 60.0
 
 
 def passage_scores(attribution: Attribution, score: str = "value") -> Scores:

@@ -15,6 +15,9 @@ from retrievers.passage import Hit, Passage
 Progress = Callable[[int], None]
 """Called now and then with the number of passages done so far."""
 
+RRF_K = 60
+"""Damps the weight of the first ranks in reciprocal-rank fusion; the value of Cormack, Clarke and Büttcher (2009)."""
+
 
 @runtime_checkable
 class Searcher(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from retrievers.engine import RANK_CONSTANT
+from retrievers.base import RRF_K
 from retrievers.errors import EngineError
 from retrievers.rest import RestEngine
 
@@ -42,7 +42,7 @@ class ElasticsearchRetriever(RestEngine):
         if self._mode == "dense":
             return {"knn": self._knn(query, k)}
         retrievers = [{"standard": {"query": self._match(query)}}, {"knn": self._knn(query, window)}]
-        fused = {"retrievers": retrievers, "rank_constant": RANK_CONSTANT, "rank_window_size": window}
+        fused = {"retrievers": retrievers, "rank_constant": RRF_K, "rank_window_size": window}
         return {"retriever": {"rrf": fused}}
 
     def _knn(self, query: str, k: int) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from retrievers.passage import Hit, Passage
 from retrievers.storage import new_index, open_index
 
 MODES = ("bm25", "dense", "hybrid")
-RANK_CONSTANT = 60  # of reciprocal-rank fusion, as in HybridRetriever
 FUSED = 100  # hits of each ranking that are fused, or k if a search asks for more
 _FINGERPRINT = "encoder_fingerprint"
 Self = TypeVar("Self", bound="SearchEngine")

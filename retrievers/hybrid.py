@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from math import fsum
 from pathlib import Path
 
-from retrievers.base import Progress, Retriever, check_query
+from retrievers.base import RRF_K, Progress, Retriever, check_query
 from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
@@ -24,7 +24,7 @@ class HybridRetriever:
 
     Args:
         retrievers: At least one, all holding the same passages.
-        rrf_k: Damps the weight of the first ranks; 60 in the paper.
+        rrf_k: Damps the weight of the first ranks.
         depth: How many hits of each retriever are fused, or ``k`` if a search asks for more.
 
     Raises:
@@ -33,7 +33,7 @@ class HybridRetriever:
 
     kind = "hybrid"
 
-    def __init__(self, retrievers: Sequence[Retriever], *, rrf_k: float = 60, depth: int = 100) -> None:
+    def __init__(self, retrievers: Sequence[Retriever], *, rrf_k: float = RRF_K, depth: int = 100) -> None:
         """See the class."""
         if not retrievers:
             raise ValueError("a hybrid needs at least one retriever")

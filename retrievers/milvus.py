@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from retrievers.base import Progress
+from retrievers.base import RRF_K, Progress
 from retrievers.encoder import DEFAULT, Encoder
-from retrievers.engine import FUSED, RANK_CONSTANT, SearchEngine, check_address, engine_encoder, secret
+from retrievers.engine import FUSED, SearchEngine, check_address, engine_encoder, secret
 from retrievers.errors import EngineError
 from retrievers.passage import Hit, Passage
 from retrievers.passage_store import PassageStore, check_known, distinct_ids
@@ -216,7 +216,7 @@ class MilvusRetriever(SearchEngine):
                     self._milvus.AnnSearchRequest(data=[part], anns_field=field, param={}, limit=max(k, FUSED))
                     for field, part in parts
                 ]
-                ranker = self._milvus.RRFRanker(RANK_CONSTANT)
+                ranker = self._milvus.RRFRanker(RRF_K)
                 found = self._client.hybrid_search(self._collection, requests, ranker, **shared)[0]
             else:
                 ((field, part),) = parts

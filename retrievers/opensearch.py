@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from retrievers.engine import RANK_CONSTANT
+from retrievers.base import RRF_K
 from retrievers.errors import EngineError
 from retrievers.rest import RestEngine
 
@@ -39,7 +39,7 @@ class OpenSearchRetriever(RestEngine):
             return {"query": self._match(query)}
         if self._mode == "dense":
             return {"query": self._knn(query, k)}
-        ranked = {"score-ranker-processor": {"combination": {"technique": "rrf", "rank_constant": RANK_CONSTANT}}}
+        ranked = {"score-ranker-processor": {"combination": {"technique": "rrf", "rank_constant": RRF_K}}}
         return {
             "query": {"hybrid": {"queries": [self._match(query), self._knn(query, window)]}},
             "search_pipeline": {"phase_results_processors": [ranked]},

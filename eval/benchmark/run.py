@@ -23,7 +23,7 @@ from eval.selection import Asked, Selection, choose
 from rag.provenance import made_with
 from rag.readers import Reader
 from rag.readers.loading import load_reader
-from rag.settings import SettingsError
+from rag.section import SettingsError
 
 Progress = Callable[[str, int, int], None]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rag.settings import ReaderSettings, Section
+from rag.section import Section
+from rag.settings import ReaderSettings
 
 SECTIONS = ("speed", "shape", "peak", "votes", "certain", "growth", "levels", "accuracy")
 

@@ -10,6 +10,7 @@ from eval.retrieval.scoring import parse_scoring
 from eval.selection import Selection
 from eval.statistics import ComparisonSettings
 from rag.settings import AttributionSettings, ReaderSettings
+from retrievers.base import RRF_K
 
 Keep = int | Literal["smallest"] | None
 """How many passages an answer is read from: the first so many; None is all; "smallest" is as few of the first ones as
@@ -36,7 +37,7 @@ class QARun(Selection):
     name: str = ""
     rerank: list[str] = Field(default=[])
     depth: int | None = Field(default=None, ge=1)
-    rrf_k: float = Field(default=60, ge=0)
+    rrf_k: float = Field(default=RRF_K, ge=0)
     reader: ReaderSettings = ReaderSettings()
     attribution: AttributionSettings = AttributionSettings()
     report: ComparisonSettings = ComparisonSettings()

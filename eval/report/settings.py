@@ -8,7 +8,7 @@ from string import Formatter
 
 from pydantic import Field, model_validator
 
-from rag.settings import Section
+from rag.section import Section
 
 _PLACEHOLDERS = {"data", "out"}
 

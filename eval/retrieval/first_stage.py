@@ -11,7 +11,8 @@ from eval.selection import pooled
 from rag.engines import ENGINES, open_engine
 from rag.pipeline import build_retriever
 from rag.questions import Question
-from rag.settings import RetrieverSettings, SettingsError
+from rag.section import SettingsError
+from rag.settings import RetrieverSettings
 from retrievers import CorpusError, HybridRetriever, Passage, Retriever, load_corpus, load_index
 from retrievers.trec import read_run
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.settings import SettingsError
+from rag.section import SettingsError
 
 Floats = NDArray[np.float64]
 

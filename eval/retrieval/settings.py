@@ -11,6 +11,7 @@ from eval.comparison import BaselineSettings
 from eval.retrieval.scoring import parse_scoring
 from rag.engines import ENGINES, Engine, EngineSections, missing_settings
 from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings
+from retrievers.base import RRF_K
 
 Kind = Literal["bm25", "dense", "hybrid", "own"] | Engine
 
@@ -68,7 +69,7 @@ class RetrievalRun(EngineSections):
     ids: Literal["all", "odd", "even"] = "all"
     limit: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
-    rrf_k: float = Field(default=60, ge=0)
+    rrf_k: float = Field(default=RRF_K, ge=0)
     bm25: BM25Settings = BM25Settings()
     dense: DenseSettings = DenseSettings()
     reader: ReaderSettings = ReaderSettings()

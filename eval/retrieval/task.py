@@ -8,7 +8,7 @@ from typing import NamedTuple
 from eval.retrieval.settings import RetrievalRun
 from eval.selection import askable, sample
 from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
-from rag.settings import SettingsError
+from rag.section import SettingsError
 from retrievers import Passage
 from retrievers.trec import read_qrels
 

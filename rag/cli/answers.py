@@ -94,7 +94,7 @@ def qa(
         from eval.plotting import figure_class
         from eval.qa import QARun, evaluate_qa
         from eval.qa.plots import plot_answers
-        from rag.settings import load_section
+        from rag.section import load_section
 
         run = load_section(QARun, None, overrides or [], base=given_values(given))
         drawn = out is not None and bool(run.rerank)

@@ -69,7 +69,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command with arguments; returns the exit code."""
-    from rag.settings import SettingsError
+    from rag.section import SettingsError
 
     try:
         app(arguments)

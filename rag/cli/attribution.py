@@ -115,7 +115,7 @@ def attribution(
         from eval.attribution import AttributionRun, evaluate_attribution
         from eval.attribution.plots import plot_curves
         from eval.plotting import figure_class
-        from rag.settings import load_section
+        from rag.section import load_section
 
         run = load_section(AttributionRun, None, overrides or [], base=given_values(given))
         if out is not None:

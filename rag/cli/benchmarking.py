@@ -58,7 +58,7 @@ def attribution(
         from eval.benchmark import QUICK, SECTIONS, BenchmarkSettings, benchmark_attribution
         from eval.benchmark.plots import plot
         from eval.plotting import figure_class
-        from rag.settings import load_section
+        from rag.section import load_section
 
         if plots is not None:
             figure_class()  # a missing library is better met now than after an hour

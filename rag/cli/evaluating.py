@@ -37,7 +37,7 @@ def report(
     """Run several measurements and show them on one HTML page, each with the command that makes it again."""
     with progress_bars(quiet) as progress:
         from eval.report import ReportFile, make_report, render_report
-        from rag.settings import load_section
+        from rag.section import load_section
 
         file = load_section(ReportFile, config)
         bar = stage_progress(progress)

@@ -68,6 +68,7 @@ def index(
     """Build an index of a corpus."""
     from rag.pipeline import new_retriever
     from rag.readers.loading import set_threads
+    from rag.report.wording import count
     from rag.scale.encoding import SpreadEncoder
     from rag.settings import load_settings
 
@@ -91,7 +92,7 @@ def index(
             "passages": len(retriever),
             "recall": recall.to_dict() if recall else None,
         },
-        f"{len(retriever)} passages indexed ({settings.retriever.kind}) in {work.seconds:.1f} s: {place}"
+        f"{count(len(retriever), 'passage')} indexed ({settings.retriever.kind}) in {work.seconds:.1f} s: {place}"
         + (f"\n{recall}" if recall else ""),
         as_json,
     )
@@ -107,6 +108,7 @@ def add(
 ) -> None:
     """Add a corpus to an index, which is not rebuilt; refused if an id is there already."""
     from rag.readers.loading import set_threads
+    from rag.report.wording import count
     from rag.settings import load_settings
     from retrievers import load_index
 
@@ -121,7 +123,7 @@ def add(
     n_added = len(retriever) - n_before
     work.report(
         {"index": str(index), "added": n_added, "passages": len(retriever)},
-        f"{n_added} passages added in {work.seconds:.1f} s: {index} holds {len(retriever)}",
+        f"{count(n_added, 'passage')} added in {work.seconds:.1f} s: {index} holds {len(retriever)}",
         as_json,
     )
 
@@ -133,6 +135,7 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Remove passages from an index, which is not rebuilt; refused if an id is not there."""
+    from rag.report.wording import count
     from retrievers import load_index
 
     listed = [] if file is None else [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -146,7 +149,7 @@ def remove(
     if as_json:
         print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
     else:
-        say(f"{n_removed} passages removed: {index} holds {len(retriever)}")
+        say(f"{count(n_removed, 'passage')} removed: {index} holds {len(retriever)}")
 
 
 @contextmanager

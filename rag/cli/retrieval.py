@@ -122,7 +122,7 @@ def retrieval(
         from eval.plotting import figure_class
         from eval.retrieval import RetrievalRun, evaluate_retrieval
         from eval.retrieval.plots import plot_curves
-        from rag.settings import load_section
+        from rag.section import load_section
 
         run = load_section(RetrievalRun, None, overrides or [], base=given_values(given))
         if out is not None:
@@ -145,7 +145,7 @@ def _compare(first: Path, second: Path, overrides: Sequence[str], markdown: bool
 
     from eval.retrieval import compare
     from eval.retrieval.settings import ReportSettings
-    from rag.settings import load_section
+    from rag.section import load_section
 
     rows, said = compare(first, second, load_section(ReportSettings, None, overrides))
     if as_json:

@@ -17,7 +17,8 @@ from rag.explanation.question_game import QuestionGame
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
 from rag.readers.variants import PartsReader
-from rag.settings import HierarchySettings, SettingsError
+from rag.section import SettingsError
+from rag.settings import HierarchySettings
 from retrievers import Passage
 
 FORMAT = "ragshap-hierarchy"

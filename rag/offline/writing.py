@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rag.scale import Executor, LocalExecutor
-from rag.settings import SettingsError
+from rag.section import SettingsError
 from retrievers import Hit
 from retrievers.disk import sync
 from retrievers.folders import replace_file

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rag.settings import Section
+from rag.section import Section
 
 
 class Stage(Section):

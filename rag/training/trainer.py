@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,10 +73,13 @@ class Trainer:
             FloatingPointError: the loss is not finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.settings
         first = self._resume()
+        with _denormals_flushed():
+            self._run(first)
+
+    def _run(self, first: int) -> None:
+        settings = self.settings
         rows: list[Row] = []
-        torch.set_flush_denormal(True)  # sure predictions leave gradients that a CPU is slow at otherwise
         for step in range(first, settings.steps):
             self.learner.model.train()
             rows.append(self._step(step))
@@ -196,3 +201,14 @@ class Trainer:
 def _is_before(row: Row, step: int) -> bool:
     """Whether a logged row belongs to what a checkpoint holds; the finished reader is evaluated again."""
     return row["step"] <= step and "averaged" not in row
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Numbers too small for full precision count as 0: sure predictions leave such gradients, slow on a CPU."""
+    before = sys.float_info.min / 2 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

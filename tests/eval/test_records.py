@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from eval.records import Records
-from rag.settings import SettingsError
+from rag.section import SettingsError
 from retrievers.errors import BusyError
 
 MADE_WITH = {"settings": {"k": 1}}

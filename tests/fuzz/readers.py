@@ -14,7 +14,8 @@ from rag.offline import ContextsTask
 from rag.offline.run import read_queries
 from rag.offline.writing import rerank_file
 from rag.questions import load_questions
-from rag.settings import Settings, SettingsError, load_section, load_settings
+from rag.section import SettingsError, load_section
+from rag.settings import Settings, load_settings
 from retrievers import CorpusError, Hit, load_corpus
 from retrievers.trec import read_qrels, read_run, stream_run
 

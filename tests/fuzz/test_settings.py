@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from rag.settings import SettingsError, load_settings
+from rag.section import SettingsError
+from rag.settings import load_settings
 
 from .harness import fuzz, only
 from .hostile import TEXTS

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rag.settings import Settings, SettingsError, load_settings
+from rag.section import SettingsError
+from rag.settings import Settings, load_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -15,7 +15,8 @@ from eval.attribution.methods import (
     parse_method,
     random_coalitions,
 )
-from rag.settings import AttributionSettings, SettingsError
+from rag.section import SettingsError
+from rag.settings import AttributionSettings
 
 N = 7
 

@@ -14,7 +14,8 @@ from eval.selection import Asked
 from rag.cli import run
 from rag.provenance import reader_checksum
 from rag.questions import Question
-from rag.settings import ReaderSettings, SettingsError, load_section
+from rag.section import SettingsError, load_section
+from rag.settings import ReaderSettings
 from retrievers import Passage
 
 

@@ -19,7 +19,7 @@ import pytest
 from rag.cli import run
 from rag.offline import ContextsTask, rerank_file
 from rag.scale import RayExecutor
-from rag.settings import SettingsError
+from rag.section import SettingsError
 
 from .job import by_length
 

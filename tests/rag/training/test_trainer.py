@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,4 @@ def test_a_loss_that_is_not_finite_stops_the_run(new_learner, sampler, tmp_path)
         learner.model.span.weight.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="step 0; lower the learning rate"):
         Trainer(learner, sampler, QUESTIONS, small_settings(), tmp_path).run()
+    assert sys.float_info.min / 2 > 0, "the whole process goes on with denormal numbers flushed"
