@@ -56,6 +56,7 @@ class EmbeddedLearner:
         self._tokenizer = tokenizer
         encode = BlockTokenizer(tokenizer).encode
         self._questions = encode([question.text for question in data.questions])
+        # Not `encode_passages`: the weights that ship were trained without knowing where a text begins afresh.
         self._passages = encode([passage.full_text for passage in data.passages])
         self._spans = [
             None if q.place is None else token_span(self._passages[q.place.passage], q.place.start, q.place.end)
