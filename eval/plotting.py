@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from retrievers.folders import replace_file
+from retrievers.storage.atomic import replace_file
 
 
 def figure_class() -> Any:

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rag.section import SettingsError
-from retrievers.disk import reporting_full_disk
-from retrievers.folders import replace_file
-from retrievers.json_text import parse_json
-from retrievers.locks import writing
+from rag.settings_base import SettingsError
+from retrievers.storage.atomic import replace_file
+from retrievers.storage.disk import reporting_full_disk
+from retrievers.storage.json_text import parse_json
+from retrievers.storage.locks import writing
 
 _KEPT = "the questions done so far are kept"
 

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from attribution import normalize_answer
-from rag.engines import open_engine
+from rag.engine_settings import open_engine
 from rag.pipeline import build_retriever
 from rag.questions import Question, QuestionSet, load_questions, mine_negatives
-from rag.section import Section, SettingsError
 from rag.settings import RetrieverSettings
+from rag.settings_base import Section, SettingsError
 from retrievers import CorpusError, Passage, Retriever, load_corpus, load_index
 
 

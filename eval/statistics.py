@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rag.section import Section
+from rag.settings_base import Section
 
 Floats = NDArray[np.float64]
 

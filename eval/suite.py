@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from eval.qa import QARun, evaluate_qa
-from rag.section import Section, load_section
+from rag.settings_base import Section, load_section
 
 Progress = Callable[[str, int, int], None]
 

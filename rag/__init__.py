@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rag.readers import Reader
     from rag.readers.loading import load_reader
     from rag.rerank import Reranker
-    from rag.section import SettingsError
     from rag.settings import Settings, load_settings
+    from rag.settings_base import SettingsError
 
 __all__ = [
     "Answer",
@@ -41,7 +41,7 @@ _HOMES = {
     "Reader": "rag.readers",
     "Reranker": "rag.rerank",
     "Settings": "rag.settings",
-    "SettingsError": "rag.section",
+    "SettingsError": "rag.settings_base",
     "load_reader": "rag.readers.loading",
     "load_settings": "rag.settings",
 }

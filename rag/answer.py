@@ -12,7 +12,7 @@ from rag.explanation.findings import Conflict, PairInteraction, PairInteractions
 from rag.explanation.hierarchy import Hierarchy
 from rag.explanation.minimal import MinimalSet
 from retrievers import Passage
-from retrievers.json_text import parse_json
+from retrievers.storage.json_text import parse_json
 
 FORMAT = "ragshap-answer"
 VERSION = 2

@@ -64,8 +64,8 @@ def examine(index: Path | None = None, config: str | None = None, overrides: Seq
         *_guarded("extras", "ragshap", _extras),
     ]
     try:
-        from rag.section import load_section
         from rag.service.settings import ServeSettings
+        from rag.settings_base import load_section
 
         settings = load_section(ServeSettings, config, overrides)
     except Exception as error:
@@ -199,7 +199,7 @@ def _reader(settings: ReaderSettings) -> Iterator[Check]:
 
 
 def _encoder(settings: RetrieverSettings) -> Iterator[Check]:
-    from retrievers.encoder import DEFAULT, locate
+    from retrievers.dense.encoder import DEFAULT, locate
 
     name = settings.dense.encoder
     locate(name)
@@ -242,7 +242,7 @@ def _checkpoint(what: str, name: str) -> Check:
 
 
 def _engine(settings: RetrieverSettings) -> Iterator[Check]:
-    from rag.engines import open_engine
+    from rag.engine_settings import open_engine
 
     section = getattr(settings, settings.kind)
     if hasattr(section, "timeout"):
@@ -253,7 +253,7 @@ def _engine(settings: RetrieverSettings) -> Iterator[Check]:
 
 def _index(folder: Path) -> Iterator[Check]:
     from retrievers import load_index
-    from retrievers.storage import read_manifest
+    from retrievers.storage.index_folder import read_manifest
 
     manifest = read_manifest(folder)
     found = load_index(folder)  # with all checksums

@@ -14,8 +14,8 @@ from pathlib import Path
 from rag.pipeline import new_retriever
 from rag.settings import RetrieverSettings, Settings
 from retrievers import Passage
-from retrievers.sampling import sample_corpus
-from retrievers.stream import SLAB_BYTES
+from retrievers.corpora.size_estimate import sample_corpus
+from retrievers.corpora.stream import SLAB_BYTES
 
 _TRIED = {"bm25": 4000, "dense": 64}  # passages of a trial
 _HEAPS = 0.6  # distinct words grow with about this power of the number of words (Heaps 1978: 0.4 to 0.6)

@@ -12,7 +12,7 @@ import numpy as np
 
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
-from rag.engines import open_engine
+from rag.engine_settings import open_engine
 from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import check_parts, explain_parts
@@ -23,8 +23,8 @@ from rag.provenance import sources, versions
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
 from rag.rerank import attributed_order, needs_pivots
-from rag.section import SettingsError
 from rag.settings import RetrieverSettings, Settings, load_settings
+from rag.settings_base import SettingsError
 from retrievers import (
     BM25Retriever,
     DenseRetriever,
@@ -36,7 +36,7 @@ from retrievers import (
     load_corpus,
     load_index,
 )
-from retrievers.encoder import Encoder
+from retrievers.dense.encoder import Encoder
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""

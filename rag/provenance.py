@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.readers.embedded_files import WEIGHTS
 from rag.settings import ReaderSettings, Settings
-from retrievers.folders import sha256_of
+from retrievers.storage.atomic import sha256_of
 
 if TYPE_CHECKING:
     from rag.readers import Reader

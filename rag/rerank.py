@@ -16,8 +16,8 @@ from rag.explanation.passages import explain_passages
 from rag.explanation.screening import Screener, default_screener, screen
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
-from rag.section import SettingsError
 from rag.settings import AttributionSettings, load_settings
+from rag.settings_base import SettingsError
 from retrievers import Hit, Passage
 from retrievers.base import RRF_K
 

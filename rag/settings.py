@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from rag.engines import ENGINES, Engine, EngineSections, missing_settings
+from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
 from rag.readers.prompt.template import check_template
-from rag.section import Section, load_section
+from rag.settings_base import Section, load_section
 
 
 class BM25Settings(Section):

@@ -1,10 +1,10 @@
 """Text and indexes: read corpora, cut them into passages, and find the passages that a question needs."""
 
 from retrievers.base import Retriever, Searcher
-from retrievers.bm25 import BM25Retriever
-from retrievers.chunking import sentence_spans, split_document, split_text
-from retrievers.corpus import load_corpus
-from retrievers.dense import DenseRetriever
+from retrievers.bm25.retriever import BM25Retriever
+from retrievers.corpora.chunking import sentence_spans, split_document, split_text
+from retrievers.corpora.corpus import load_corpus
+from retrievers.dense.retriever import DenseRetriever
 from retrievers.errors import CorpusError, EngineError, IndexFormatError
 from retrievers.hybrid import HybridRetriever
 from retrievers.loading import load_index

@@ -12,8 +12,8 @@ from retrievers.base import RRF_K, Progress, Retriever, check_query
 from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
-from retrievers.passage_store import distinct_ids
-from retrievers.storage import MANIFEST_FILE, new_index, open_index, read_manifest
+from retrievers.storage.index_folder import MANIFEST_FILE, new_index, open_index, read_manifest
+from retrievers.storage.passage_store import distinct_ids
 
 
 class HybridRetriever:

@@ -9,16 +9,16 @@ from typing import Any
 
 from retrievers.base import Retriever
 from retrievers.errors import IndexFormatError
-from retrievers.storage import read_manifest
+from retrievers.storage.index_folder import read_manifest
 
 _CLASSES = {
-    "bm25": ("retrievers.bm25", "BM25Retriever"),
-    "dense": ("retrievers.dense", "DenseRetriever"),
+    "bm25": ("retrievers.bm25.retriever", "BM25Retriever"),
+    "dense": ("retrievers.dense.retriever", "DenseRetriever"),
     "hybrid": ("retrievers.hybrid", "HybridRetriever"),
-    "lucene": ("retrievers.lucene", "LuceneRetriever"),
-    "milvus": ("retrievers.milvus", "MilvusRetriever"),
-    "elasticsearch": ("retrievers.elastic", "ElasticsearchRetriever"),
-    "opensearch": ("retrievers.opensearch", "OpenSearchRetriever"),
+    "lucene": ("retrievers.search_engines.lucene", "LuceneRetriever"),
+    "milvus": ("retrievers.search_engines.milvus", "MilvusRetriever"),
+    "elasticsearch": ("retrievers.search_engines.elastic", "ElasticsearchRetriever"),
+    "opensearch": ("retrievers.search_engines.opensearch", "OpenSearchRetriever"),
 }
 
 

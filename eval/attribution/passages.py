@@ -11,7 +11,7 @@ from eval.retrieval.first_stage import FirstStages, Search
 from eval.retrieval.settings import Kind
 from eval.retrieval.task import Task
 from rag.questions import Question
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 _AT_ONCE = 16  # questions retrieved together

@@ -10,8 +10,8 @@ from attribution import BanzhafSampling
 from eval.attribution.methods import DEFAULT_METHODS, PAIR_METHODS, parse_method
 from eval.comparison import BaselineSettings
 from eval.retrieval.settings import Kind, RetrievalRun
-from rag.section import Section
 from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings
+from rag.settings_base import Section
 
 
 class AttributionRun(Section):

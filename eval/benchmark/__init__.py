@@ -1,10 +1,10 @@
 """Attribution against its alternatives: speed, and error at equal budgets, in one run on one machine."""
 
+from eval.benchmark.ablations import VARIANTS, Variant
 from eval.benchmark.report import BenchmarkResult
 from eval.benchmark.run import benchmark_attribution
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import QUICK, SECTIONS, BenchmarkSettings
-from eval.benchmark.variants import VARIANTS, Variant
+from eval.benchmark.tables import Section, Table
 
 __all__ = [
     "QUICK",

@@ -11,8 +11,8 @@ import numpy as np
 from attribution import ESTIMATORS, VotesGame, exact, explain
 from eval.benchmark.games import CountedGame, Values, all_coalitions
 from eval.benchmark.peers import Peer, fitting_amount, peers
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.tables import Section, Table
 from eval.selection import Asked
 from rag.readers import Reader
 

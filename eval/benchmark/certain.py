@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from attribution import Attribution, TopKCertain, VotesGame, explain
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds
 from eval.selection import Asked
 from rag.readers import EncodedQuestion, Reader

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from eval.benchmark.ablations import OURS
 from eval.benchmark.flops import decoder_shape
 from eval.benchmark.plain import plain
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.speed import asked_for, attribute
+from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds_after
-from eval.benchmark.variants import OURS
 from eval.selection import Asked
 from rag.index_cost import peak_memory
 from rag.readers.loading import load_reader

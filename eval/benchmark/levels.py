@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.tables import Section, Table
 from eval.selection import Asked
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.parts import Part, words
 from rag.explanation.passages import explain_passages
 from rag.readers import Reader
-from rag.readers.variants import PartsReader, Variant, shortened
+from rag.readers.hidden_parts import PartsReader, Variant, shortened
 from rag.settings import HierarchySettings
 from retrievers import Passage
 

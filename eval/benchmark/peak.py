@@ -8,9 +8,9 @@ import torch
 
 from eval.benchmark.flops import decoder_shape, matrix_product_peak, softmax_rate
 from eval.benchmark.plain import plain
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.speed import asked_for
+from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import seconds_after
 from eval.selection import Asked
 from rag.readers import Reader

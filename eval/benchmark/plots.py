@@ -9,7 +9,7 @@ from typing import Any
 from eval.benchmark.accuracy import DEFAULT
 from eval.benchmark.report import BenchmarkResult
 from eval.plotting import figure_class
-from retrievers.folders import replace_file
+from retrievers.storage.atomic import replace_file
 
 
 def plot(result: BenchmarkResult, folder: Path) -> list[Path]:

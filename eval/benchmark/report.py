@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.benchmark.section import Section
 from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.tables import Section
 from eval.records import save_json
 
 

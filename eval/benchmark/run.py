@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from eval.benchmark.ablations import VARIANTS, Variant
 from eval.benchmark.accuracy import accuracy
 from eval.benchmark.certain import certain
 from eval.benchmark.growth import growth
@@ -12,18 +13,17 @@ from eval.benchmark.levels import levels
 from eval.benchmark.peak import peak
 from eval.benchmark.peers import peers
 from eval.benchmark.report import BenchmarkResult
-from eval.benchmark.section import Section
 from eval.benchmark.settings import SECTIONS, BenchmarkSettings
 from eval.benchmark.shape import shape
 from eval.benchmark.speed import speed
+from eval.benchmark.tables import Section
 from eval.benchmark.timing import machine
-from eval.benchmark.variants import VARIANTS, Variant
 from eval.benchmark.votes import votes
 from eval.selection import Asked, Selection, choose
 from rag.provenance import made_with
 from rag.readers import Reader
 from rag.readers.loading import load_reader
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 Progress = Callable[[str, int, int], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rag.section import Section
 from rag.settings import ReaderSettings
+from rag.settings_base import Section
 
 SECTIONS = ("speed", "shape", "peak", "votes", "certain", "growth", "levels", "accuracy")
 

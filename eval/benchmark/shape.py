@@ -11,11 +11,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+from eval.benchmark.ablations import VARIANTS, Variant
 from eval.benchmark.plain import plain
-from eval.benchmark.section import Section
 from eval.benchmark.settings import BenchmarkSettings, Shape
 from eval.benchmark.speed import asked_for, compare, table
-from eval.benchmark.variants import VARIANTS, Variant
+from eval.benchmark.tables import Section
 from eval.selection import Asked
 from rag.questions import Question
 from rag.readers.fid import FiDReader

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from attribution import VotesGame, explain
+from eval.benchmark.ablations import OURS, VARIANTS, Variant
 from eval.benchmark.games import Coalitions, evenly, permutation_coalitions
 from eval.benchmark.plain import PlainReader, plain
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds, seconds_after
-from eval.benchmark.variants import OURS, VARIANTS, Variant
 from eval.selection import Asked
 from rag.readers import EncodedQuestion, Reader
 

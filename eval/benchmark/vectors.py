@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.benchmark.section import Section, Table
-from retrievers.recall import broaden
-from retrievers.vector_index import INDEXES, VectorIndex
-from retrievers.vectors import exact_search
+from eval.benchmark.tables import Section, Table
+from retrievers.dense.recall import broaden
+from retrievers.dense.vector_index import INDEXES, VectorIndex
+from retrievers.dense.vectors import exact_search
 
 Progress = Callable[[str, int, int], None]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from eval.benchmark.games import Coalitions
 from eval.benchmark.plain import plain
-from eval.benchmark.section import Section, Table
 from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.tables import Section, Table
 from eval.selection import Asked
 from rag.readers import Reader
 

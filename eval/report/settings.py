@@ -8,7 +8,7 @@ from string import Formatter
 
 from pydantic import Field, model_validator
 
-from rag.section import Section
+from rag.settings_base import Section
 
 _PLACEHOLDERS = {"data", "out"}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from eval.retrieval.settings import ReportSettings
 from eval.retrieval.summary import FORMAT, VERSION, RetrievalRow, Table, retrieval_rows
-from retrievers.json_text import parse_json
+from retrievers.storage.json_text import parse_json
 
 
 def compare(first: Path, second: Path, report: ReportSettings | None = None) -> tuple[list[RetrievalRow], list[str]]:

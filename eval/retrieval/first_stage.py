@@ -8,13 +8,13 @@ from pathlib import Path
 from eval.retrieval.settings import Kind, RetrievalRun, run_name
 from eval.retrieval.task import Task, first_with_text
 from eval.selection import pooled
-from rag.engines import ENGINES, open_engine
+from rag.engine_settings import ENGINES, open_engine
 from rag.pipeline import build_retriever
 from rag.questions import Question
-from rag.section import SettingsError
 from rag.settings import RetrieverSettings
+from rag.settings_base import SettingsError
 from retrievers import CorpusError, HybridRetriever, Passage, Retriever, load_corpus, load_index
-from retrievers.trec import read_run
+from retrievers.corpora.trec import read_run
 
 Search = Callable[[Sequence[Question]], list[list[Passage]]]
 """The first passages of each question, best first."""

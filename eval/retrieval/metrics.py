@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import load_same_reader, reader_or_checksum
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 Progress = Callable[[str, int, int], None]

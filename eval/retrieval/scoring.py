@@ -26,8 +26,8 @@ from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import AttentiveReader, Coalitions, CostlyReader
 from rag.readers.embedded import EmbeddedReader
 from rag.rerank import BY_VALUES, Scores, fuse, passage_scores
-from rag.section import SettingsError
 from rag.settings import AttributionSettings
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 _MODES = (*BY_VALUES, "likelihood")

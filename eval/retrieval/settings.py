@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from eval.comparison import BaselineSettings
 from eval.retrieval.scoring import parse_scoring
-from rag.engines import ENGINES, Engine, EngineSections, missing_settings
+from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
 from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings
 from retrievers.base import RRF_K
 

@@ -16,7 +16,7 @@ from eval.records import save_json
 from eval.retrieval.metrics import area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
 from eval.retrieval.settings import ReportSettings, RetrievalRun
 from eval.retrieval.task import Task
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 FORMAT = "ragshap-retrieval"
 VERSION = 1

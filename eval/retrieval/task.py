@@ -8,9 +8,9 @@ from typing import NamedTuple
 from eval.retrieval.settings import RetrievalRun
 from eval.selection import askable, sample
 from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import Passage
-from retrievers.trec import read_qrels
+from retrievers.corpora.trec import read_qrels
 
 Qrels = dict[str, dict[str, int]]
 

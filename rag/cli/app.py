@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from rag.cli import answering, benchmarking, doctor, evaluating, indexing, mcp, reranking, serving, training
+from rag.cli import asking, doctor, indexing, mcp, reranking, serving, training
 from rag.cli.options import say
 
 _LONGEST = 2000  # characters of an error, which may repeat what was read
@@ -24,11 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 indexing.register(app)
-answering.register(app)
+asking.register(app)
 reranking.register(app)
 training.register(app)
-evaluating.register(app)
-benchmarking.register(app)
+for commands in ("eval.cli.evaluate", "eval.cli.benchmark"):  # by name: `rag` does not depend on `eval`
+    import_module(commands).register(app)
 serving.register(app)
 mcp.register(app)
 doctor.register(app)
@@ -69,7 +70,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command with arguments; returns the exit code."""
-    from rag.section import SettingsError
+    from rag.settings_base import SettingsError
 
     try:
         app(arguments)

@@ -28,14 +28,14 @@ from rag.cli.options import (
     progress_bars,
     say,
 )
-from retrievers.locks import writing
-from retrievers.storage import read_manifest
+from retrievers.storage.index_folder import read_manifest
+from retrievers.storage.locks import writing
 
 if TYPE_CHECKING:
     from rag.index_cost import IndexCost
     from rag.settings import Settings
     from retrievers import Retriever
-    from retrievers.recall import Recall
+    from retrievers.dense.recall import Recall
 
 IndexToChange = Annotated[Path, typer.Option("--index", "-i", help="Index folder made by `ragshap index`.")]
 
@@ -184,7 +184,7 @@ class _Work:
     def add_to(self, retriever: Retriever) -> None:
         """Add the corpus, and save."""
         from retrievers import load_corpus
-        from retrievers.stream import add_stream
+        from retrievers.corpora.stream import add_stream
 
         started = time.perf_counter()
         with progress_bars(self.quiet) as progress:

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from retrievers.folders import replace_file
+from retrievers.storage.atomic import replace_file
 
 if TYPE_CHECKING:
     from rag.scale import Executor

@@ -124,7 +124,7 @@ def _run_task(
     from rag.offline import RunTask
     from rag.offline.run import read_queries
     from rag.pipeline import open_retriever
-    from rag.section import SettingsError
+    from rag.settings_base import SettingsError
     from retrievers import load_corpus, load_index
 
     texts = read_queries(queries)

@@ -39,8 +39,8 @@ def serve(
         from rag.pipeline import Pipeline, open_retriever, set_threads
         from rag.provenance import sources
         from rag.readers.loading import load_reader
-        from rag.section import load_section
         from rag.service.settings import ServeSettings
+        from rag.settings_base import load_section
 
         short = {"service.host": host, "service.port": port, "service.token_env": token_env}
         given = [f"{key}={value}" for key, value in short.items() if value is not None]

@@ -45,7 +45,7 @@ def train(
     """Train a reader; the same command goes on where a killed run stopped."""
     with progress_bars(quiet) as progress:
         from rag.readers.loading import set_threads
-        from rag.section import load_section
+        from rag.settings_base import load_section
         from rag.training import plotting
         from rag.training.run import train as run
         from rag.training.settings import TrainSettings

@@ -16,9 +16,9 @@ from rag.explanation.passages import Explanation
 from rag.explanation.question_game import QuestionGame
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
-from rag.readers.variants import PartsReader
-from rag.section import SettingsError
+from rag.readers.hidden_parts import PartsReader
 from rag.settings import HierarchySettings
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 FORMAT = "ragshap-hierarchy"

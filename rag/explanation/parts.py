@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from retrievers import Passage
-from retrievers.chunking import sentence_spans
+from retrievers.corpora.chunking import sentence_spans
 
 Kind = Literal["passage", "title", "sentence", "word", "question"]
 

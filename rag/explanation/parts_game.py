@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rag.explanation.parts import Part
 from rag.readers.base import Coalitions, EncodedQuestion
-from rag.readers.variants import Masking, PartsReader, Variant
+from rag.readers.hidden_parts import Masking, PartsReader, Variant
 
 Values = NDArray[np.float64]
 Worth = Callable[[EncodedQuestion, Coalitions], Values]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rag.explanation.parts import Part
 from rag.explanation.parts_game import PartsGame, Values, Worth
 from rag.readers.base import Coalitions, EncodedQuestion
-from rag.readers.variants import Masking, PartsReader
+from rag.readers.hidden_parts import Masking, PartsReader
 
 
 class QuestionGame:

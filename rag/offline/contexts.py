@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TextIO
 
 from rag.offline.writing import Rerank, falling
 from retrievers import CorpusError, Hit, Passage
-from retrievers.formats import BROKEN_GZIP, LONGEST_LINE, decoded_lines
-from retrievers.json_text import DECODER, as_decode_error, parse_json
+from retrievers.corpora.formats import BROKEN_GZIP, LONGEST_LINE, decoded_lines
+from retrievers.storage.json_text import DECODER, as_decode_error, parse_json
 
 _CHUNK = 2**20  # characters read at a time
 _NEAR_THE_END = 12  # characters within which an error may come from text not read yet

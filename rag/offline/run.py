@@ -9,8 +9,8 @@ from typing import NamedTuple
 from rag.offline.writing import Rerank, falling
 from rag.questions import load_questions
 from retrievers import CorpusError, Hit, Passage
-from retrievers.formats import read_jsonl
-from retrievers.trec import stream_run
+from retrievers.corpora.formats import read_jsonl
+from retrievers.corpora.trec import stream_run
 
 
 class RankedQuestion(NamedTuple):

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from rag.scale import Executor, LocalExecutor
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import Hit
-from retrievers.disk import sync
-from retrievers.folders import replace_file
-from retrievers.json_text import parse_json
-from retrievers.locks import writing
+from retrievers.storage.atomic import replace_file
+from retrievers.storage.disk import sync
+from retrievers.storage.json_text import parse_json
+from retrievers.storage.locks import writing
 
 Progress = Callable[[int, int], None]
 Rerank = Callable[[str, Sequence[Hit]], list[Hit]]

@@ -13,8 +13,8 @@ from rag.questions.open_domain import ANSWER_FIELDS, read_open, read_table
 from rag.questions.question import Question, QuestionSet
 from rag.questions.squad import read_squad
 from retrievers import CorpusError, load_corpus
-from retrievers.formats import read_text
-from retrievers.json_text import parse_json
+from retrievers.corpora.formats import read_text
+from retrievers.storage.json_text import parse_json
 
 KNOWN = (
     "SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON, a .tsv or .csv of PopQA, DPR questions or topics, or a BEIR "

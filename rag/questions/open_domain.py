@@ -10,8 +10,8 @@ from typing import Any
 
 from rag.questions.question import Question, QuestionSet
 from retrievers import CorpusError
-from retrievers.formats import decoded_lines
-from retrievers.json_text import parse_json
+from retrievers.corpora.formats import decoded_lines
+from retrievers.storage.json_text import parse_json
 
 ANSWER_FIELDS = ("answers", "answer", "possible_answers")
 TABLES = (

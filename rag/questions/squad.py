@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.questions.question import AnswerPlace, Question, QuestionSet
 from retrievers import CorpusError, Passage, split_document
-from retrievers.formats import squad_paragraphs
+from retrievers.corpora.formats import squad_paragraphs
 
 
 def read_squad(path: Path, content: Any) -> QuestionSet:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrievers.folders import sha256_of
-from retrievers.json_text import parse_json
+from retrievers.storage.atomic import sha256_of
+from retrievers.storage.json_text import parse_json
 
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")

@@ -34,7 +34,7 @@ from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
 from rag.readers.fid_hidden import Asked, hidden_blocks
-from rag.readers.variants import (
+from rag.readers.hidden_parts import (
     Masking,
     Spans,
     Variant,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rag.readers.fid_blocks import HEAD, FiDTokenizer
-from rag.readers.variants import Masking, Spans, Variant, overlaps, shortened
+from rag.readers.hidden_parts import Masking, Spans, Variant, overlaps, shortened
 from retrievers import Passage
 
 

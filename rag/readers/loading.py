@@ -7,8 +7,8 @@ from transformers import AutoConfig
 
 from rag.readers.base import Reader
 from rag.readers.prompt.reader import LanguageModel, PromptReader
-from rag.section import SettingsError
 from rag.settings import ReaderSettings
+from rag.settings_base import SettingsError
 
 
 def load_reader(settings: ReaderSettings | None = None) -> Reader:

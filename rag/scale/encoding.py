@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.scale.executor import Executor
-from retrievers.encoder import Encoder
+from retrievers.dense.encoder import Encoder
 
 
 class SpreadEncoder(Encoder):

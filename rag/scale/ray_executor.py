@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from rag.scale.executor import Item, Result, Worker
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 # Ray Data starts from items that it holds: at most so many of them, or bytes, per worker are handed over at a time.
 # Workers load their models once for each such part, which is short beside the work on it.

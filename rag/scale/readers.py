@@ -8,8 +8,8 @@ from rag.provenance import reader_checksum
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.scale.executor import Executor
-from rag.section import SettingsError
 from rag.settings import ReaderSettings
+from rag.settings_base import SettingsError
 
 
 def reader_or_checksum(reader: Reader | None, checksum: Any, executor: Executor) -> Reader | str:

@@ -20,10 +20,10 @@ from rag.pipeline import Pipeline, set_threads
 from rag.service import answers, cohere, tei
 from rag.service.access import Access
 from rag.service.bodies import Bodies
-from rag.service.engine import Engine
 from rag.service.errors import RESPONSES, Failure, body, described
 from rag.service.logs import LOG, Requests
 from rag.service.metrics import Metrics
+from rag.service.operations import Engine
 from rag.service.saved import SavedExplanations
 from rag.service.settings import ServiceSettings
 from rag.service.state import Service, service_of

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from rag.service.engine import Ranked
 from rag.service.errors import RESPONSES, Failure
+from rag.service.operations import Ranked
 from rag.service.state import Service, service_of
 from rag.service.texts import Text
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from rag.answer import Answer
-from retrievers.folders import remove_leftovers, replace_file
+from retrievers.storage.atomic import remove_leftovers, replace_file
 
 _NAME = re.compile(r"[0-9a-f]{24}")
 

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 from pydantic import Field, model_validator
 
-from rag.section import Section, SettingsError
 from rag.settings import Settings
+from rag.settings_base import Section, SettingsError
 
 _LEAST_TOKEN = 16  # characters
 

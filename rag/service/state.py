@@ -13,9 +13,9 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from rag.pipeline import Progress
-from rag.service.engine import Engine
 from rag.service.errors import Failure, body
 from rag.service.metrics import Metrics
+from rag.service.operations import Engine
 from rag.service.saved import SavedExplanations
 from rag.service.settings import ServiceSettings
 from rag.service.worker import Busy, Interrupted, Job, Stopped, Worker

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from retrievers.folders import replace_file
+from retrievers.storage.atomic import replace_file
 
 
 def check(target: Path) -> None:

@@ -23,8 +23,8 @@ from rag.training.sampling import Example, ExampleSampler
 from rag.training.settings import TrainSettings
 from rag.training.trainer import CHECKPOINT, Row, Trainer
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Retriever
-from retrievers.folders import replace_file
-from retrievers.locks import writing
+from retrievers.storage.atomic import replace_file
+from retrievers.storage.locks import writing
 
 Progress = Callable[[str, int, int], None]
 _DEPTH = 30  # passages retrieved for each question, of which those without the answer are negatives
@@ -93,7 +93,7 @@ def make_learner(settings: TrainSettings, data: QuestionSet) -> Learner:
     from rag.readers.embedded.weights import WEIGHTS, load_model
     from rag.training.embedded import EmbeddedLearner
     from rag.training.seq2seq import Seq2SeqLearner
-    from retrievers.encoder import DEFAULT, locate
+    from retrievers.dense.encoder import DEFAULT, locate
 
     torch.manual_seed(settings.seed)  # of weights that start at random
     limit, dropout = settings.max_block_tokens, settings.dropout

@@ -15,7 +15,7 @@ from rag.readers.fid import decoding_rules, load_checkpoint
 from rag.readers.fid_blocks import FiDTokenizer
 from rag.training.learner import ParameterGroup
 from rag.training.sampling import Example
-from retrievers.folders import new_folder
+from retrievers.storage.atomic import new_folder
 
 _IGNORED = -100
 MAX_ANSWER_TOKENS = 32

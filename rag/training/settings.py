@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rag.section import Section
+from rag.settings_base import Section
 
 
 class Stage(Section):

@@ -20,7 +20,7 @@ from torch import Tensor
 from rag.training.learner import Learner
 from rag.training.sampling import ExampleSampler
 from rag.training.settings import TrainSettings
-from retrievers.folders import replace_file
+from retrievers.storage.atomic import replace_file
 
 Row = dict[str, float]
 CHECKPOINT = "checkpoint.safetensors"

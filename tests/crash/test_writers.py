@@ -17,15 +17,15 @@ from rag.cli import run
 from rag.service.saved import SavedExplanations
 from retrievers import BM25Retriever, DenseRetriever, Passage, load_index
 from retrievers.errors import BusyError, DiskFullError
-from retrievers.folders import find_folder, new_folder, replace_file
-from retrievers.locks import writing
+from retrievers.storage.atomic import find_folder, new_folder, replace_file
+from retrievers.storage.locks import writing
 
 from ..rag.checkpoints import make_t5
 from ..rag.training.conftest import towers  # noqa: F401
 from .conftest import ISLANDS
 from .scenarios import files
 
-HOLD = "import time\nfrom retrievers.locks import writing\nfrom pathlib import Path\n"
+HOLD = "import time\nfrom retrievers.storage.locks import writing\nfrom pathlib import Path\n"
 
 
 def commands(folder: Path, contexts: Path) -> dict[str, tuple[list[str], Path]]:
@@ -226,7 +226,7 @@ def test_libraries_that_hide_the_reason_are_understood(small_disk):
 @pytest.mark.parametrize("exchanged", [True, False])
 def test_a_reader_goes_on_with_the_index_that_it_opened(kind, exchanged, tmp_path, monkeypatch):
     if not exchanged:
-        monkeypatch.setattr("retrievers.folders.exchange", lambda one, other: False)
+        monkeypatch.setattr("retrievers.storage.atomic.exchange", lambda one, other: False)
     words = ["harbour", "glacier", "whale", "ferry"]
     passages = [Passage(f"p{n}", f"{words[n % 4]} number {n}") for n in range(12)]
 
@@ -270,7 +270,7 @@ def test_a_kill_before_any_step_leaves_one_of_the_two(exchanged, warm, tmp_path)
     code = f"""
 import ctypes, os, sys
 from pathlib import Path
-import retrievers.folders as folders
+import retrievers.storage.atomic as folders
 if not {exchanged}:
     folders.exchange = lambda one, other: False
 left = [LIMIT]

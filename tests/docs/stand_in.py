@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..retrievers.engines import Answer, serve
+from ..retrievers.search_engines.engines import Answer, serve
 
 ADDRESS = "http://localhost:9200"  # what the pages write
 NOTES = {"roof": "The roof leaked after the storm of 3 March.", "boat": "The boat was painted blue in April."}

@@ -14,7 +14,7 @@ from eval.qa import QARun, evaluate_qa
 from eval.selection import Selection, choose
 from rag.cli import run
 from rag.readers.base import EncodedQuestion
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from eval.qa import QARun, evaluate_qa
 from rag.cli import run
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 HERE = Path(__file__).parents[2]
 TIMES = {"seconds", "retrieve_seconds", "encode_seconds", "retrieve", "encode", "attribute", "answer_time"}

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from eval.records import Records
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers.errors import BusyError
 
 MADE_WITH = {"settings": {"k": 1}}

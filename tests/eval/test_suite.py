@@ -12,7 +12,7 @@ from eval.qa import QARun, run
 from eval.suite import Suite, markdown, run_suite
 from rag import provenance
 from rag.scale import readers
-from rag.section import SettingsError, load_section
+from rag.settings_base import SettingsError, load_section
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from rag.offline import ContextsTask
 from rag.offline.run import read_queries
 from rag.offline.writing import rerank_file
 from rag.questions import load_questions
-from rag.section import SettingsError, load_section
 from rag.settings import Settings, load_settings
+from rag.settings_base import SettingsError, load_section
 from retrievers import CorpusError, Hit, load_corpus
-from retrievers.trec import read_qrels, read_run, stream_run
+from retrievers.corpora.trec import read_qrels, read_run, stream_run
 
 
 class Reader(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rag.readers.prompt.endpoint import Endpoint, EndpointError, retry_after
 from retrievers import EngineError
-from retrievers.rest import RestEngine
+from retrievers.search_engines.rest import RestEngine
 
 from .harness import fuzz, only
 from .hostile import RAW_JSON, damaged, json_like, texts, values

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from retrievers import BM25Retriever, HybridRetriever, IndexFormatError, Passage, load_index
-from retrievers.storage import MANIFEST_FILE
+from retrievers.storage.index_folder import MANIFEST_FILE
 
 from .harness import fuzz, only
 from .hostile import damaged, json_like

@@ -18,7 +18,7 @@ from pathlib import Path
 from rag.questions import load_questions
 from rag.offline import ContextsTask
 from retrievers import load_corpus
-from retrievers.trec import read_run
+from retrievers.corpora.trec import read_run
 path = Path(sys.argv[2])
 read = {"corpus": lambda: list(load_corpus(path)), "questions": lambda: load_questions([path]),
         "contexts": lambda: ContextsTask(path, 1), "run": lambda: read_run(path)}[sys.argv[1]]

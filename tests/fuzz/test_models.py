@@ -11,9 +11,9 @@ import pytest
 
 from rag.readers.embedded.weights import WEIGHTS, WeightsError, load_model
 from rag.readers.loading import load_reader
-from rag.section import SettingsError
 from rag.settings import ReaderSettings
-from retrievers.folders import sha256_of
+from rag.settings_base import SettingsError
+from retrievers.storage.atomic import sha256_of
 
 from ..rag.checkpoints import make_gpt2, make_t5
 

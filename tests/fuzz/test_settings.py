@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from rag.section import SettingsError
 from rag.settings import load_settings
+from rag.settings_base import SettingsError
 
 from .harness import fuzz, only
 from .hostile import TEXTS

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 from rich.console import Console
 
+from eval.cli.tables import print_table
 from rag import Pipeline
 from rag.cli.app import run
-from rag.cli.tables import print_table
 from rag.report import print_answer, print_hits
 from rag.report.text import harmless
 from retrievers import Hit, Passage

@@ -15,9 +15,9 @@ from rag import doctor
 from rag.cli import run
 from rag.readers.embedded_files import WEIGHTS
 from retrievers import BM25Retriever, Passage
-from retrievers.storage import read_manifest
+from retrievers.storage.index_folder import read_manifest
 
-from ..retrievers.engines import Answer, serve
+from ..retrievers.search_engines.engines import Answer, serve
 
 
 @pytest.fixture

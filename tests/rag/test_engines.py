@@ -9,8 +9,8 @@ import pytest
 
 from rag.cli import run
 from rag.pipeline import open_retriever
-from rag.section import SettingsError
 from rag.settings import load_settings
+from rag.settings_base import SettingsError
 
 ISLANDS = Path(__file__).parents[2] / "examples" / "islands"
 QUESTION = "According to modern measurement, how high is Hvannadalshnjúkur?"

@@ -10,8 +10,8 @@ import pytest
 
 from rag import Answer, Pipeline, Reranker, Settings, load_settings
 from rag.explanation.passages import most_decodes
-from rag.section import SettingsError
 from rag.settings import AttributionSettings
+from rag.settings_base import SettingsError
 from retrievers import BM25Retriever, Hit, Passage
 
 from .conftest import ScriptedReader

@@ -17,8 +17,8 @@ from eval.records import Records
 from rag import Answer, Pipeline
 from rag.provenance import checksum, made_with, reader_checksum
 from rag.readers.embedded import EmbeddedReader
-from rag.section import SettingsError
 from rag.settings import ReaderSettings
+from rag.settings_base import SettingsError
 
 ROOT = Path(__file__).parents[2]
 ISLANDS = ROOT / "examples" / "islands"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rag.section import SettingsError
 from rag.settings import Settings, load_settings
+from rag.settings_base import SettingsError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

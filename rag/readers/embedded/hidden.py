@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens, question_limit
-from rag.readers.variants import Masking, Spans, Variant, full_text_spans, moved, overlaps, shortened, without
+from rag.readers.hidden_parts import Masking, Spans, Variant, full_text_spans, moved, overlaps, shortened, without
 from retrievers import Passage
 
 MASK = 103

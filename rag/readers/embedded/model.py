@@ -19,7 +19,7 @@ from transformers import BertConfig, BertModel
 
 from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.encoding import encode_blocks
-from retrievers.json_text import parse_json
+from retrievers.storage.json_text import parse_json
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rag.readers.embedded.hidden import HiddenBlocks, hidden_blocks, hidden_head
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.weights import WEIGHTS, load_model
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
-from rag.readers.variants import (
+from rag.readers.hidden_parts import (
     Masking,
     Spans,
     Variant,

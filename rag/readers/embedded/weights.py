@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
 from rag.readers.embedded_files import FILES, WEIGHTS, WeightsError, check_files
-from retrievers.folders import new_folder, sha256_of
+from retrievers.storage.atomic import new_folder, sha256_of
 
 __all__ = ["WEIGHTS", "WeightsError", "load_model", "own_state", "save_model"]
 _SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the encoder's word embeddings

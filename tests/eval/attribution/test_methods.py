@@ -15,8 +15,8 @@ from eval.attribution.methods import (
     parse_method,
     random_coalitions,
 )
-from rag.section import SettingsError
 from rag.settings import AttributionSettings
+from rag.settings_base import SettingsError
 
 N = 7
 

@@ -11,7 +11,7 @@ from eval.attribution import AttributionRun, evaluate_attribution
 from eval.attribution.question import measure_question
 from eval.attribution.summary import GRID
 from rag.questions import Question
-from rag.section import SettingsError, load_section
+from rag.settings_base import SettingsError, load_section
 
 N = 7
 METHODS = ["shapley", "shapley:likelihood", "leave-one-out", "lasso", "retriever", "random", "interactions:likelihood"]

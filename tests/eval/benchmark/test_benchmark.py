@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from eval.benchmark import QUICK, VARIANTS, BenchmarkSettings, Table, benchmark_attribution, growth
+from eval.benchmark.ablations import OURS
 from eval.benchmark.run import data_folder
-from eval.benchmark.variants import OURS
 from eval.selection import Asked
 from rag.cli import run
 from rag.provenance import reader_checksum
 from rag.questions import Question
-from rag.section import SettingsError, load_section
 from rag.settings import ReaderSettings
+from rag.settings_base import SettingsError, load_section
 from retrievers import Passage
 
 

@@ -9,7 +9,7 @@ import time
 from eval.benchmark.service import benchmark_service, requests_of
 from rag.cli import run
 
-from ...retrievers.engines import ISLANDS, Answer, serve
+from ...retrievers.search_engines.engines import ISLANDS, Answer, serve
 
 RIGHT = {"results": [{"index": 0, "relevance_score": 1.0}]}
 METRICS = "process_resident_memory_bytes 1.048576e+08"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from eval.benchmark.ablations import OURS, VARIANTS
 from eval.benchmark.games import permutation_coalitions
 from eval.benchmark.speed import asked_for
-from eval.benchmark.variants import OURS, VARIANTS
 from eval.benchmark.votes import random_coalitions
 from rag.readers.attention import SHARED_ATTENTION
 

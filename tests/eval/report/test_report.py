@@ -9,7 +9,7 @@ import yaml
 
 from eval.report import Part, Report, ReportFile, make_report, render_report
 from rag.cli.app import run
-from rag.section import SettingsError, load_section
+from rag.settings_base import SettingsError, load_section
 
 
 def parsed(**section) -> ReportFile:

@@ -12,7 +12,7 @@ import pytest
 
 from eval.retrieval import RetrievalRun, compare, evaluate_retrieval
 from eval.retrieval.metrics import area_under_recall, first_rank, recall
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import CorpusError, load_corpus
 
 

@@ -10,8 +10,8 @@ import pytest
 from attribution import LikelihoodGame, VotesGame, explain
 from eval.retrieval.scoring import CandidateScores, Scored, parse_scoring, rerank
 from rag.rerank import Reranker
-from rag.section import SettingsError
 from rag.settings import AttributionSettings
+from rag.settings_base import SettingsError
 from retrievers import Hit, HybridRetriever, Passage
 
 TEXTS = ["Rome it is", "no Paris", "nothing", "it is Paris", "perhaps Oslo", "the Oslo of Paris", "in Rome", "so"]

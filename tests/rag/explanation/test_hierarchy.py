@@ -15,7 +15,7 @@ from rag.explanation.parts import Part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame
 from rag.explanation.passages import explain_passages
 from rag.readers.fid import FiDReader
-from rag.readers.variants import Variant
+from rag.readers.hidden_parts import Variant
 from rag.settings import AttributionSettings, HierarchySettings
 from retrievers import Passage
 

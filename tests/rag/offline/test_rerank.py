@@ -17,10 +17,10 @@ from rag.offline import ContextsTask, RunTask, rerank_file
 from rag.offline.contexts import is_array, json_values
 from rag.offline.writing import falling
 from rag.readers.loading import load_reader
-from rag.section import SettingsError
 from rag.settings import AttributionSettings, ReaderSettings
+from rag.settings_base import SettingsError
 from retrievers import BM25Retriever, CorpusError, Hit, Passage, load_corpus
-from retrievers.trec import read_run, stream_run
+from retrievers.corpora.trec import read_run, stream_run
 
 HERE = Path(__file__).parents[3]
 ISLANDS = HERE / "examples" / "islands"

@@ -10,7 +10,7 @@ import torch
 
 from rag.readers.embedded import EmbeddedReader
 from rag.readers.fid import FiDReader
-from rag.readers.variants import PartsReader, Variant, without
+from rag.readers.hidden_parts import PartsReader, Variant, without
 from retrievers import Passage
 
 from .conftest import random_coalitions, random_passages

@@ -15,7 +15,7 @@ from eval.qa import QARun, evaluate_qa
 from eval.retrieval import RetrievalRun, evaluate_retrieval
 from rag.readers.loading import load_reader
 from rag.scale.ray_executor import share
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 ISLANDS = str(Path(__file__).parents[3] / "examples" / "islands")
 FEW = {"data": [ISLANDS], "limit": 3}

@@ -19,7 +19,7 @@ import pytest
 from rag.cli import run
 from rag.offline import ContextsTask, rerank_file
 from rag.scale import RayExecutor
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 
 from .job import by_length
 
@@ -74,7 +74,7 @@ def test_reranking_by_two_workers_is_that_of_one_process(cluster, tmp_path, capf
 
 
 def test_a_dense_index_encoded_elsewhere_is_that_of_one_process(cluster, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("retrievers.dense._SLAB", 16)
+    monkeypatch.setattr("retrievers.dense.retriever._SLAB", 16)
     lines = (ISLANDS / "corpus.jsonl").read_text(encoding="utf-8").splitlines()[:60]
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
     command = ["index", str(tmp_path / "corpus.jsonl"), "--kind", "dense", "--quiet", "--out"]

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from rag import Pipeline
-from rag.section import SettingsError, load_section
 from rag.service.logs import JsonLines
 from rag.service.settings import ServeSettings, ServiceSettings
+from rag.settings_base import SettingsError, load_section
 
 from .conftest import FERRY, TOWNS, Live, SlowReader, make_client
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rag import Reranker
-from rag.service.engine import Engine, relevance
+from rag.service.operations import Engine, relevance
 from rag.settings import AttributionSettings
 from retrievers import Hit, Passage
 

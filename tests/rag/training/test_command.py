@@ -10,8 +10,8 @@ import pytest
 
 from rag.cli import run
 from rag.readers.loading import load_reader
-from rag.section import load_section
 from rag.settings import ReaderSettings
+from rag.settings_base import load_section
 from rag.training.settings import TrainSettings
 from retrievers import Passage
 

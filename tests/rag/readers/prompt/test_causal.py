@@ -10,8 +10,8 @@ from rag.readers.loading import load_reader
 from rag.readers.prompt.causal import CausalModel
 from rag.readers.prompt.reader import PromptReader
 from rag.readers.prompt.template import read_reply
-from rag.section import SettingsError
 from rag.settings import ReaderSettings
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 from ..conftest import random_coalitions, random_passages

@@ -22,7 +22,7 @@ from rag.readers.loading import load_reader
 from rag.readers.prompt.causal import CausalModel
 from rag.readers.prompt.endpoint import CallLimitError, Endpoint, EndpointError, retry_after
 from rag.readers.prompt.reader import PromptReader
-from rag.section import SettingsError
+from rag.settings_base import SettingsError
 from retrievers import Passage
 
 from ..conftest import random_coalitions, random_passages

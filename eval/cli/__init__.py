@@ -1,0 +1,1 @@
+"""The commands `ragshap evaluate` and `ragshap benchmark`."""

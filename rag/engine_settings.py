@@ -1,0 +1,95 @@
+"""Settings of the search engines that can stand in for an index of ours, and how one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from rag.settings_base import Section
+
+if TYPE_CHECKING:
+    from retrievers.search_engines.base import SearchEngine
+
+Engine = Literal["lucene", "milvus", "elasticsearch", "opensearch"]
+Mode = Literal["bm25", "dense", "hybrid"]
+
+
+class LuceneSettings(Section):
+    """A Lucene index; see `retrievers.search_engines.lucene`."""
+
+    folder: str | None = None
+    k1: float = Field(default=0.9, ge=0)
+    b: float = Field(default=0.4, ge=0, le=1)
+    title: str = "title"
+    text: str = "contents"
+
+
+class MilvusSettings(Section):
+    """A Milvus collection; see `retrievers.search_engines.milvus`. Its encoder is that of `retriever.dense`."""
+
+    uri: str | None = None
+    collection: str = "ragshap"
+    mode: Mode = "dense"
+    id: str = "id"
+    title: str | None = "title"
+    text: str = "text"
+    vector: str = "vector"
+    sparse: str = "sparse"
+    analyzer: str = "standard"
+    token_env: str | None = None
+    timeout: float = Field(default=30.0, gt=0)
+
+
+class RestSettings(Section):
+    """An index of Elasticsearch or OpenSearch; see `retrievers.search_engines.rest`.
+
+    Its encoder is that of `retriever.dense`.
+    """
+
+    url: str | None = None
+    index: str | None = None
+    mode: Mode = "bm25"
+    id: str = "_id"
+    title: str | None = "title"
+    text: str = "text"
+    vector: str = "vector"
+    user: str | None = None
+    token_env: str | None = None
+    ca_certs: str | None = None
+    timeout: float = Field(default=30.0, gt=0)
+
+
+class EngineSections(Section):
+    """One section for each engine."""
+
+    lucene: LuceneSettings = LuceneSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    elasticsearch: RestSettings = RestSettings()
+    opensearch: RestSettings = RestSettings()
+
+
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "lucene": ("folder",),
+    "milvus": ("uri", "collection"),
+    "elasticsearch": ("url", "index"),
+    "opensearch": ("url", "index"),
+}
+ENGINES = tuple(_NEEDED)
+
+
+def missing_settings(kind: str, sections: EngineSections) -> list[str]:
+    """The settings without which an engine cannot be found."""
+    return [name for name in _NEEDED[kind] if getattr(getattr(sections, kind), name) is None]
+
+
+def open_engine(kind: str, sections: EngineSections, encoder: str) -> SearchEngine:
+    """Connect to an engine; `EngineError`, `FileNotFoundError` or `ImportError` if that is not possible."""
+    from retrievers.loading import retriever_class
+
+    settings: dict[str, Any] = getattr(sections, kind).model_dump()
+    if kind != "lucene":
+        settings["encoder"] = encoder
+    engine: SearchEngine = retriever_class(kind)(**settings)
+    return engine

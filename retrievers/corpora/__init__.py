@@ -1,0 +1,1 @@
+"""Corpora: their layouts, read as a stream of passages, cut and counted; TREC runs and judgements."""

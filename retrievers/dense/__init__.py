@@ -1,0 +1,1 @@
+"""Retrieval by meaning: encoders, vectors and indexes of them."""

@@ -1,0 +1,1 @@
+"""Retrieval by engines that hold the passages themselves: Lucene, Milvus, Elasticsearch, OpenSearch."""

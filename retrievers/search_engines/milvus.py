@@ -1,0 +1,323 @@
+"""Milvus collections, in a cluster or in a local file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from retrievers.base import RRF_K, Progress
+from retrievers.dense.encoder import DEFAULT, Encoder
+from retrievers.errors import EngineError
+from retrievers.passage import Hit, Passage
+from retrievers.search_engines.base import FUSED, SearchEngine, check_address, engine_encoder, secret
+from retrievers.storage.passage_store import PassageStore, check_known, distinct_ids
+
+_METADATA, _FULL_TEXT = "metadata", "full_text"  # fields of the collections that are made here
+_LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
+_SLAB = 512  # passages in one request
+_PAGE = 1000  # passages in one answer when all are listed
+
+
+class MilvusRetriever(SearchEngine):
+    """Ranks the entities of a Milvus collection by their vectors, by BM25 (Milvus's full-text search), or by both.
+
+    :meth:`add` makes the collection if it is not there, and adds to one made here without rebuilding.
+
+    Args:
+        uri: A server, such as ``"http://localhost:19530"``, or a local file, ``"islands.db"`` (Milvus Lite).
+        collection: Its name.
+        mode: ``"dense"``, ``"bm25"``, or ``"hybrid"``, which fuses both by reciprocal rank in Milvus.
+        encoder: What made the vectors: as in :class:`retrievers.dense.retriever.DenseRetriever`.
+        id: Field with the primary key.
+        title: Field with the title, or None if there is none.
+        text: Field with the text.
+        vector: Field with the dense vectors.
+        sparse: Field that the collection's BM25 function fills.
+        analyzer: Of a new collection's words: ``"standard"``, or of a cluster also ``"english"`` and others.
+        token_env: Environment variable with ``user:password`` or an API key.
+        timeout: Seconds until a request is given up.
+        batch_size: Passages per step of the encoder.
+
+    Raises:
+        ValueError: A setting is out of range.
+        EngineError: Milvus cannot be reached, or the collection lacks a field.
+        ImportError: pymilvus is not installed.
+    """
+
+    kind = "milvus"
+
+    def __init__(
+        self,
+        uri: str,
+        collection: str = "ragshap",
+        *,
+        mode: str = "dense",
+        encoder: str | Encoder = DEFAULT,
+        id: str = "id",
+        title: str | None = "title",
+        text: str = "text",
+        vector: str = "vector",
+        sparse: str = "sparse",
+        analyzer: str = "standard",
+        token_env: str | None = None,
+        timeout: float = 30.0,
+        batch_size: int = 64,
+    ) -> None:
+        """See the class."""
+        self._local = uri.endswith(".db")
+        if self._local:
+            uri = str(Path(uri).expanduser().resolve())
+        else:
+            check_address(uri)
+        made = engine_encoder(mode, encoder)
+        named = {"id": id, "title": title, "text": text, "vector": vector, "sparse": sparse}
+        asked = {"analyzer": analyzer, "token_env": token_env, "timeout": timeout, "batch_size": batch_size}
+        name = DEFAULT if made is None else made.name
+        super().__init__({"uri": uri, "collection": collection, "mode": mode, "encoder": name, **named, **asked}, made)
+        self._uri, self._collection, self._mode = uri, collection, mode
+        self._names, self._batch_size, self._analyzer = named, batch_size, analyzer
+        self._fields: dict[str, dict[str, Any]] = {}
+        self._milvus = _pymilvus()
+        self._client: Any = None
+        if not self._local or Path(uri).exists():  # the client would make the file
+            self._connect()
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """All passages, read from the collection at every call, in its order."""
+        self._require()
+        rows: list[Passage] = []
+        with self._explained():
+            pages = self._client.query_iterator(self._collection, batch_size=_PAGE, output_fields=self._wanted())
+            while page := pages.next():
+                rows += [self._passage(row) for row in page]
+                if len(page) < _PAGE:
+                    break
+                if {'"', "\\"} & set(rows[-1].id):  # pymilvus puts it, unquoted, into the next page's filter
+                    raise EngineError(f"{self} cannot be listed beyond the id {rows[-1].id!r}")
+            pages.close()
+        return rows
+
+    def __len__(self) -> int:
+        """Number of entities; 0 if there is no collection."""
+        if not self._fields:
+            return 0
+        with self._explained():
+            return int(self._client.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
+
+    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+        """Add passages, in batches; earlier ones are not touched.
+
+        Raises:
+            ValueError: An id is there already or occurs twice; nothing is added then.
+            EngineError: Milvus refuses, or the collection has other fields than those that are made here.
+        """
+        new = PassageStore().check_new(passages)
+        if not new:
+            return
+        if self._client is None:
+            self._connect()
+        if not self._fields:
+            self._create()
+        ours = {field.get("name") for field in self._layout().to_dict()["fields"]}
+        if ours != self._fields.keys():
+            raise EngineError(
+                f"{self} has the fields {', '.join(self._fields)}, not those of a collection made here "
+                f"({', '.join(sorted(ours))}); add to it with your own tools"
+            )
+        self._refuse_known(new)
+        for start in range(0, len(new), _SLAB):
+            slab = new[start : start + _SLAB]
+            with self._explained():
+                self._client.insert(self._collection, self._rows(slab))
+            if progress:
+                progress(start + len(slab))
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Delete entities, and say how many; their ids may be added again.
+
+        Raises:
+            TypeError: ``ids`` is a single string.
+            ValueError: An id is not there; nothing is deleted then.
+            EngineError: Milvus refuses.
+        """
+        names = distinct_ids(ids)
+        self._require()
+        known = {name for start in range(0, len(names), _SLAB) for name in self._known(names[start : start + _SLAB])}
+        check_known(names, known)
+        for start in range(0, len(names), _SLAB):
+            with self._explained():
+                self._client.delete(self._collection, ids=names[start : start + _SLAB])
+        return len(names)
+
+    def __str__(self) -> str:
+        return f"the Milvus collection {self._collection!r} at {self._uri}"
+
+    def _connect(self) -> None:
+        settings = self._settings
+        if self._local and not Path(self._uri).parent.is_dir():
+            raise FileNotFoundError(f"no folder {Path(self._uri).parent} for the Milvus file {self._uri}")
+        token = secret(settings["token_env"])
+        with self._explained():
+            self._client = self._milvus.MilvusClient(self._uri, token=token or "", timeout=settings["timeout"])
+            if self._client.has_collection(self._collection):
+                self._client.load_collection(self._collection)
+                self._describe()
+
+    def _describe(self) -> None:
+        with self._explained():
+            described = self._client.describe_collection(self._collection)["fields"]
+            self._fields = {field["name"]: field for field in described}
+            searched = [self._names[name] for name in self._searched()]
+            wanted = [self._names["id"], self._names["title"], self._names["text"], *searched]
+            missing = [name for name in wanted if name is not None and name not in self._fields]
+            if missing:
+                raise EngineError(
+                    f"{self} has no field {', '.join(map(repr, missing))}; there are {', '.join(self._fields)}; "
+                    "name the right ones (retriever.milvus.id, title, text, vector, sparse)"
+                )
+            self._metrics = {name: self._metric(str(name)) for name in searched}
+        if self._encoder is not None:
+            dimension = int(self._fields[str(self._names["vector"])]["params"]["dim"])
+            if dimension != self._encoder.dimension:
+                raise EngineError(
+                    f"the vectors of {self} have {dimension} dimensions, those of the encoder "
+                    f"{self._encoder.name!r} {self._encoder.dimension}; give the encoder that made them"
+                )
+
+    def _metric(self, field: str) -> str:
+        indexes = self._client.list_indexes(self._collection, field_name=field)
+        return str(self._client.describe_index(self._collection, indexes[0])["metric_type"]) if indexes else ""
+
+    def _searched(self) -> list[str]:
+        return {"dense": ["vector"], "bm25": ["sparse"], "hybrid": ["vector", "sparse"]}[self._mode]
+
+    def _require(self) -> None:
+        if not self._fields:
+            raise EngineError(f"{self} is not there; `ragshap index CORPUS --kind milvus` makes it")
+
+    def _wanted(self) -> list[str]:
+        names = [self._names["id"], self._names["title"], self._names["text"], _METADATA]
+        return [name for name in names if name in self._fields]
+
+    def _find(self, query: str, k: int) -> list[Hit]:
+        self._require()
+        query = query.encode("utf-8", "replace").decode("utf-8")  # a half of a surrogate pair cannot be sent
+        data = {"sparse": query, "vector": self._vector(query) if self._encoder else None}
+        parts = [(self._names[name], data[name]) for name in self._searched()]
+        shared = {"limit": k, "output_fields": self._wanted()}
+        with self._explained():
+            if self._mode == "hybrid":
+                requests = [
+                    self._milvus.AnnSearchRequest(data=[part], anns_field=field, param={}, limit=max(k, FUSED))
+                    for field, part in parts
+                ]
+                ranker = self._milvus.RRFRanker(RRF_K)
+                found = self._client.hybrid_search(self._collection, requests, ranker, **shared)[0]
+            else:
+                ((field, part),) = parts
+                found = self._client.search(self._collection, data=[part], anns_field=field, **shared)[0]
+        return [Hit(self._passage(hit["entity"]), self._score(hit["distance"])) for hit in found]
+
+    def _score(self, distance: float) -> float:
+        metric = "" if self._mode == "hybrid" else self._metrics[self._names[self._searched()[0]]]
+        if metric == "BM25":
+            return abs(distance)  # Milvus Lite gives them below zero
+        return -distance if metric in ("L2", "HAMMING", "JACCARD") else distance
+
+    def _passage(self, row: dict[str, Any]) -> Passage:
+        title = row.get(self._names["title"] or "") or ""
+        return Passage(str(row[str(self._names["id"])]), row[str(self._names["text"])], title, row.get(_METADATA) or {})
+
+    def _layout(self) -> Any:
+        """The schema of a new collection."""
+        types, names = self._milvus.DataType, self._names
+        schema = self._milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field(names["id"], types.VARCHAR, is_primary=True, max_length=_LONGEST_ID)
+        for name in (names["title"], names["text"]):
+            if name is not None:
+                schema.add_field(name, types.VARCHAR, max_length=_LONGEST)
+        schema.add_field(_METADATA, types.JSON)
+        if self._encoder is not None:
+            schema.add_field(names["vector"], types.FLOAT_VECTOR, dim=self._encoder.dimension)
+        if self._mode != "dense":
+            analyzer = {"type": self._analyzer}
+            schema.add_field(
+                _FULL_TEXT, types.VARCHAR, max_length=_LONGEST, enable_analyzer=True, analyzer_params=analyzer
+            )
+            schema.add_field(names["sparse"], types.SPARSE_FLOAT_VECTOR)
+            schema.add_function(
+                self._milvus.Function(
+                    name="bm25",
+                    function_type=self._milvus.FunctionType.BM25,
+                    input_field_names=[_FULL_TEXT],
+                    output_field_names=[names["sparse"]],
+                )
+            )
+        return schema
+
+    def _create(self) -> None:
+        with self._explained():
+            indexes = self._client.prepare_index_params()
+            if self._encoder is not None:
+                indexes.add_index(self._names["vector"], index_type="AUTOINDEX", metric_type="COSINE")
+            if self._mode != "dense":
+                indexes.add_index(self._names["sparse"], index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+            self._client.create_collection(
+                self._collection, schema=self._layout(), index_params=indexes, consistency_level="Strong"
+            )
+        self._describe()
+
+    def _refuse_known(self, new: Sequence[Passage]) -> None:
+        for start in range(0, len(new), _SLAB):
+            known = self._known([passage.id for passage in new[start : start + _SLAB]])
+            if known:
+                raise ValueError(f"a passage with the id {known[0]!r} is there already")
+
+    def _known(self, ids: Sequence[str]) -> list[str]:
+        """Those of some ids that are there."""
+        field, names = self._names["id"], json.dumps(ids, ensure_ascii=False)
+        with self._explained():
+            found = self._client.query(self._collection, filter=f"{field} in {names}", output_fields=[field])
+        return [row[str(field)] for row in found]
+
+    def _rows(self, passages: Sequence[Passage]) -> list[dict[str, Any]]:
+        names = self._names
+        rows = []
+        for passage in passages:
+            values = {"id": passage.id, "title": passage.title, "text": passage.text}
+            row: dict[str, Any] = {str(names[key]): value for key, value in values.items() if names[key] is not None}
+            row[_METADATA] = dict(passage.metadata)
+            if self._mode != "dense":
+                row[_FULL_TEXT] = passage.full_text
+            rows.append(row)
+        if self._encoder is not None:
+            vectors = self._encoder.encode_documents([p.full_text for p in passages], self._batch_size)
+            for row, vector in zip(rows, vectors, strict=True):
+                row[str(names["vector"])] = vector
+        return rows
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Milvus's exceptions as one line."""
+        try:
+            yield
+        except self._milvus.MilvusException as error:
+            reason = " ".join((error.message or str(error)).split())
+            if "Open local milvus failed" in reason:
+                reason += "; is it open in another process? A file serves one at a time, a server many"
+            raise EngineError(f"{self}: {reason}") from None
+
+
+def _pymilvus() -> Any:
+    try:
+        import pymilvus
+    except ImportError as error:
+        raise ImportError("Milvus needs its client: pip install 'ragshap[milvus]'") from error
+    for name in ("pymilvus", "milvus_lite"):  # they log, with a traceback, what they raise as well
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return pymilvus

@@ -1,0 +1,1 @@
+"""Files: index folders, segments and passages on disk, locks, and writing whole or not at all."""

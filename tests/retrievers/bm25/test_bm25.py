@@ -1,0 +1,209 @@
+"""BM25: against the formula written out, between the two engines, and through additions."""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from retrievers import BM25Retriever, Hit, Passage, load_corpus, load_index
+from retrievers.bm25.segment import WordSegment
+
+ROOT = Path(__file__).parents[3]
+QUERIES = ["word0", "word3 word50 word79", "word7 word7 word1", "word12 unknown", "word70 word71 word72"]
+
+
+def ids(hits: list[Hit]) -> list[str]:
+    return [hit.passage.id for hit in hits]
+
+
+def slow_bm25(texts: list[list[str]], query: list[str], k1: float, b: float) -> list[float]:
+    mean = sum(map(len, texts)) / len(texts)
+    scores = [0.0] * len(texts)
+    for word in query:
+        df = sum(word in text for text in texts)
+        idf = math.log(1 + (len(texts) - df + 0.5) / (df + 0.5))
+        for i, text in enumerate(texts):
+            tf = text.count(word)
+            scores[i] += idf * tf / (tf + k1 * (1 - b + b * len(text) / mean))
+    return scores
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+@pytest.mark.parametrize(("k1", "b"), [(1.5, 0.75), (0.9, 0.4), (2.0, 0.0), (1.2, 1.0)])
+def test_scores_follow_the_formula(engine: str, k1: float, b: float, random_passages: list[Passage]) -> None:
+    retriever = BM25Retriever(random_passages, engine=engine, k1=k1, b=b, stopwords=None)
+    texts = [passage.text.split() for passage in random_passages]
+    for query in QUERIES:
+        expected = slow_bm25(texts, query.split(), k1, b)
+        found = {hit.passage.id: hit.score for hit in retriever.search(query, 200)}
+        assert set(found) == {p.id for p, score in zip(random_passages, expected, strict=True) if score > 0}
+        for passage, score in zip(random_passages, expected, strict=True):
+            assert found.get(passage.id, 0) == pytest.approx(score, rel=1e-5)
+
+
+def test_both_engines_agree_on_real_text(scifact: Path) -> None:
+    passages = list(load_corpus(scifact))[:1500]
+    fast, slow = (BM25Retriever(passages, engine=engine) for engine in ("bm25s", "rank-bm25"))
+    for passage in passages[::150]:
+        ours, theirs = (retriever.search(passage.title, 20) for retriever in (fast, slow))
+        assert ids(ours) == ids(theirs)
+        assert [hit.score for hit in ours] == pytest.approx([hit.score for hit in theirs], rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+@pytest.mark.parametrize("sizes", [[150, 50], [10, 190], [100, 1, 1, 1, 40, 57], [0, 199, 1]])
+def test_adding_scores_as_building_at_once(engine: str, sizes: list[int], random_passages: list[Passage]) -> None:
+    at_once = BM25Retriever(random_passages, engine=engine)
+    grown = BM25Retriever(engine=engine)
+    rest = iter(random_passages)
+    for size in sizes:
+        grown.add(next(rest) for _ in range(size))
+    for query in QUERIES:
+        expected = {hit.passage.id: hit.score for hit in at_once.search(query, 200)}
+        found = {hit.passage.id: hit.score for hit in grown.search(query, 200)}
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_small_addition_leaves_the_large_index_alone(
+    random_passages: list[Passage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retriever = BM25Retriever(random_passages)
+    merged = []
+    original = WordSegment.merge
+
+    def merge(parts: list[tuple[WordSegment, NDArray[np.bool_]]], *place: object) -> WordSegment:
+        merged.append(sum(len(segment.lengths) for segment, _ in parts))
+        return original(parts, *place)
+
+    monkeypatch.setattr(WordSegment, "merge", merge)
+    for number in range(64):
+        retriever.add([Passage(f"new{number}", "word1 fresh")])
+    assert max(merged) <= 64
+    assert sum(merged) <= 64 * 7  # each passage again only when its segment doubles
+    assert ids(retriever.search("fresh", 64)) == [f"new{number}" for number in range(64)]
+
+
+def test_title_and_text_are_searched(animals: list[Passage]) -> None:
+    retriever = BM25Retriever(animals)
+    assert ids(retriever.search("Blue")) == ["whale"]
+    hit = retriever.search("naïve colonies of the ants")[0]
+    assert hit.passage is animals[2]
+    assert hit.score > 0
+
+
+def test_equal_scores_keep_the_order_of_addition() -> None:
+    texts = ["same words", "same words here", "same words", "same words", "other"]
+    retriever = BM25Retriever(Passage(str(i), text) for i, text in enumerate(texts))
+    assert ids(retriever.search("same", 2)) == ["0", "2"]
+    assert ids(retriever.search("same", 9)) == ["0", "2", "3", "1"]
+
+
+def test_many_queries_give_what_single_ones_give(random_passages: list[Passage]) -> None:
+    retriever = BM25Retriever(random_passages[:150])
+    retriever.add(random_passages[150:])
+    assert retriever.search_many(QUERIES, 10) == [retriever.search(query, 10) for query in QUERIES]
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+def test_nothing_in_common_means_no_hits(engine: str, animals: list[Passage]) -> None:
+    retriever = BM25Retriever(animals, engine=engine)
+    assert retriever.search("zebra") == []
+    assert retriever.search("the of and") == []
+    assert BM25Retriever(engine=engine).search("word") == []
+    only_stopwords = BM25Retriever([Passage("a", "the"), Passage("b", "of the")], engine=engine)
+    assert only_stopwords.search("the word") == []
+    only_stopwords.add([Passage("c", "word")])
+    assert ids(only_stopwords.search("word")) == ["c"]
+
+
+def test_stop_words_and_stems_are_settings(animals: list[Passage]) -> None:
+    assert BM25Retriever(animals).search("the") == []
+    assert ids(BM25Retriever(animals, stopwords=None).search("are")) == ["bat"]
+    assert BM25Retriever(animals, stopwords=["night"]).search("night") == []
+
+
+def test_stemming_joins_word_forms(animals: list[Passage]) -> None:
+    assert ids(BM25Retriever(animals, stemmer=None).search("hunting")) == []
+    stemmed = BM25Retriever(animals[:4], stemmer="english")
+    stemmed.add(animals[4:])
+    assert sorted(ids(stemmed.search("hunting"))) == ["cat", "owl"]
+    with pytest.raises(ValueError, match="stemmer must be None or one of"):
+        BM25Retriever(stemmer="klingon")
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+def test_a_saved_index_answers_alike_and_grows(engine: str, tmp_path: Path, random_passages: list[Passage]) -> None:
+    retriever = BM25Retriever(random_passages[:150], engine=engine, k1=1.2, b=0.5, stopwords=["word0"])
+    retriever.add(random_passages[150:190])
+    retriever.save(tmp_path / "index")
+    loaded = load_index(tmp_path / "index")
+    assert isinstance(loaded, BM25Retriever)
+    assert list(loaded.passages) == random_passages[:190]
+    assert loaded.search_many(QUERIES[1:], 20) == retriever.search_many(QUERIES[1:], 20)
+    loaded.add(random_passages[190:])
+    loaded.save(tmp_path / "index")  # over the index that it is mapped from
+    again = BM25Retriever.load(tmp_path / "index")
+    at_once = BM25Retriever(random_passages, engine=engine, k1=1.2, b=0.5, stopwords=["word0"])
+    for query in QUERIES[1:]:
+        expected = {hit.passage.id: hit.score for hit in at_once.search(query, 200)}
+        assert {h.passage.id: h.score for h in again.search(query, 200)} == pytest.approx(expected, rel=1e-5)
+
+
+def test_progress_counts_the_new_passages(random_passages: list[Passage]) -> None:
+    retriever = BM25Retriever(random_passages[:50])
+    counts: list[int] = []
+    retriever.add(random_passages[50:], progress=counts.append)
+    assert counts[-1] == 150
+
+
+def test_wrong_use_is_refused(animals: list[Passage]) -> None:
+    retriever = BM25Retriever(animals)
+    for query in ("", " \n"):
+        with pytest.raises(ValueError, match="the query is empty"):
+            retriever.search(query, 3)
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        retriever.search_many(["bat"], 0)
+    with pytest.raises(ValueError, match="id 'owl' is there already"):
+        retriever.add([Passage("new", "text"), animals[4]])
+    with pytest.raises(ValueError, match="metadata of passage 'x' cannot be written as JSON"):
+        retriever.add([Passage("x", "text", metadata={"a": object()})])
+    with pytest.raises(TypeError, match=r"expected retrievers\.Passage objects, got str"):
+        retriever.add(["text"])  # type: ignore[list-item]
+    assert len(retriever) == 5
+    for settings, message in [
+        ({"engine": "lucene"}, "engine must be one of 'bm25s', 'rank-bm25'"),
+        ({"k1": 0}, "k1 must be above 0"),
+        ({"stopwords": ["the", ["a"]]}, "stopwords must be words"),
+        ({"b": 1.5}, "b must be between 0 and 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            BM25Retriever(**settings)  # type: ignore[arg-type]
+
+
+def test_nothing_is_printed_or_logged(
+    animals: list[Passage], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    retriever = BM25Retriever(animals)
+    retriever.search("bat")
+    retriever.save(tmp_path / "index")
+    BM25Retriever.load(tmp_path / "index").search("bat")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_import_is_light_and_the_logger_of_bm25s_stays_as_it_was() -> None:
+    code = (
+        "import sys, logging, retrievers\n"
+        "heavy = {'torch', 'sentence_transformers', 'faiss', 'datasets', 'bm25s', 'rank_bm25', 'sentencex'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "retrievers.BM25Retriever([retrievers.Passage('a', 'some text')])\n"
+        "print(logging.getLogger('bm25s').level)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == str(logging.NOTSET)

