@@ -13,9 +13,8 @@ from typing import Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from attribution import normalize_answer
-from rag.engine_settings import open_engine
-from rag.pipeline import build_retriever
 from rag.questions import Question, QuestionSet, load_questions, mine_negatives
+from rag.retrieval import build_retriever, open_engine
 from rag.settings import RetrieverSettings
 from rag.settings_base import Section, SettingsError
 from retrievers import CorpusError, Passage, Retriever, load_corpus, load_index

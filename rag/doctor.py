@@ -242,7 +242,7 @@ def _checkpoint(what: str, name: str) -> Check:
 
 
 def _engine(settings: RetrieverSettings) -> Iterator[Check]:
-    from rag.engine_settings import open_engine
+    from rag.retrieval import open_engine
 
     section = getattr(settings, settings.kind)
     if hasattr(section, "timeout"):

@@ -1,16 +1,13 @@
-"""Settings of the search engines that can stand in for an index of ours, and how one is opened."""
+"""Settings of the search engines that can stand in for an index of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from rag.settings_base import Section
-
-if TYPE_CHECKING:
-    from retrievers.search_engines.base import SearchEngine
 
 Engine = Literal["lucene", "milvus", "elasticsearch", "opensearch"]
 Mode = Literal["bm25", "dense", "hybrid"]
@@ -82,14 +79,3 @@ ENGINES = tuple(_NEEDED)
 def missing_settings(kind: str, sections: EngineSections) -> list[str]:
     """The settings without which an engine cannot be found."""
     return [name for name in _NEEDED[kind] if getattr(getattr(sections, kind), name) is None]
-
-
-def open_engine(kind: str, sections: EngineSections, encoder: str) -> SearchEngine:
-    """Connect to an engine; `EngineError`, `FileNotFoundError` or `ImportError` if that is not possible."""
-    from retrievers.loading import retriever_class
-
-    settings: dict[str, Any] = getattr(sections, kind).model_dump()
-    if kind != "lucene":
-        settings["encoder"] = encoder
-    engine: SearchEngine = retriever_class(kind)(**settings)
-    return engine

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.pipeline import new_retriever
+from rag.retrieval import new_retriever
 from rag.settings import RetrieverSettings, Settings
 from retrievers import Passage
 from retrievers.corpora.size_estimate import sample_corpus

@@ -12,7 +12,6 @@ import numpy as np
 
 from attribution import normalize_answer
 from rag.answer import Answer, Evidence, OtherAnswer
-from rag.engine_settings import open_engine
 from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import check_parts, explain_parts
@@ -23,20 +22,13 @@ from rag.provenance import sources, versions
 from rag.readers import Reader
 from rag.readers.loading import load_reader, set_threads
 from rag.rerank import attributed_order, needs_pivots
-from rag.settings import RetrieverSettings, Settings, load_settings
-from rag.settings_base import SettingsError
+from rag.retrieval import open_retriever
+from rag.settings import Settings, load_settings
 from retrievers import (
-    BM25Retriever,
-    DenseRetriever,
     Hit,
-    HybridRetriever,
     Passage,
-    Retriever,
     Searcher,
-    load_corpus,
-    load_index,
 )
-from retrievers.dense.encoder import Encoder
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -176,56 +168,6 @@ class Pipeline:
         if self.screener is None:
             return list(range(len(hits)))
         return screen(self.screener, question, [hit.passage for hit in hits], settings.screen, settings.seed)
-
-
-def open_retriever(
-    settings: Settings, *, corpus: str | Path | None = None, index: str | Path | None = None
-) -> Retriever:
-    """A saved index, a corpus indexed in memory, or the search engine that the settings name.
-
-    Raises:
-        SettingsError: not exactly one of `corpus` and `index` is given, or one of them beside a search engine.
-    """
-    if settings.retriever.is_engine:
-        if corpus is not None or index is not None:
-            raise SettingsError(
-                f"retriever.kind={settings.retriever.kind} searches what the engine holds; "
-                "leave out --corpus and --index"
-            )
-        return open_engine(settings.retriever.kind, settings.retriever, settings.retriever.dense.encoder)
-    if index is not None and corpus is None:
-        return load_index(index)
-    if corpus is not None and index is None:
-        passages = load_corpus(corpus, passage_words=settings.passage_words)
-        return build_retriever(passages, settings.retriever)
-    raise SettingsError("give either an index (--index) or a corpus (--corpus), one of the two")
-
-
-def build_retriever(
-    passages: Iterable[Passage],
-    settings: RetrieverSettings,
-    progress: Callable[[int], None] | None = None,
-) -> Retriever:
-    """An index over passages, in memory or in the search engine that the settings name.
-
-    Raises `ValueError` if there are none, `EngineError` if the engine is only read.
-    """
-    retriever = new_retriever(settings)
-    retriever.add(passages, progress=progress)
-    return retriever
-
-
-def new_retriever(settings: RetrieverSettings, encoder: Encoder | None = None) -> Retriever:
-    """An empty index, or the search engine that the settings name; `encoder` stands in for the one that they name."""
-    if settings.is_engine:
-        return open_engine(settings.kind, settings, settings.dense.encoder)
-    dense = settings.dense.model_dump() | ({} if encoder is None else {"encoder": encoder})
-    if settings.kind == "bm25":
-        return BM25Retriever(**settings.bm25.model_dump())
-    if settings.kind == "dense":
-        return DenseRetriever(**dense)
-    parts: list[Retriever] = [BM25Retriever(**settings.bm25.model_dump()), DenseRetriever(**dense)]
-    return HybridRetriever(parts)
 
 
 def distil(answers: CoalitionAnswers, full: str, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from eval.retrieval.settings import Kind, RetrievalRun, run_name
 from eval.retrieval.task import Task, first_with_text
 from eval.selection import pooled
-from rag.engine_settings import ENGINES, open_engine
-from rag.pipeline import build_retriever
+from rag.engine_settings import ENGINES
 from rag.questions import Question
+from rag.retrieval import build_retriever, open_engine
 from rag.settings import RetrieverSettings
 from rag.settings_base import SettingsError
 from retrievers import CorpusError, HybridRetriever, Passage, Retriever, load_corpus, load_index

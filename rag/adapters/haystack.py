@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from rag.adapters.documents import ONE_AT_A_TIME, ForeignSearcher, Text, attribute, check_top, titled
-from rag.pipeline import open_retriever
 from rag.rerank import Reranker
+from rag.retrieval import open_retriever
 from rag.settings import load_settings
 from retrievers import Searcher
 

@@ -66,9 +66,9 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
-    from rag.pipeline import new_retriever
     from rag.readers.loading import set_threads
     from rag.report.wording import count
+    from rag.retrieval import new_retriever
     from rag.scale.encoding import SpreadEncoder
     from rag.settings import load_settings
 
@@ -219,8 +219,8 @@ def search(
     """Retrieve passages only."""
     from rich.console import Console
 
-    from rag.pipeline import open_retriever
     from rag.report import print_hits
+    from rag.retrieval import open_retriever
     from rag.settings import load_settings
 
     check_question(question)

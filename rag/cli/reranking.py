@@ -123,7 +123,7 @@ def _run_task(
 ) -> tuple[RunTask, list[str]]:
     from rag.offline import RunTask
     from rag.offline.run import read_queries
-    from rag.pipeline import open_retriever
+    from rag.retrieval import open_retriever
     from rag.settings_base import SettingsError
     from retrievers import load_corpus, load_index
 

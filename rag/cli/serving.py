@@ -36,9 +36,10 @@ def serve(
 
     with progress_bars(quiet) as progress:
         progress.add_task("loading", total=None)
-        from rag.pipeline import Pipeline, open_retriever, set_threads
+        from rag.pipeline import Pipeline
         from rag.provenance import sources
-        from rag.readers.loading import load_reader
+        from rag.readers.loading import load_reader, set_threads
+        from rag.retrieval import open_retriever
         from rag.service.settings import ServeSettings
         from rag.settings_base import load_section
 

@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from rag import report
-from rag.pipeline import Pipeline, set_threads
+from rag.pipeline import Pipeline
+from rag.readers.loading import set_threads
 from rag.service import answers, cohere, tei
 from rag.service.access import Access
 from rag.service.bodies import Bodies

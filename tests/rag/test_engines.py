@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.cli import run
-from rag.pipeline import open_retriever
+from rag.retrieval import open_retriever
 from rag.settings import load_settings
 from rag.settings_base import SettingsError
 

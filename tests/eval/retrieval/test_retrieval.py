@@ -196,7 +196,7 @@ def test_gold_passages_of_squad_are_qrels_for_pool_and_corpus(tmp_path):
 
 
 def test_all_retrievers_from_one_index_as_from_the_corpus(beir, tmp_path):
-    from rag.pipeline import build_retriever
+    from rag.retrieval import build_retriever
     from rag.settings import RetrieverSettings
 
     kinds = ["bm25", "dense", "hybrid"]
