@@ -22,8 +22,9 @@ from attribution import Game, interactions
 from eval.retrieval.scoring import CandidateScores, Scored, Scoring, parse_scoring
 from rag.readers import Reader
 from rag.readers.base import Coalitions
-from rag.rerank import Scores
-from rag.settings import AttributionSettings
+from rag.scores import Scores
+from rag.session import Session
+from rag.settings import AttributionSettings, Settings
 from retrievers import Passage
 
 PAIR_METHODS = ("interactions", "interactions:likelihood")
@@ -92,7 +93,8 @@ class QuestionMethods:
         lasso_alpha: weight of the penalty of "lasso".
 
     Attributes:
-        candidates: encoding, answer, games, and semivalues.
+        session: the question with its candidates.
+        candidates: semivalues of these.
     """
 
     def __init__(
@@ -104,40 +106,42 @@ class QuestionMethods:
         settings: AttributionSettings,
         lasso_alpha: float,
     ):
-        self.candidates = CandidateScores(reader, question[1], passages, settings)
+        self.session = Session(reader, question[1], passages, Settings(attribution=settings))
+        self.candidates = CandidateScores(self.session)
         self._number = zlib.crc32(question[0].encode())
         self._ranks, self._settings, self._alpha = ranks, settings, lasso_alpha
-        self._sign = 1.0 if self.candidates.answer else -1.0  # "no answer": what is taken from it counts
+        self._sign = 1.0 if self.session.answer else -1.0  # "no answer": what is taken from it counts
 
     def __call__(self, name: str, seed: int) -> Callable[[], Costed]:
         """Score now; the cost is known when all methods are through."""
-        candidates = self.candidates
-        before, started = sum(candidates.seconds.values()), time.perf_counter()
+        seconds = self.session.seconds
+        before, started = sum(seconds.values()), time.perf_counter()
         scored = self._score(name, seed)
-        arithmetic = time.perf_counter() - started - (sum(candidates.seconds.values()) - before)
+        arithmetic = time.perf_counter() - started - (sum(seconds.values()) - before)
 
         def costed() -> Costed:
             if name in ("retriever", "random"):
                 return Costed(scored.scores, 0, arithmetic)
-            game = candidates.games[_utility(name)]
-            reading = candidates.seconds[_utility(name)] * scored.evaluations / max(1, game.evaluations)
-            return Costed(scored.scores, scored.evaluations, candidates.seconds["encode"] + reading + arithmetic)
+            votes = _utility(name) == "votes"
+            stage, asked = ("generate", self.session.decodes) if votes else ("score", self.session.scored)
+            reading = seconds.get(stage, 0.0) * scored.evaluations / max(1, asked)
+            return Costed(scored.scores, scored.evaluations, seconds["encode"] + reading + arithmetic)
 
         return costed
 
     def _score(self, name: str, seed: int) -> Scored:
-        candidates, n = self.candidates, self.candidates.n
+        n = self.session.n_read
         scoring = parse_method(name)
         if scoring is not None:
-            return candidates(scoring, seed)
+            return self.candidates(scoring, seed)
         if name == "retriever":
             return Scored(1 / (1 + np.asarray(self._ranks, dtype=np.float64)), 0)
         if name == "random":
             return Scored(np.random.default_rng([seed, self._number]).standard_normal(n), 0)
         if name == "lasso":
-            scored = lasso(candidates.games["likelihood"], n, self._settings.budget, self._alpha, seed)
+            scored = lasso(self.session.game("likelihood"), n, self._settings.budget, self._alpha, seed)
             return Scored(self._sign * scored.scores, scored.evaluations)
-        found = interactions(candidates.games[_utility(name)], n, budget=self._settings.budget, seed=seed)
+        found = interactions(self.session.game(_utility(name)), n, budget=self._settings.budget, seed=seed)
         return Scored(self._sign * found.values[0], found.evaluations)
 
 

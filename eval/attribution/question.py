@@ -25,7 +25,7 @@ from eval.attribution.settings import AttributionRun
 from eval.retrieval.scoring import CandidateScores, parse_scoring
 from rag.questions import Question
 from rag.readers import Reader
-from rag.rerank import Scores
+from rag.scores import Scores
 from retrievers import Passage
 
 UTILITIES = ("votes", "likelihood")
@@ -58,9 +58,9 @@ def measure_question(
         `methods`; of a method: `scores`, `evaluations`, `seconds`, `measures` and curves of probability.
     """
     methods = QuestionMethods(reader, (question.id, question.text), passages, ranks, run.sampling(), run.lasso_alpha)
-    candidates, n = methods.candidates, len(passages)
+    session, candidates, n = methods.session, methods.candidates, len(passages)
     names = [passage.id for passage in passages]
-    faithful = n >= 2 and candidates.answer != ""
+    faithful = n >= 2 and session.answer != ""
     reference = _reference(run, candidates) if faithful else {}
     pairs = n >= 3 and len(relevant) >= 2
     wanted = [
@@ -83,11 +83,11 @@ def measure_question(
             measures[name] |= single | (pair_evidence(found.scores, names, set(relevant)) if pairs else {})
     if faithful:
         rows = random_coalitions(n, min(run.coalitions, 2**n), np.random.default_rng([run.seeds[0], n]))
-        worth = np.asarray(candidates.games["likelihood"](rows))[:, 0]
+        worth = np.asarray(session.game("likelihood")(rows))[:, 0]
         for name, found in costed.items():
             if name in PAIR_METHODS:
                 continue
-            along = [curves(candidates.games[utility], found.scores) for utility in ("likelihood", "votes")]
+            along = [curves(session.game(utility), found.scores) for utility in ("likelihood", "votes")]
             measures[name] |= curve_measures(*along)
             measures[name]["LDS"] = datamodelling_score(found.scores, rows, worth)
             measures[name] |= _agreement(run, candidates, name, found.scores, reference)
@@ -97,7 +97,7 @@ def measure_question(
     return {
         "id": question.id,
         "question": question.text,
-        "answer": candidates.answer,
+        "answer": session.answer,
         "passages": names,
         "relevant": sorted(relevant),
         "reference": ("exact" if _is_exact(run, n) else "sampled") if faithful else None,
@@ -123,7 +123,7 @@ def _agreement(
         found[f"spearman:{utility}"] = spearman(scores, values)
         found[f"kendall:{utility}"] = kendall(scores, values)
     scoring = parse_method(name) if is_sampled(name) else None
-    if scoring is not None and scoring.mode in ("value", "likelihood") and _is_exact(run, candidates.n):
+    if scoring is not None and scoring.mode in ("value", "likelihood") and _is_exact(run, candidates.session.n_read):
         own = candidates.attribution(scoring, budget=run.reference).of(0)
         found |= {"spearman:own": spearman(scores, own), "kendall:own": kendall(scores, own)}
     return found

@@ -11,9 +11,10 @@ import numpy as np
 from eval.qa.settings import Keep, QARun
 from eval.retrieval.scoring import CandidateScores, Scored, Scoring, parse_scoring, rerank
 from eval.selection import Asked
-from rag.pipeline import distil
 from rag.questions import Question, holds_answer, score_answer
 from rag.readers import EncodedQuestion, Reader
+from rag.session import Session
+from rag.settings import Settings
 from retrievers import Passage
 
 
@@ -33,9 +34,9 @@ def answer_question(run: QARun, reader: Reader, asked: Asked, retrieve: float | 
         `seconds` that this score takes by itself, and its own `by_k`.
     """
     question, passages = asked
-    started = time.perf_counter()
-    encoded = reader.encode(question.text, passages)
-    encode = time.perf_counter() - started
+    most = min(2 ** len(passages), len(run.rerank) * run.attribution.budget)
+    session = Session(reader, question.text, passages, Settings(attribution=run.attribution), most_decodes=most)
+    encoded = session.encoded
     given = range(len(passages))
     record: dict[str, Any] = {
         "id": question.id,
@@ -43,29 +44,29 @@ def answer_question(run: QARun, reader: Reader, asked: Asked, retrieve: float | 
         "accepted": list(question.answers),
         "passages": [passage.id for passage in passages],
         "retrieve_seconds": retrieve,
-        "encode_seconds": encode,
+        "encode_seconds": session.seconds["encode"],
         "by_k": [_answered(reader, encoded, question, given, size) for size in run.sizes()],
     }
     if run.rerank:
-        record["reranked"] = _reranked(run, reader, encoded, question)
+        record["reranked"] = _reranked(run, session, question)
     return record
 
 
-def _reranked(run: QARun, reader: Reader, encoded: EncodedQuestion, question: Question) -> dict[str, Any]:
+def _reranked(run: QARun, session: Session, question: Question) -> dict[str, Any]:
     """By score, its order and the answers from its first passages."""
-    passages = encoded.passages
-    games: dict[tuple[str, str], tuple[CandidateScores, Scored, float]] = {}
+    passages = session.passages
+    games: dict[tuple[str, str], tuple[Session, Scored, float]] = {}
     found = {}
     for name in run.rerank:
         scoring = parse_scoring(name)
         alone = scoring.semivalue, scoring.mode
         if alone not in games:  # nothing is shared with other scores, so that the seconds are those of this one
-            games[alone] = _score(run, reader, encoded, question, scoring)
-        candidates, scored, seconds = games[alone]
+            games[alone] = _score(session.anew(), scoring)
+        asked, scored, seconds = games[alone]
         order, scores = rerank(scored, scoring.fused, run.rrf_k)
-        by_k = [_answered(reader, encoded, question, order, size) for size in run.sizes()[:-1]]
+        by_k = [_answered(session.reader, session.encoded, question, order, size) for size in run.sizes()[:-1]]
         started = time.perf_counter()
-        kept, text = distil(candidates.answers, candidates.answer, order, "smallest")
+        kept, text = asked.distil(order, "smallest")
         took = time.perf_counter() - started
         by_k.append(_entry(question, [passages[index] for index in kept], "smallest", text, took))
         found[name] = {
@@ -78,15 +79,10 @@ def _reranked(run: QARun, reader: Reader, encoded: EncodedQuestion, question: Qu
     return found
 
 
-def _score(
-    run: QARun, reader: Reader, encoded: EncodedQuestion, question: Question, scoring: Scoring
-) -> tuple[CandidateScores, Scored, float]:
+def _score(session: Session, scoring: Scoring) -> tuple[Session, Scored, float]:
     started = time.perf_counter()
-    candidates = CandidateScores(
-        reader, question.text, encoded.passages, run.attribution, len(run.rerank), encoded=encoded
-    )
-    scored = candidates(scoring)
-    return candidates, scored, time.perf_counter() - started
+    scored = CandidateScores(session)(scoring)
+    return session, scored, time.perf_counter() - started
 
 
 def _answered(

@@ -19,6 +19,8 @@ from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import load_same_reader, reader_or_checksum
+from rag.session import Session
+from rag.settings import Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
@@ -135,10 +137,12 @@ def rerank_all(
     run: RetrievalRun, reader: Reader, question: Question, passages: Sequence[Passage], name: str
 ) -> Mapping[str, dict[str, Any]]:
     """The reranked orders of one question's passages by every depth and score, under their systems' names."""
-    systems = {}
+    systems, settings = {}, Settings(attribution=run.attribution)
     for depth in run.depth:
         head, tail = passages[:depth], [passage.id for passage in passages[depth:]]
-        candidates = CandidateScores(reader, question.text, head, run.attribution, len(run.rerank))
+        most = min(2 ** len(head), len(run.rerank) * run.attribution.budget)
+        session = Session(reader, question.text, head, settings, most_decodes=most)
+        candidates = CandidateScores(session)
         for scoring in run.rerank:
             parsed = parse_scoring(scoring)
             scored = candidates(parsed)
@@ -146,7 +150,7 @@ def rerank_all(
             systems[f"{name}/{depth}/{scoring}"] = {
                 "passages": [*(head[index].id for index in order), *tail],
                 "scores": [round(float(score), 6) for score in scores],
-                "answer": candidates.answer,
+                "answer": session.answer,
                 "evaluations": scored.evaluations,
             }
     return systems

@@ -10,27 +10,18 @@ with the order that it reranks.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
-import numpy as np
-
-from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
+from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
-from rag.explanation.coalition_answers import CoalitionAnswers
-from rag.explanation.passages import stopping_rule
-from rag.readers import EncodedQuestion, Reader
-from rag.readers.base import AttentiveReader, Coalitions, CostlyReader
+from rag.readers.base import AttentiveReader
 from rag.readers.embedded import EmbeddedReader
-from rag.rerank import BY_VALUES, Scores, fuse, passage_scores
-from rag.settings import AttributionSettings
+from rag.scores import OF_VALUES, Scores, fuse, passage_scores
+from rag.session import Session
 from rag.settings_base import SettingsError
-from retrievers import Passage
 
-_MODES = (*BY_VALUES, "likelihood")
+_MODES = (*OF_VALUES, "pivots", "likelihood")
 _OWN = ("relevance", "attention")
 
 
@@ -76,77 +67,27 @@ def _probability(text: str) -> float | None:
 
 
 class CandidateScores:
-    """The candidates of one question: encoded once, and each coalition asked once per utility.
+    """Scores of one question's candidates, each coalition asked once for all of them.
 
     Args:
-        reader: the reader.
-        question: the question.
-        passages: the candidates, in the order that is reranked.
-        settings: estimator, budget, stopping and seed.
-        n_games: how many scores will be asked for, which tells a costly reader what to expect.
-        encoded: the candidates, where the reader has encoded them already.
-
-    Attributes:
-        encoded: the encoded question.
-        answer: the reader's answer from all candidates.
-        answers: those from any of them.
-        games: by utility, the game that remembers its coalitions; output 0 is the answer.
-        seconds: time spent in the reader, for "encode" and by utility.
+        session: the question with its candidates, in the order that is reranked.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        question: str,
-        passages: Sequence[Passage],
-        settings: AttributionSettings,
-        n_games: int = 1,
-        encoded: EncodedQuestion | None = None,
-    ):
-        self.reader, self.settings, self.n = reader, settings, len(passages)
-        self.seconds = {"encode": 0.0, "votes": 0.0, "likelihood": 0.0}
-        with self._timed("encode"):
-            self.encoded = reader.encode(question, passages) if encoded is None else encoded
-        self._batch_size = 1024
-        if isinstance(reader, CostlyReader):
-            reader.announce(self.encoded, min(2**self.n, n_games * settings.budget))
-            self._batch_size = reader.batch_size
-        self.answers = CoalitionAnswers(reader, self.encoded)
-        everything = np.ones((1, self.n), dtype=bool)
-        votes = CachedGame(VotesGame(self._generate), self.n, batch_size=self._batch_size)
-        votes(everything)
-        self.answer = votes.outputs[0]
-        likelihood = LikelihoodGame(self._score, [self.answer])
-        self.games = {
-            "votes": votes,
-            "likelihood": CachedGame(likelihood, self.n, batch_size=self._batch_size),
-        }
+    def __init__(self, session: Session):
+        self.session = session
         self._attributions: dict[tuple[Scoring, int, int], Attribution] = {}
-
-    def _generate(self, rows: Coalitions) -> list[str]:
-        with self._timed("votes"):
-            return self.answers(rows)
-
-    def _score(self, rows: Coalitions, answers: Sequence[str]) -> Scores:
-        with self._timed("likelihood"):
-            return self.reader.score(self.encoded, rows, answers)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - started
 
     def __call__(self, scoring: Scoring, seed: int | None = None) -> Scored:
         """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
+        reader, encoded = self.session.reader, self.session.encoded
         if scoring.semivalue == "relevance":
-            if not isinstance(self.reader, EmbeddedReader):
+            if not isinstance(reader, EmbeddedReader):
                 raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
-            return Scored(self.reader.relevance(self.encoded), 0)
+            return Scored(reader.relevance(encoded), 0)
         if scoring.semivalue == "attention":
-            if not isinstance(self.reader, AttentiveReader):
+            if not isinstance(reader, AttentiveReader):
                 raise SettingsError("rerank: attention is for readers with cross-attention; leave it out")
-            return Scored(self.reader.attention(self.encoded, self.answer), 1)
+            return Scored(reader.attention(encoded, self.session.answer), 1)
         attribution = self.attribution(scoring, seed=seed)
         return Scored(
             passage_scores(attribution, "value" if scoring.mode == "likelihood" else scoring.mode),
@@ -155,25 +96,26 @@ class CandidateScores:
 
     def attribution(self, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
         """The attribution that a score is read from; seed and budget are by default those of the settings."""
-        seed, budget = self.settings.seed if seed is None else seed, budget or self.settings.budget
+        own = self.session.settings.attribution
+        seed, budget = own.seed if seed is None else seed, budget or own.budget
         semivalue, mode, _, p = scoring
-        # Values and their positive sums are read from one attribution.
-        alike = mode if mode in ("likelihood", "pivots") else "value"
+        # Values and their positive sums are read from one attribution, unless it stops where one of them is certain.
+        alike = "value" if mode == "positive" and own.until == "none" else mode
         key = Scoring(semivalue, alike, False, p), seed, budget
         if key not in self._attributions:
             shapley, sampled = semivalue == "shapley", semivalue in ("shapley", "banzhaf")
-            self._attributions[key] = explain(
-                self.games["likelihood" if mode == "likelihood" else "votes"],
-                self.n,
-                estimator=self.settings.estimator if shapley else "auto",
-                semivalue=semivalue,
-                p=p or self.settings.p if semivalue == "banzhaf" else 0.5,
-                budget=budget,
-                permutations=self.settings.permutations if shapley else None,
-                seed=seed,
-                batch_size=self._batch_size,
-                until=stopping_rule(self.settings) if sampled else None,
-                pivots=mode == "pivots",
+            changes = {
+                "utility": "likelihood" if mode == "likelihood" else "votes",
+                "estimator": own.estimator if shapley else "auto",
+                "semivalue": semivalue,
+                "p": p or own.p if semivalue == "banzhaf" else 0.5,
+                "budget": budget,
+                "permutations": own.permutations if shapley else None,
+                "seed": seed,
+                "until": own.until if sampled else "none",
+            }
+            self._attributions[key] = self.session.attribute(
+                own.model_copy(update=changes), score="value" if mode == "likelihood" else mode
             )
         return self._attributions[key]
 

@@ -10,12 +10,17 @@ import pytest
 from attribution import LikelihoodGame, VotesGame, explain
 from eval.retrieval.scoring import CandidateScores, Scored, parse_scoring, rerank
 from rag.rerank import Reranker
-from rag.settings import AttributionSettings
+from rag.session import Session
+from rag.settings import AttributionSettings, RerankSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Hit, HybridRetriever, Passage
 
 TEXTS = ["Rome it is", "no Paris", "nothing", "it is Paris", "perhaps Oslo", "the Oslo of Paris", "in Rome", "so"]
 PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
+
+
+def scores_of(reader, passages, settings) -> CandidateScores:
+    return CandidateScores(Session(reader, "where?", passages, Settings(attribution=settings)))
 
 
 @pytest.mark.parametrize(
@@ -30,19 +35,21 @@ PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
 @pytest.mark.parametrize("budget", [60, 256])
 def test_the_same_order_as_the_reranker_of_a_pipeline(reader, name, utility, score, budget):
     settings = AttributionSettings(budget=budget, estimator="permutation")
-    candidates = CandidateScores(reader, "where?", PASSAGES, settings)
+    candidates = scores_of(reader, PASSAGES, settings)
     for other in ("banzhaf", "leave-one-out", "shapley:positive", "first-in:likelihood"):
         candidates(parse_scoring(other))
     order, scores = rerank(candidates(parse_scoring(name)), fused=False, rrf_k=60)
     mine = settings.model_copy(update={"utility": utility})
-    expected = Reranker(reader, mine, score).rerank("where?", [Hit(passage, 0.0) for passage in PASSAGES])
+    expected = Reranker(reader, Settings(attribution=mine, rerank=RerankSettings(score=score))).rerank(
+        "where?", [Hit(passage, 0.0) for passage in PASSAGES]
+    )
     assert [PASSAGES[index].id for index in order] == [hit.passage.id for hit in expected]
     assert scores == pytest.approx([hit.score for hit in expected])
 
 
 def test_other_semivalues_are_those_of_explain(reader):
     settings = AttributionSettings(budget=256, p=0.3, seed=4)
-    candidates = CandidateScores(reader, "where?", PASSAGES, settings)
+    candidates = scores_of(reader, PASSAGES, settings)
     encoded = reader.encode("where?", PASSAGES)
     votes = VotesGame(lambda rows: reader.generate(encoded, rows))
     likelihood = LikelihoodGame(lambda rows, texts: reader.score(encoded, rows, texts), ["Paris"])
@@ -59,7 +66,7 @@ def test_other_semivalues_are_those_of_explain(reader):
 
 
 def test_one_encoding_and_no_coalition_twice(reader):
-    candidates = CandidateScores(reader, "where?", PASSAGES, AttributionSettings(budget=100))
+    candidates = scores_of(reader, PASSAGES, AttributionSettings(budget=100))
     for name in ("shapley", "shapley:positive", "shapley:pivots+rrf", "banzhaf", "leave-one-out", "shapley:likelihood"):
         candidates(parse_scoring(name))
     assert reader.encoded == 1
@@ -67,7 +74,7 @@ def test_one_encoding_and_no_coalition_twice(reader):
 
 
 def test_no_candidates(reader):
-    candidates = CandidateScores(reader, "where?", [], AttributionSettings())
+    candidates = scores_of(reader, [], AttributionSettings())
     for name in ("shapley", "shapley:likelihood+rrf", "leave-one-out"):
         assert rerank(candidates(parse_scoring(name)), fused=True, rrf_k=60)[0] == []
 
@@ -105,4 +112,4 @@ def test_unknown_scores_are_refused(name):
 
 def test_relevance_needs_the_embedded_reader(reader):
     with pytest.raises(SettingsError, match="embedded reader's score"):
-        CandidateScores(reader, "where?", PASSAGES, AttributionSettings())(parse_scoring("relevance"))
+        scores_of(reader, PASSAGES, AttributionSettings())(parse_scoring("relevance"))
