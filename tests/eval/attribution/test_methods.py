@@ -90,7 +90,7 @@ def test_interactions_and_the_sign_of_no_answer(passages):
     from .conftest import FormulaReader
 
     silent = methods(FormulaReader(silent=True), passages, budget=2**N)
-    assert silent.candidates.answer == ""
+    assert silent.session.answer == ""
     game = table(FormulaReader(), passages)
     for_none = interactions(lambda rows: np.log(-np.expm1(game(rows))), N, budget=2**N).values[0]
     assert silent("interactions:likelihood", 0)().scores == pytest.approx(-for_none)

@@ -25,7 +25,8 @@ def texts_of(passages):
 def test_documents_carry_the_values_that_the_definition_gives(reader, passages):
     # Either passage on Paris makes the answer Paris, and nothing else does: half each.
     texts = texts_of(passages)
-    items = attribute(Reranker(reader), "where?", texts)
+    by_value = load_settings(overrides=["rerank.score=value"])
+    items = attribute(Reranker(reader, by_value), "where?", texts)
     assert [item.place for item in items] == [1, 2, 0, 3]
     assert [item.score for item in items] == pytest.approx([0.5, 0.5, 0, 0])
     assert items[0].metadata == {
