@@ -28,8 +28,6 @@ from rag.cli.options import (
     progress_bars,
     say,
 )
-from retrievers.storage.index_folder import read_manifest
-from retrievers.storage.locks import writing
 
 if TYPE_CHECKING:
     from rag.index_cost import IndexCost
@@ -66,11 +64,11 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
-    from rag.readers.loading import set_threads
     from rag.report.wording import count
     from rag.retrieval import new_retriever
     from rag.scale.encoding import SpreadEncoder
     from rag.settings import load_settings
+    from rag.threads import set_threads
 
     settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
     if out is None and not settings.retriever.is_engine:
@@ -107,10 +105,11 @@ def add(
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to an index, which is not rebuilt; refused if an id is there already."""
-    from rag.readers.loading import set_threads
     from rag.report.wording import count
     from rag.settings import load_settings
+    from rag.threads import set_threads
     from retrievers import load_index
+    from retrievers.storage.index_folder import read_manifest
 
     settings = load_settings(config, overrides or [])
     set_threads(settings.threads)
@@ -155,6 +154,9 @@ def remove(
 @contextmanager
 def _changing(index: Path) -> Iterator[None]:
     """Hold an index from before it is opened, so that no other writer's change is lost."""
+    from retrievers.storage.index_folder import read_manifest
+    from retrievers.storage.locks import writing
+
     read_manifest(index)
     with writing(index):
         yield

@@ -1,8 +1,9 @@
-"""Options that several commands share, and what stands behind them."""
+"""The options that several commands share, and how commands print."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,19 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
-from retrievers.storage.atomic import replace_file
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from rag.scale import Executor
 
 Question = Annotated[str, typer.Argument(help="The question.", metavar="QUESTION", show_default=False)]
@@ -72,6 +64,9 @@ _CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes those below U+0020 only
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Progress]:
     """Progress on standard error; nothing when quiet or when standard error is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
     silence_libraries()
     console = Console(stderr=True)
     with Progress(
@@ -100,11 +95,15 @@ def stage_progress(progress: Progress) -> Any:
 
 
 def silence_libraries() -> None:
-    """No progress bars or reports of `transformers` between the user and the answer."""
-    from transformers.utils import logging
+    """Keep the progress bars and reports of `transformers` from between the user and the answer.
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    It reads these variables when it is imported, which takes seconds and is left to the code that needs it.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if (loaded := sys.modules.get("transformers.utils.logging")) is not None:
+        loaded.set_verbosity_error()
+        loaded.disable_progress_bar()
 
 
 def check_question(question: str) -> str:
@@ -159,5 +158,7 @@ def print_json(content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    from retrievers.storage.atomic import replace_file
+
     with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
