@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, Literal
 
+from ragshap import HOME, PACKAGES, find_package
+
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
@@ -132,6 +134,15 @@ def _torch() -> Iterator[Check]:
 
 
 def _packages() -> Iterator[Check]:
+    for name in (*PACKAGES, "eval"):
+        found, own = find_package(name), HOME / name
+        if found == own:
+            yield Check("packages", name, "ok", str(own))
+        elif found is None:
+            yield Check("packages", name, "problem", f"{own} is missing", "install ragshap again")
+        else:
+            fix = f"give {found} another name, or start Python in another folder"
+            yield Check("packages", name, "problem", f"{found} hides {own}", fix)
     for requirement in _required(""):
         yield _package("packages", requirement)
 

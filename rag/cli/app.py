@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from rag.cli.options import say
+from ragshap import PACKAGES, check_packages
 
 _LONGEST = 2000  # characters of an error, which may repeat what was read
 _CHECKOUT_ONLY = "eval.own_tables"  # stays out of the wheel
@@ -49,6 +50,8 @@ class _LazyGroup(TyperGroup):
 def _load(name: str) -> Any:
     """The command of that name, out of all that its module registers."""
     module, _ = _COMMANDS[name]
+    if name != "doctor":  # which reports what is wrong with the packages
+        check_packages(*PACKAGES, module.partition(".")[0])
     registered = typer.Typer(rich_markup_mode=None)
     import_module(module).register(registered)
     return get_group(registered).commands[name]
