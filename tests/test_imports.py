@@ -96,9 +96,7 @@ def test_a_command_names_what_hides_a_package_and_so_does_the_doctor(tmp_path, f
         assert (done.returncode, done.stdout) == (1, "")
         assert f"ragshap: {place} hides ragshap's own package {place.stem} (" in done.stderr
         assert "Traceback" not in done.stderr
-    checks = (
-        "from rag.doctor import _packages; print(*[(c.name, c.state, c.said, c.fix) for c in _packages()], sep='\\n')"
-    )
+    checks = "from rag.doctor import _packages; print(*[(c.name, c.state, c.finding) for c in _packages()], sep='\\n')"
     found = [line for line in python(checks, cwd=tmp_path).stdout.splitlines() if "hides" in line]
     assert len(found) == 1
     assert found[0].startswith(f"('{place.stem}', 'problem', '{place} hides ")
