@@ -36,7 +36,8 @@ EXPLORER = Path(__file__).parent / "explorer"
 STYLE = Path(report.__file__).parent / "page.css.j2"
 _ABOUT = (
     "Answers with the passages that they come from, and the rerank protocols of Cohere, Jina and "
-    "text-embeddings-inference. All routes but `/health` take a bearer token if the service was started with one."
+    "text-embeddings-inference. If the service was started with a bearer token, all routes need it except `/`, "
+    "`/health` and `/openapi.json`."
 )
 _FRAME = {
     "Content-Security-Policy": (
@@ -109,7 +110,7 @@ def _add_operation(app: FastAPI) -> None:
 
     @app.get("/health", tags=["operation"], responses={code: RESPONSES[code] for code in (502, 503)})
     def health(request: Request) -> dict[str, Any]:
-        """Whether the service works, with what reader, over how many passages (null: unknown, or no index)."""
+        """Whether the service works, its reader, and its number of passages (null without an index, or if unknown)."""
         service = service_of(request)
         if not service.worker.alive:
             raise Failure(503, "the service is shutting down")

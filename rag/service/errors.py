@@ -128,19 +128,23 @@ def described(problems: Sequence[Any]) -> str:
         return "the body is not valid JSON"
     parts = []
     for problem in problems[:3]:
-        place = ".".join(str(part) for part in problem["loc"][1:]) or "body"
+        names = [str(part) for part in problem["loc"][1:]]
+        place = ".".join(name for name in names if "[" not in name) or "body"  # what has a bracket is a type
         parts.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}")
     more = len(problems) - 3
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Error, "description": "The body is not JSON, or holds nothing to work on"},
+    400: {"model": Error, "description": "The body cannot be parsed, or there is nothing to rank"},
     401: {"model": Error, "description": "The bearer token is missing or wrong"},
     403: {"model": Error, "description": "Without a token, the service answers only to the names of this machine"},
     408: {"model": Error, "description": "The body did not arrive in time"},
     413: {"model": Error, "description": "The body, a text, or the number of documents exceeds a limit"},
-    422: {"model": Error, "description": "A field is missing or wrong; the message says which"},
+    422: {
+        "model": Error,
+        "description": "The body is not JSON, or a field is missing or wrong; the message says which",
+    },
     429: {"model": Error, "description": "The queue is full; try again after Retry-After seconds"},
     502: {"model": Error, "description": "The endpoint or search engine that this service asks answered wrongly"},
     503: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -36,11 +36,14 @@ class Service:
     saved: SavedExplanations
     metrics: Metrics
 
-    def check_documents(self, count: int) -> None:
-        """Raise a `Failure` if there are too many documents."""
+    def take(self, request: Request, question: str, documents: int, texts: Iterable[str]) -> None:
+        """Count and log the documents of a request; raises a `Failure` if there are too many, or a text is too long."""
         most = self.settings.max_documents
-        if count > most:
-            raise Failure(413, f"{count} documents were sent; this service takes at most {most} at once")
+        if documents > most:
+            raise Failure(413, f"{documents} documents were sent; this service takes at most {most} at once")
+        self.check_texts(question, *texts)
+        self.metrics.documents.inc(documents)
+        request.state.log.update(documents=documents, text=question)
 
     def check_texts(self, *texts: str) -> None:
         """Raise a `Failure` if a text is too long."""
