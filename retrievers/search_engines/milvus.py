@@ -11,7 +11,7 @@ from typing import Any
 
 from retrievers.base import RRF_K, Progress
 from retrievers.dense.encoder import DEFAULT, Encoder
-from retrievers.errors import EngineError
+from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.passage import Hit, Passage
 from retrievers.search_engines.base import FUSED, SearchEngine, check_address, check_timeout, engine_encoder, secret
 from retrievers.storage.passage_store import check_known, check_new, distinct_ids
@@ -19,6 +19,8 @@ from retrievers.storage.passage_store import check_known, check_new, distinct_id
 _METADATA, _FULL_TEXT = "metadata", "full_text"  # fields of the collections that are made here
 _LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
 _SLAB = 512  # passages in one request
+# No connection (2), rate limit (8), and the codes of calls.
+_UNAVAILABLE = (2, 8, "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "RATE_LIMIT")
 _PAGE = 1000  # passages in one answer when all are listed
 
 
@@ -313,13 +315,22 @@ class MilvusRetriever(SearchEngine):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Milvus's exceptions as one line."""
+        from grpc import RpcError
+
         try:
             yield
         except self._milvus.MilvusException as error:
             reason = " ".join((error.message or str(error)).split())
             if "Open local milvus failed" in reason:
                 reason += "; is it open in another process? A file serves one at a time, a server many"
-            raise EngineError(f"{self}: {reason}") from None
+            raise _kind(error.code)(f"{self}: {reason}") from None
+        except RpcError as error:  # the client passes on bare what it does not try again, such as a time-out
+            raise _kind(error.code())(f"{self}: {' '.join(str(error.details()).split())}") from None
+
+
+def _kind(code: Any) -> type[EngineError]:
+    """What an error code is: Milvus's own, a number, or that of a call, whose name says it."""
+    return EngineUnavailableError if getattr(code, "name", code) in _UNAVAILABLE else EngineError
 
 
 def _pymilvus() -> Any:
