@@ -19,9 +19,9 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from attribution import normalize_answer
-from eval.benchmark.games import Coalitions
 from rag.readers import Reader
 from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
 from rag.readers.embedded.blocks import assemble
 from rag.readers.embedded.model import Source, extend_runs
@@ -160,9 +160,9 @@ class PlainEmbedded:
     def encode(self, question: str, passages: Sequence[Passage]) -> Blocks:
         """Encode blocks as the reader does."""
         reader = self._reader
-        asked = reader.tokenizer.encode([question.strip()])[0].ids
+        words = reader.tokenizer.encode([question.strip()])[0].ids
         pieces = reader.tokenizer.encode_passages(passages)
-        pairs = [*((asked, passage) for passage in pieces), (asked, None)]
+        pairs = [*((words, passage) for passage in pieces), (words, None)]
         blocks = assemble(pairs, reader.max_block_tokens).to(reader.device)
         states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
         row, column = blocks.mask.bool().nonzero(as_tuple=True)

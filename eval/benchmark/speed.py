@@ -9,23 +9,22 @@ import numpy as np
 
 from attribution import VotesGame, explain
 from eval.benchmark.ablations import OURS, VARIANTS, Variant
-from eval.benchmark.games import Coalitions, evenly, permutation_coalitions
 from eval.benchmark.plain import PlainReader, plain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds, seconds_after
-from eval.selection import Asked
+from eval.selection import Example
+from eval.tables import Table
 from rag.readers import EncodedQuestion, Reader
+from rag.readers.base import Coalitions
 
 Row = dict[str, Any]
 
 
-def speed(
-    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], variants: Sequence[Variant] = VARIANTS
-) -> Section:
+def speed(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Time all ways on the first questions."""
-    questions = [Asked(a.question, a.passages[: settings.passages]) for a in asked[: settings.timed_questions]]
-    rows = compare(settings, reader, questions, plain(reader, settings.reader.max_block_tokens), variants)
+    questions = [Example(a.question, a.passages[: settings.passages]) for a in examples[: settings.timed_questions]]
+    rows = compare(settings, reader, questions, plain(reader, settings.reader.max_block_tokens))
     n = max(len(a.passages) for a in questions)
     return Section(
         "speed",
@@ -37,9 +36,8 @@ def speed(
 def compare(
     settings: BenchmarkSettings,
     reader: Reader,
-    questions: Sequence[Asked],
+    questions: Sequence[Example],
     way: PlainReader,
-    variants: Sequence[Variant],
     *,
     naive_sample: int | None = None,
     expanded_sample: int | None = None,
@@ -75,7 +73,7 @@ def compare(
     name = f"released way: encode once, generate {settings.batch} at a time"
     rows.append(_row(name, total, some, n_questions, taken, _plus(taken, encode)))
 
-    for variant in (OURS, *variants):
+    for variant in (OURS, *VARIANTS):
         evaluated = sum(len(asked_for(reader, one, settings.permutations, variant)) for one in encoded)
 
         def attribute_all(fresh: Sequence[EncodedQuestion], variant: Variant = variant) -> None:
@@ -89,12 +87,29 @@ def compare(
     return rows
 
 
-def naive(way: PlainReader, asked: Asked, coalitions: Coalitions) -> list[list[int]]:
+def permutation_coalitions(n_players: int, permutations: int, seed: int) -> Coalitions:
+    """The coalitions that random orderings pass through, bool (permutations * n_players, n_players).
+
+    Each ordering gives the n_players prefixes from the first player alone to all players.
+    """
+    rng = np.random.default_rng(seed)
+    places = rng.permuted(np.tile(np.arange(n_players), (permutations, 1)), axis=1)
+    return (places[:, None, :] < np.arange(1, n_players + 1)[:, None]).reshape(-1, n_players)
+
+
+def evenly(coalitions: Coalitions, count: int) -> Coalitions:
+    """`count` of the coalitions at even distances in the order of their sizes, or all if there are no more."""
+    order = np.argsort(coalitions.sum(axis=1), kind="stable")
+    places = (np.arange(count) + 0.5) * len(order) / count
+    return coalitions[order[places.astype(int)]] if count < len(order) else coalitions
+
+
+def naive(way: PlainReader, example: Example, coalitions: Coalitions) -> list[list[int]]:
     """For each coalition encode its passages and generate, as if there were nothing else."""
     answers = []
     for row in coalitions:
-        passages = [passage for passage, member in zip(asked.passages, row, strict=True) if member]
-        blocks = way.encode(asked.question.text, passages)
+        passages = [passage for passage, member in zip(example.passages, row, strict=True) if member]
+        blocks = way.encode(example.question.text, passages)
         answers.append(way.generate(blocks, np.ones((1, len(passages)), dtype=np.bool_))[0].tokens)
     return answers
 
@@ -145,16 +160,8 @@ def table(title: str, settings: BenchmarkSettings, rows: Sequence[Row]) -> Table
         "coalitions at even distances in size. The first two rows evaluate every coalition that the orderings pass "
         "through, ours each different one once."
     )
-    heads = [
-        "way",
-        "coalitions",
-        "timed on",
-        "after encoding, s",
-        "with encoding, s",
-        "× ours",
-        "× with encoding",
-    ]
-    return Table(title, how, heads, cells)
+    heads = "way|coalitions|timed on|after encoding, s|with encoding, s|× ours|× with encoding".split("|")
+    return Table(heads, cells, title, how)
 
 
 def _plus(one: Seconds, other: Seconds) -> Seconds:

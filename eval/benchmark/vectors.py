@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.benchmark.tables import Section, Table
+from eval.benchmark.result import Section
+from eval.tables import Table
 from retrievers.dense.recall import broaden
 from retrievers.dense.vector_index import INDEXES, VectorIndex
 from retrievers.dense.vectors import exact_search
@@ -107,11 +108,11 @@ def measure_indexes(
             )
     n_measured = len(queries) // 2
     table = Table(
+        _COLUMNS,
+        rows,
         f"Search among {total:,} vectors of {queries.shape[1]} dimensions",
         f"{how} Ten nearest of {n_measured:,} queries, one at a time, in indexes opened from disk; breadth (lists "
         f"looked into, or length of the list of candidates) chosen on others for a recall of {target:g}.".strip(),
-        _COLUMNS,
-        rows,
     )
     return Section("vectors", [table], {"vectors": total, "target": target, "indexes": numbers})
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from eval.cli import benchmark_vectors
 from rag.cli.options import Json, Markdown, Overrides, Quiet, print_json, progress_bars, say, stage_progress
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from eval.benchmark import BenchmarkResult, Table
 
 benchmark = typer.Typer(no_args_is_help=True, help="Measure speed against the alternatives.", rich_markup_mode=None)
 
@@ -39,7 +34,11 @@ def attribution(
     plots: Annotated[Path | None, typer.Option(help="Folder for plots.")] = None,
     markdown: Markdown = False,
     only: Annotated[
-        str | None, typer.Option(help="Sections, by comma: speed,shape,peak,votes,certain,growth,accuracy.")
+        str | None,
+        typer.Option(
+            help="Sections, by comma: speed, and in a checkout of the repository shape, peak, votes, certain, growth, "
+            "levels and accuracy; by default all that are there."
+        ),
     ] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="Questions of the section accuracy.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Sizes that try the machinery; the numbers mean nothing.")] = (
@@ -55,9 +54,10 @@ def attribution(
     timings. Other settings: passages, permutations, players, budgets, repeats, reader.… (with --set).
     """
     with progress_bars(quiet) as progress:
-        from eval.benchmark import QUICK, SECTIONS, BenchmarkSettings, benchmark_attribution
+        from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
         from eval.benchmark.plots import plot
         from eval.plotting import figure_class
+        from eval.records import save_json
         from rag.settings_base import load_section
 
         if plots is not None:
@@ -66,12 +66,12 @@ def attribution(
         result = benchmark_attribution(
             load_section(BenchmarkSettings, None, overrides or [], base=base),
             root=root,
-            only=SECTIONS if only is None else [name.strip() for name in only.split(",")],
+            only=None if only is None else [name.strip() for name in only.split(",")],
             quick=quick,
             progress=stage_progress(progress),
         )
     if out is not None:
-        result.save(out)
+        save_json(out, result.to_dict())
     if plots is not None:
         plot(result, plots)
     if as_json:
@@ -79,7 +79,9 @@ def attribution(
     elif markdown:
         say(result.markdown())
     else:
-        _print(result)
+        say(result.heading())
+        for table in result.tables():
+            table.print()
 
 
 def service(
@@ -103,27 +105,3 @@ def service(
         return
     for line in load.lines():
         say(line)
-
-
-def _print(result: BenchmarkResult) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(result.heading(), markup=False)
-    for part in (part for section in result.sections for part in section.tables):
-        print_table(part, console)
-
-
-def print_table(part: Table, console: Console) -> None:
-    """Print a table of a benchmark."""
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    table = RichTable(box=None, pad_edge=False, header_style="dim")
-    for number, name in enumerate(part.columns):
-        table.add_column(Text(name), justify="right" if number else "left")
-    for row in part.rows:
-        table.add_row(*map(Text, row))
-    console.print(Text(f"\n{part.title}", style="bold"))
-    console.print(Text(f"{part.how}\n", style="dim"))
-    console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +14,6 @@ from rag.cli.options import Json, Quiet, print_json, progress_bars, say, stage_p
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from eval.benchmark import Table
 
 
 def register(benchmark: typer.Typer) -> None:
@@ -50,6 +47,7 @@ def vectors(
     with progress_bars(quiet) as progress:
         from eval.benchmark.timing import machine
         from eval.benchmark.vectors import measure_indexes
+        from eval.records import save_json
         from rag.provenance import versions
 
         slabs, asked, how = _mixed(root, count) if file is None or queries is None else _given(file, queries)
@@ -69,13 +67,11 @@ def vectors(
             **section.to_dict(),
         }
     if out is not None:
-        temporary = out.with_name(f".{out.name}.tmp")
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        os.replace(temporary, out)
+        save_json(out, content)
     if as_json:
         print_json(content)
     else:
-        _print(section.tables[0])
+        section.tables[0].print()
 
 
 def recall(
@@ -136,11 +132,3 @@ def _given(file: Path, queries: Path) -> Source:
     starts = range(0, len(given), slab)
     how = f"Vectors of {file.name}, queries of {queries.name}."
     return (lambda: (given[at : at + slab].astype(np.float32) for at in starts)), asked.astype(np.float32), how
-
-
-def _print(part: Table) -> None:
-    from rich.console import Console
-
-    from eval.cli.benchmark import print_table
-
-    print_table(part, Console())

@@ -10,20 +10,20 @@ import numpy as np
 
 from eval.qa.settings import Keep, QARun
 from eval.retrieval.scoring import CandidateScores, Scored, Scoring, parse_scoring, rerank
-from eval.selection import Asked
+from eval.selection import Example
 from rag.pipeline import distil
 from rag.questions import Question, holds_answer, score_answer
 from rag.readers import EncodedQuestion, Reader
 from retrievers import Passage
 
 
-def answer_question(run: QARun, reader: Reader, asked: Asked, retrieve: float | None = None) -> dict[str, Any]:
+def answer_question(run: QARun, reader: Reader, example: Example, retrieve: float | None = None) -> dict[str, Any]:
     """One question's record: what was read, answered and scored, from passages that are encoded once.
 
     Args:
         run: sizes and scores.
         reader: the reader.
-        asked: the question with its passages.
+        example: the question with its passages.
         retrieve: seconds that it took to find them; None if they came with the question.
 
     Returns:
@@ -32,7 +32,7 @@ def answer_question(run: QARun, reader: Reader, asked: Asked, retrieve: float | 
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
         `seconds` that this score takes by itself, and its own `by_k`.
     """
-    question, passages = asked
+    question, passages = example
     started = time.perf_counter()
     encoded = reader.encode(question.text, passages)
     encode = time.perf_counter() - started

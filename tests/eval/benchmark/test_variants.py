@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from eval.benchmark.ablations import OURS, VARIANTS
-from eval.benchmark.games import permutation_coalitions
-from eval.benchmark.speed import asked_for
-from eval.benchmark.votes import random_coalitions
+from eval.benchmark.speed import asked_for, permutation_coalitions
+from eval.own_tables.votes import random_coalitions
 from rag.readers.attention import SHARED_ATTENTION
 
 

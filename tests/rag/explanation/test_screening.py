@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.screening import screening_agreement
+from eval.own_tables.screening import screening_agreement
 from rag import Pipeline, Reranker, load_settings
 from rag.explanation.screening import screen
 from rag.readers.base import EncodedQuestion

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attribution import ESTIMATORS, VotesGame, exact, explain
-from eval.benchmark.games import CountedGame, Values, all_coalitions
-from eval.benchmark.peers import Peer, fitting_amount, peers
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
-from eval.selection import Asked
+from eval.own_tables.games import CountedGame, Values, all_coalitions
+from eval.own_tables.peers import Peer, fitting_amount, peers
+from eval.selection import Example
+from eval.statistics import bootstrap_intervals
+from eval.tables import Table
 from rag.readers import Reader
 
-Progress = Callable[[int, int], None]
-
-_RESAMPLES = 2000
 DEFAULT = "ours (default)"
 
 
@@ -38,26 +37,27 @@ class Errors(NamedTuple):
     calls: float
 
 
-def accuracy(
-    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], progress: Progress | None = None
-) -> Section:
+def check_libraries() -> None:
+    """Raise ImportError, naming the command to install, if a library to compare with is missing."""
+    peers()
+
+
+def accuracy(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Compare on the votes for each question's answer from its first passages; raises ValueError if none has enough."""
-    n = settings.players
+    n, total = settings.players, 2 * len(examples)
     tables = []
-    for number, (question, passages) in enumerate(asked, start=1):
+    for number, (question, passages) in enumerate(examples, start=1):
         if len(passages) >= n:
             encoded = reader.encode(question.text, passages[:n])
             tables.append(votes_table(partial(reader.generate, encoded), n))
-        if progress is not None:
-            progress(number, 2 * len(asked))
+        progress(number, total)
     if not tables:
         raise ValueError(f"no question has {n} passages; lower players")
     methods = ours() | others(n, settings.budgets)
     found: dict[str, dict[int, Errors | str]] = {}
     for number, (name, at) in enumerate(methods.items(), start=1):
         found[name] = {budget: measure(at(budget), tables, settings.seeds) for budget in settings.budgets}
-        if progress is not None:
-            progress(len(asked) + number * len(asked) // len(methods), 2 * len(asked))
+        progress(len(examples) + number * len(examples) // len(methods), total)
     return _section(settings, tables, found)
 
 
@@ -122,11 +122,10 @@ def measure(method: Method, tables: Sequence[Values], seeds: int) -> Errors | st
     return Errors(np.array(squared), np.array(absolute), float(np.mean(distinct)), float(np.mean(calls)))
 
 
-def interval(samples: Values) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean (Efron 1979, percentiles); the same draws for equally many samples."""
-    rows = np.random.default_rng(0).integers(len(samples), size=(_RESAMPLES, len(samples)))
-    low, high = np.percentile(samples[rows].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+def _interval(samples: Values) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean."""
+    low, high = bootstrap_intervals(samples[:, None])[:, 0].tolist()
+    return low, high
 
 
 def _section(
@@ -139,37 +138,36 @@ def _section(
         f"constant), against exact values; {settings.seeds} seeds; at each number of distinct evaluations, every "
         "method with the most effort that fits it on average. Means over questions with 95 % bootstrap intervals."
     )
-    squared = Table(
-        "Mean squared error, thousandths",
-        how,
-        ["estimator", *map(str, budgets)],
-        [[name, *(_cell(at[b], "squared") for b in budgets)] for name, at in found.items()],
-    )
-    absolute = Table(
-        "Mean absolute error, thousandths",
-        "The same runs.",
-        ["estimator", *map(str, budgets)],
-        [[name, *(_cell(at[b], "absolute") for b in budgets)] for name, at in found.items()],
-    )
-    spent = Table(
-        "Evaluations spent",
-        "Distinct coalitions, and in brackets how many were asked for, repeated ones included.",
-        ["estimator", *map(str, budgets)],
-        [[name, *(_spent(at[b]) for b in budgets)] for name, at in found.items()],
-    )
     best = {budget: _best_peer(found, budget) for budget in budgets}
-    mine = [name for name in found if name.startswith("ours")]
-    rows = [["best of the others", *(name or "–" for name in best.values())]]
-    rows += [[name, *(_paired(found, name, best[b], b) for b in budgets)] for name in mine]
-    paired = Table(
-        "Mean squared error less that of the best of the others, thousandths",
-        "Paired by question, with 95 % bootstrap intervals; below zero is better. The best is chosen by the same runs.",
-        ["estimator", *map(str, budgets)],
-        rows,
+
+    def table(title: str, how: str, cell: Callable[[str, int], str], names: Sequence[str], *first: list[str]) -> Table:
+        rows = [*first, *([name, *(cell(name, budget) for budget in budgets)] for name in names)]
+        return Table(["estimator", *map(str, budgets)], rows, title, how)
+
+    squared = "Mean squared error, thousandths"
+    paired = (
+        "Paired by question, with 95 % bootstrap intervals; below zero is better. The best is chosen by the same runs."
     )
+    spent = "Distinct coalitions, and in brackets all evaluations, repeated ones included."
+    mine = [name for name in found if name.startswith("ours")]
+    best_names = ["best of the others", *(name or "–" for name in best.values())]
+    shown = [
+        table(squared, how, lambda name, b: _cell(found[name][b], "squared"), [*found]),
+        table(
+            "Mean absolute error, thousandths", "The same runs.", lambda n, b: _cell(found[n][b], "absolute"), [*found]
+        ),
+        table(
+            "Mean squared error less that of the best of the others, thousandths",
+            paired,
+            lambda name, budget: _paired(found, name, best[budget], budget),
+            mine,
+            best_names,
+        ),
+        table("Evaluations spent", spent, lambda name, b: _spent(found[name][b]), [*found]),
+    ]
     numbers = {name: {str(b): _numbers(at[b]) for b in budgets} for name, at in found.items()}
     kept = {"questions": len(tables), "constant_games": constant, "best_other": {str(b): best[b] for b in budgets}}
-    return Section("accuracy", [squared, absolute, paired, spent], {**kept, "errors": numbers})
+    return Section("accuracy", shown, {**kept, "errors": numbers})
 
 
 def _best_peer(found: dict[str, dict[int, Errors | str]], budget: int) -> str | None:
@@ -185,7 +183,7 @@ def _cell(errors: Errors | str, kind: str) -> str:
     if isinstance(errors, str):
         return "–"
     samples = 1000 * getattr(errors, kind)
-    low, high = interval(samples)
+    low, high = _interval(samples)
     return f"{_short(samples.mean())} [{_short(low)}, {_short(high)}]"
 
 
@@ -198,7 +196,7 @@ def _paired(found: dict[str, dict[int, Errors | str]], name: str, best: str | No
     if isinstance(one, str) or isinstance(other, str):
         return "–"
     difference = 1000 * (one.squared - other.squared)
-    low, high = interval(difference)
+    low, high = _interval(difference)
     return f"{_short(difference.mean(), '+')} [{_short(low, '+')}, {_short(high, '+')}]"
 
 
@@ -212,9 +210,9 @@ def _numbers(errors: Errors | str) -> dict[str, Any]:
         return {"missing": errors}
     return {
         "squared": float(errors.squared.mean()),
-        "squared_interval": interval(errors.squared),
+        "squared_interval": _interval(errors.squared),
         "absolute": float(errors.absolute.mean()),
-        "absolute_interval": interval(errors.absolute),
+        "absolute_interval": _interval(errors.absolute),
         "distinct": errors.distinct,
         "calls": errors.calls,
         "squared_by_question": errors.squared.tolist(),

@@ -25,12 +25,12 @@ class Agreement:
 
     Attributes:
         questions: number of questions.
-        same_answer: part of the questions in which the chosen passages give the answer that all passages give.
-        found: part of the full game's first `k` passages (of positive value) that were chosen.
-        overlap: part of the same that are among the first `k` of the screened game.
+        same_answer: fraction of the questions in which the chosen passages give the answer that all passages give.
+        found: fraction of the full game's first `k` passages (of positive value) that were chosen.
+        overlap: fraction of the same that are among the first `k` of the screened game.
         rank_correlation: Spearman's, between both games' values of the chosen passages for the full answer, over
             questions in which neither game is constant.
-        evaluations: coalitions the reader was asked about in the screened game, and in the full one.
+        evaluations: coalitions that the reader read in the screened game, and in the full one.
     """
 
     questions: int
@@ -44,7 +44,7 @@ class Agreement:
 def screening_agreement(
     reader: Reader,
     screener: Screener,
-    asked: Iterable[tuple[str, Sequence[Passage]]],
+    questions: Iterable[tuple[str, Sequence[Passage]]],
     size: int,
     *,
     k: int = 3,
@@ -55,13 +55,13 @@ def screening_agreement(
     Args:
         reader: the one whose answers are explained, in the role of the costly one.
         screener: chooses the passages.
-        asked: questions with their passages.
+        questions: questions with their passages.
         size: number of passages chosen.
         k: first passages that matter.
         settings: of both games.
     """
     settings = settings or AttributionSettings()
-    rows = [_compare(reader, screener, question, passages, size, k, settings) for question, passages in asked]
+    rows = [_compare(reader, screener, question, passages, size, k, settings) for question, passages in questions]
     if not rows:
         raise ValueError("no question was given")
     same, found, overlap, correlation, small, large = np.array(rows, dtype=np.float64).T

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from attribution import Attribution, TopKCertain, VotesGame, explain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds
-from eval.selection import Asked
+from eval.selection import Example
+from eval.tables import Table
 from rag.readers import EncodedQuestion, Reader
 
-Progress = Callable[[int, int], None]
 
-
-def certain(
-    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], progress: Progress | None = None
-) -> Section:
+def certain(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Stop when the first k are certain; hold them against a reference of many evaluations with another seed."""
     rule = TopKCertain(settings.top)
     entries = []
-    questions = asked[: settings.certain_questions]
+    questions = examples[: settings.certain_questions]
     for number, one in enumerate(questions, start=1):
-        entries.append(_measure(settings, reader, Asked(one.question, one.passages[: settings.passages]), rule))
-        if progress is not None:
-            progress(number, len(questions))
+        entries.append(_measure(settings, reader, Example(one.question, one.passages[: settings.passages]), rule))
+        progress(number, len(questions))
     ratios = [entry["ratio"] for entry in entries]
     rows = [
         ["answering once, s", f"{median(entry['once'].median for entry in entries):.3g}"],
@@ -46,10 +42,10 @@ def certain(
         "least–most). The reference is a run of permutation sampling with another seed."
     )
     title = f"First {rule.k} passages certain"
-    return Section("certain", [Table(title, how, ["quantity", "value"], rows)], {"questions": entries})
+    return Section("certain", [Table(["quantity", "value"], rows, title, how)], {"questions": entries})
 
 
-def _measure(settings: BenchmarkSettings, reader: Reader, one: Asked, rule: TopKCertain) -> dict[str, Any]:
+def _measure(settings: BenchmarkSettings, reader: Reader, one: Example, rule: TopKCertain) -> dict[str, Any]:
     question, passages = one.question.text, one.passages
     everything = np.ones((1, len(passages)), dtype=np.bool_)
     once = seconds(lambda: reader.generate(reader.encode(question, passages), everything), settings.repeats)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.benchmark.games import CountedGame, Values
+from eval.own_tables.games import CountedGame, Values
 
 INSTALL = "pip install 'ragshap[bench]'"
 _SEEDS = 5  # over which the number of distinct coalitions is averaged

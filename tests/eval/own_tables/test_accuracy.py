@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
 
 from attribution import exact, explain
-from eval.benchmark.accuracy import DEFAULT, Errors, Method, interval, measure, ours, votes_table
-from eval.benchmark.games import CountedGame, all_coalitions
+from eval.own_tables.accuracy import DEFAULT, Errors, Method, measure, ours, votes_table
+from eval.own_tables.games import CountedGame, all_coalitions
 
 
 def test_the_table_holds_votes_for_the_answer_of_all_passages():
@@ -40,10 +39,3 @@ def test_our_estimators_get_the_budget_and_say_where_it_is_too_small():
     spent = measure(ours()["ours, kernel"](64), tables, seeds=1)
     alone = explain(CountedGame(tables[0]), 8, estimator="kernel", budget=64, seed=0).values[0]
     assert spent.squared[0] == pytest.approx(np.mean((alone - truth) ** 2))
-
-
-def test_the_interval_is_a_bootstrap_one():
-    samples = np.random.default_rng(1).exponential(size=60)
-    theirs = bootstrap((samples,), np.mean, method="percentile", n_resamples=4000, rng=2).confidence_interval
-    assert interval(samples) == pytest.approx((theirs.low, theirs.high), abs=0.04)
-    assert interval(np.ones(5)) == (1, 1)

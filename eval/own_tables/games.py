@@ -1,4 +1,4 @@
-"""Games for comparisons: worth looked up in a table, evaluations counted, and the coalitions of random orderings."""
+"""Games for comparisons: worth looked up in a table, and evaluations counted."""
 
 from __future__ import annotations
 
@@ -25,50 +25,33 @@ def tabulate(game: Game, n_players: int) -> Values:
 
 
 class CountedGame:
-    """A game that looks its worth up in a table and counts what was asked.
+    """A game that looks worth up in a table and counts its evaluations.
 
     Args:
         table: (2^n_players,), as `tabulate` gives it.
 
     Attributes:
-        calls: coalitions asked for so far, the same one again counted again.
+        calls: evaluations so far, repeated coalitions included.
     """
 
     def __init__(self, table: Values) -> None:
-        """Start with nothing asked; raises ValueError if the length is no power of two."""
+        """Count from 0; raises ValueError if the length is no power of two."""
         self.n_players = len(table).bit_length() - 1
         if len(table) != 2**self.n_players:
             raise ValueError(f"a table has 2^n_players entries, got {len(table)}")
         self._table = table
         self._bits = 1 << np.arange(self.n_players)
-        self._asked: npt.NDArray[np.bool_] = np.zeros(len(table), dtype=np.bool_)
+        self._evaluated: npt.NDArray[np.bool_] = np.zeros(len(table), dtype=np.bool_)
         self.calls = 0
 
     @property
     def distinct(self) -> int:
-        """Different coalitions asked for so far."""
-        return int(self._asked.sum())
+        """Different coalitions evaluated so far."""
+        return int(self._evaluated.sum())
 
     def __call__(self, coalitions: npt.ArrayLike, /) -> Values:
         """Worth of (n_coalitions, n_players), or of one coalition; players that are in are those not zero."""
         rows = np.atleast_2d(np.asarray(coalitions) != 0) @ self._bits
         self.calls += len(rows)
-        self._asked[rows] = True
+        self._evaluated[rows] = True
         return self._table[rows]
-
-
-def permutation_coalitions(n_players: int, permutations: int, seed: int) -> Coalitions:
-    """The coalitions that random orderings pass through, bool (permutations * n_players, n_players).
-
-    Each ordering gives the n_players prefixes from the first player alone to all players.
-    """
-    rng = np.random.default_rng(seed)
-    places = rng.permuted(np.tile(np.arange(n_players), (permutations, 1)), axis=1)
-    return (places[:, None, :] < np.arange(1, n_players + 1)[:, None]).reshape(-1, n_players)
-
-
-def evenly(coalitions: Coalitions, count: int) -> Coalitions:
-    """`count` of the coalitions at even distances in the order of their sizes, or all if there are no more."""
-    order = np.argsort(coalitions.sum(axis=1), kind="stable")
-    places = (np.arange(count) + 0.5) * len(order) / count
-    return coalitions[order[places.astype(int)]] if count < len(order) else coalitions

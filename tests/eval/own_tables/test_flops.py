@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from eval.benchmark import plain
-from eval.benchmark.flops import DecoderShape, decoder_shape, matrix_product_peak, softmax_rate
+from eval.own_tables.flops import DecoderShape, decoder_shape, matrix_product_peak, softmax_rate
 from rag.readers.embedded import EmbeddedReader
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.benchmark.games import CountedGame, all_coalitions, evenly, permutation_coalitions, tabulate
+from eval.benchmark.speed import evenly, permutation_coalitions
+from eval.own_tables.games import CountedGame, all_coalitions, tabulate
 
 
 def test_a_table_gives_what_the_game_gives_and_counts():

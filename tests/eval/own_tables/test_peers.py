@@ -11,9 +11,9 @@ pytest.importorskip("captum", reason="captum is not installed: pip install 'rags
 pytest.importorskip("shap", reason="shap is not installed: pip install 'ragshap[bench]'")
 pytest.importorskip("shapiq", reason="shapiq is not installed: pip install 'ragshap[bench]'")
 
-from eval.benchmark import peers as module
-from eval.benchmark.games import CountedGame, tabulate
-from eval.benchmark.peers import Peer, fitting_amount, peers
+from eval.own_tables import peers as module
+from eval.own_tables.games import CountedGame, tabulate
+from eval.own_tables.peers import Peer, fitting_amount, peers
 
 PEERS = peers()
 
