@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from attribution.attribution import descending
-from rag.rerank import Scores
+from rag.scores import Scores
 
 _FIRST = 5
 

@@ -16,7 +16,7 @@ from attribution import Game
 from attribution.attribution import descending
 from eval.attribution.agreement import spearman
 from rag.readers.base import Coalitions
-from rag.rerank import Scores
+from rag.scores import Scores
 
 DROPS = (1, 3, 5)
 

@@ -19,10 +19,10 @@ from eval.selection import Example
 from eval.tables import Table
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.parts import Part, words
-from rag.explanation.passages import explain_passages
 from rag.readers import Reader
 from rag.readers.hidden_parts import PartsReader, Variant, shortened
-from rag.settings import HierarchySettings
+from rag.session import Session
+from rag.settings import HierarchySettings, Settings
 from retrievers import Passage
 
 _ANEW = 4  # coalitions of which each is read anew
@@ -34,7 +34,7 @@ def levels(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Examp
         raise ValueError(f"{reader.name} cannot hide parts of passages; leave out the section levels")
     hierarchy = HierarchySettings(level="word", open="top-n", permutations=settings.word_permutations)
     questions = [(a.question.text, list(a.passages[: settings.passages])) for a in examples[: settings.timed_questions]]
-    explain_passages(reader, *questions[0])  # warms up
+    Session(reader, *questions[0]).attribute()  # warms up
     entries = [_measure(reader, question, passages, hierarchy, settings) for question, passages in questions]
 
     def over(name: str, digits: str = ".3g") -> str:
@@ -65,7 +65,8 @@ def _measure(
     settings: BenchmarkSettings,
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    found = explain_parts(reader, explain_passages(reader, question, passages), hierarchy)
+    session = Session(reader, question, passages, Settings(hierarchy=hierarchy))
+    found = explain_parts(session, session.attribute())
     ours = time.perf_counter() - started
     n_words, anew, best = flat_seconds(reader, question, passages, settings.flat_sample)
     coalitions = n_words * hierarchy.permutations

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from attribution import normalize_answer
 from attribution.attribution import descending
-from rag.explanation.passages import explain_passages
-from rag.explanation.screening import Screener, mean_ranks, screen
-from rag.readers import Reader
-from rag.settings import AttributionSettings
+from rag.readers.base import Reader, Screener
+from rag.scores import mean_ranks
+from rag.session import Session
+from rag.settings import AttributionSettings, Settings
 from retrievers import Passage
 
 _ABOUT_ZERO = 0.005
@@ -84,23 +84,24 @@ def _compare(
     k: int,
     settings: AttributionSettings,
 ) -> tuple[float, ...]:
-    chosen = screen(screener, question, passages, size, settings.seed)
-    full = explain_passages(reader, question, passages, settings)
-    part = explain_passages(reader, question, [passages[index] for index in chosen], settings)
-    reference = full.attribution.of(full.attribution.output)
+    every = Session(reader, question, passages, Settings(attribution=settings))
+    few = settings.model_copy(update={"screen": size})
+    chosen_alone = Session(reader, question, passages, Settings(attribution=few), screener=screener)
+    chosen, full, part = chosen_alone.read, every.attribute(), chosen_alone.attribute()
+    reference = full.of(full.output)
     # The full answer's values in the screened game; zero if no coalition gave it there.
-    names = [normalize_answer(name) for name in part.attribution.outputs]
-    wanted = normalize_answer(full.text)
-    values = part.attribution.of(names.index(wanted)) if wanted in names else np.zeros(len(chosen))
+    names = [normalize_answer(name) for name in part.outputs]
+    wanted = normalize_answer(every.answer)
+    values = part.of(names.index(wanted)) if wanted in names else np.zeros(len(chosen))
     first = [index for index in descending(reference)[:k] if reference[index] > _ABOUT_ZERO]
     own = {chosen[index] for index in descending(values)[:k] if values[index] > _ABOUT_ZERO}
     return (
-        float(wanted == normalize_answer(part.text)),
+        float(wanted == normalize_answer(chosen_alone.answer)),
         _share(first, set(chosen)),
         _share(first, own),
         _spearman(reference[chosen], values),
-        part.attribution.evaluations,
-        full.attribution.evaluations,
+        part.evaluations,
+        full.evaluations,
     )
 
 

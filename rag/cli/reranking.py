@@ -115,7 +115,7 @@ def _reranker(settings: Settings, checksum: str) -> Rerank:
 
     set_threads(settings.threads)
     reader = load_same_reader(settings.reader, checksum)
-    return Reranker(reader, settings.attribution, settings.rerank.score).rerank
+    return Reranker(reader, settings).rerank
 
 
 def _run_task(

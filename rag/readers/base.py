@@ -85,6 +85,15 @@ class AttentiveReader(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class Screener(Reader, Protocol):
+    """A reader that also says how relevant each passage is, as the embedded one does."""
+
+    def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
+        """`(n_passages,)`, higher is better."""
+        ...
+
+
 def check_question(question: str) -> str:
     """The question without surrounding white space; raises `ValueError` if nothing is left."""
     stripped = question.strip()

@@ -10,7 +10,8 @@ import numpy as np
 
 from rag.answer import Answer
 from rag.pipeline import Pipeline, Progress
-from rag.rerank import FUSION, Reranker
+from rag.rerank import Reranker
+from rag.scores import FUSION
 from rag.settings import Settings
 from retrievers import Hit, Passage
 
@@ -41,7 +42,8 @@ class Engine:
         settings = self.pipeline.settings
         budget = max(self.rerank_budget, 4 * len(passages))
         attribution = settings.attribution.model_copy(update={"budget": budget})
-        reranker = Reranker(self.pipeline.reader, attribution, settings.rerank.score, self.pipeline.screener)
+        changed = settings.model_copy(update={"attribution": attribution})
+        reranker = Reranker(self.pipeline.reader, changed, self.pipeline.screener)
         return [
             Ranked(
                 int(hit.passage.id),

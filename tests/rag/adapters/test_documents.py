@@ -11,7 +11,7 @@ import pytest
 from rag import Pipeline, Reranker, load_settings
 from rag.adapters.documents import ForeignSearcher, Text, attribute
 from rag.cli import run
-from rag.settings import AttributionSettings
+from rag.settings import AttributionSettings, Settings
 from retrievers import Retriever, Searcher
 
 from ..conftest import ScriptedReader
@@ -79,7 +79,7 @@ def test_screened_documents_have_no_value(reader, passages):
         def relevance(self, encoded):
             return np.zeros(len(encoded.passages))
 
-    screening = Reranker(reader, AttributionSettings(screen=2), screener=Screener())
+    screening = Reranker(reader, Settings(attribution=AttributionSettings(screen=2)), Screener())
     items = attribute(screening, "where?", texts_of(passages))
     assert [item.place for item in items[:2]] == [1, 2]
     assert [item.metadata["ragshap"]["value"] is None for item in items] == [False, False, True, True]

@@ -11,8 +11,8 @@ import pytest
 
 from eval.own_tables.screening import screening_agreement
 from rag import Pipeline, Reranker, load_settings
-from rag.explanation.screening import screen
 from rag.readers.base import EncodedQuestion
+from rag.session import Session
 from rag.settings import AttributionSettings
 from retrievers import BM25Retriever, Hit, Passage, load_corpus
 
@@ -92,17 +92,16 @@ def test_few_passages_are_all_read_and_nothing_is_said(many):
     answer = Pipeline(None, ScriptedReader(), screened(10), Screener()).explain("where?", many)
     assert answer.screened == ()
     assert not any("screened" in warning for warning in answer.warnings)
-    assert screen(Screener(), "where?", [], 3) == []
+    assert Session(Screener(), "where?", []).screened(3) == []
 
 
 def test_relevance_decides_where_nothing_influences_the_answer():
     passages = [Passage(str(i), "words only.", metadata={"relevance": value}) for i, value in enumerate([1, 5, 3, 4])]
-    assert screen(Screener(), "where?", passages, 2) == [1, 3]
+    assert Session(Screener(), "where?", passages).screened(2) == [1, 3]
 
 
 def test_the_reranker_puts_the_screened_out_last(many):
-    settings = AttributionSettings(screen=3)
-    ranked = Reranker(ScriptedReader(), settings, screener=Screener()).rerank("where?", [Hit(p, 0.0) for p in many])
+    ranked = Reranker(ScriptedReader(), screened(3), Screener()).rerank("where?", [Hit(p, 0.0) for p in many])
     assert [hit.passage.id for hit in ranked[:3]] == ["t1", "t2", "t0"]
     assert [hit.passage.id for hit in ranked[3:]] == [p.id for p in many if p.id not in ("t0", "t1", "t2")]
     scores = [hit.score for hit in ranked]
