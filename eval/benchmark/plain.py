@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,10 +38,6 @@ class Blocks(NamedTuple):
     block: Tensor  # (n_tokens,) block of each token
     source: Source | None  # what the embedded reader's pointer needs besides
 
-    def lengths(self) -> np.ndarray:
-        """Tokens of each block, (n_passages + 1,)."""
-        return torch.bincount(self.block).cpu().numpy()
-
     def visible(self, coalitions: Coalitions) -> Tensor:
         """Which tokens each coalition sees, bool (n_coalitions, n_tokens); the empty one sees the question alone."""
         alone = ~coalitions.any(axis=1, keepdims=True)
@@ -56,35 +52,6 @@ class Generated(NamedTuple):
 
     tokens: list[int]
     gap: float
-
-
-class PlainReader(Protocol):
-    """Encodes and generates in the plain way, with a reader's model."""
-
-    def encode(self, question: str, passages: Sequence[Passage]) -> Blocks:
-        """Encode the blocks."""
-        ...
-
-    def generate(self, blocks: Blocks, coalitions: Coalitions) -> list[Generated]:
-        """Generate for all coalitions in one batch."""
-        ...
-
-    def tokens(self, answer: str) -> list[int]:
-        """Tokens of an answer in words."""
-        ...
-
-    def same_vote(self, answer: str, generated: Generated) -> bool:
-        """Whether an answer in words is, after normalisation, the one generated here."""
-        ...
-
-
-def plain(reader: Reader, max_block_tokens: int) -> PlainReader:
-    """The plain way of a reader; raises ValueError for one that is neither embedded nor an encoder-decoder."""
-    if isinstance(reader, EmbeddedReader):
-        return PlainEmbedded(reader)
-    if isinstance(reader, FiDReader):
-        return PlainFiD(reader, max_block_tokens)
-    raise ValueError(f"plain generation is known of the embedded reader and of FiDReader, not of {type(reader)}")
 
 
 class PlainFiD:
@@ -245,6 +212,18 @@ class PlainEmbedded:
         return tokens == generated.tokens or normalize_answer(decode(tokens)) == normalize_answer(
             decode(generated.tokens)
         )
+
+
+PlainReader = PlainEmbedded | PlainFiD
+
+
+def plain(reader: Reader, max_block_tokens: int) -> PlainReader:
+    """The plain way of a reader; raises ValueError for one that is neither embedded nor an encoder-decoder."""
+    if isinstance(reader, EmbeddedReader):
+        return PlainEmbedded(reader)
+    if isinstance(reader, FiDReader):
+        return PlainFiD(reader, max_block_tokens)
+    raise ValueError(f"plain generation is known of the embedded reader and of FiDReader, not of {type(reader)}")
 
 
 @contextmanager

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from attribution import Game
-
 Coalitions = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
@@ -16,19 +14,11 @@ def all_coalitions(n_players: int) -> Coalitions:
     return (np.arange(2**n_players)[:, None] >> np.arange(n_players) & 1).astype(np.bool_)
 
 
-def tabulate(game: Game, n_players: int) -> Values:
-    """What all coalitions are worth, (2^n_players,), from one call; raises ValueError if the game has many outputs."""
-    values = np.asarray(game(all_coalitions(n_players)), dtype=np.float64)
-    if values.shape != (2**n_players,):
-        raise ValueError(f"the game returned shape {values.shape}, expected ({2**n_players},): one output")
-    return values
-
-
 class CountedGame:
     """A game that looks worth up in a table and counts its evaluations.
 
     Args:
-        table: (2^n_players,), as `tabulate` gives it.
+        table: worth of `all_coalitions(n_players)`, (2^n_players,).
 
     Attributes:
         calls: evaluations so far, repeated coalitions included.

@@ -15,7 +15,7 @@ from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.speed import asked_for, attribute
 from eval.benchmark.timing import Seconds, seconds_after
-from eval.own_tables.flops import decoder_shape
+from eval.own_tables.flops import needed
 from eval.selection import Example
 from eval.tables import Table
 from rag.index_cost import peak_memory
@@ -75,14 +75,11 @@ def _measure(settings: BenchmarkSettings, example: Example, n_passages: int, thr
     encoded = reader.encode(question, passages)
     coalitions = asked_for(reader, encoded, settings.permutations)
     way = plain(reader, settings.reader.max_block_tokens)
-    answers = reader.generate(encoded, coalitions)
-    steps = [min(settings.reader.max_answer_tokens, len(way.tokens(answer)) + 1) for answer in answers]
-    lengths = way.encode(question, passages).lengths()
-    visible = coalitions @ lengths[:-1] + (~coalitions.any(axis=1)) * lengths[-1]
+    operations, _ = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
     return {
         "passages": len(passages),
         "coalitions": len(coalitions),
         "seconds": Seconds(*taken),
-        "operations": decoder_shape(reader).answers(steps, visible),
+        "operations": operations,
         "memory": memory,
     }

@@ -11,7 +11,7 @@ from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.speed import asked_for
 from eval.benchmark.timing import seconds_after
-from eval.own_tables.flops import decoder_shape, matrix_product_peak, softmax_rate
+from eval.own_tables.flops import matrix_product_peak, needed, softmax_rate
 from eval.selection import Example
 from eval.tables import Table
 from rag.readers import Reader
@@ -19,19 +19,14 @@ from rag.readers import Reader
 
 def peak(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Operations needed by the coalitions of `speed` per second that they take, over the measured peak."""
-    way, decoder = plain(reader, settings.reader.max_block_tokens), decoder_shape(reader)
+    way = plain(reader, settings.reader.max_block_tokens)
     operations, exponentials, work = 0.0, 0.0, []
-    for one in examples[: settings.timed_questions]:
-        passages = one.passages[: settings.passages]
-        encoded = reader.encode(one.question.text, passages)
+    for example in examples[: settings.timed_questions]:
+        encoded = reader.encode(example.question.text, example.passages[: settings.passages])
         coalitions = asked_for(reader, encoded, settings.permutations)
-        work.append((one.question.text, passages, coalitions))
-        visible = way.encode(one.question.text, passages).visible(coalitions).sum(1).cpu().numpy()
-        # The stop counts as a step, unless the answer ran into its limit.
-        limit = settings.reader.max_answer_tokens
-        steps = [min(limit, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
-        operations += decoder.answers(steps, visible)
-        exponentials += decoder.exponentials(steps, visible)
+        work.append((encoded.question, encoded.passages, coalitions))
+        some, more = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
+        operations, exponentials = operations + some, exponentials + more
     best, rate = matrix_product_peak(settings.peak_seconds), softmax_rate(settings.peak_seconds)
     taken = seconds_after(
         lambda: [(reader.encode(question, passages), coalitions) for question, passages, coalitions in work],

@@ -1,17 +1,15 @@
-"""How well a screened attribution agrees with the full one of the same reader."""
+"""What is lost when a cheap reader chooses the passages of a costly one; see docs/prompt-reader.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution import normalize_answer
 from attribution.attribution import descending
 from rag.readers.base import Reader, Screener
-from rag.scores import mean_ranks
 from rag.session import Session
 from rag.settings import AttributionSettings, Settings
 from retrievers import Passage
@@ -19,26 +17,17 @@ from retrievers import Passage
 _ABOUT_ZERO = 0.005
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Means over questions; None where no question allows the measure.
+class Agreement(NamedTuple):
+    """Means over questions.
 
     Attributes:
-        questions: number of questions.
         same_answer: fraction of the questions in which the chosen passages give the answer that all passages give.
-        found: fraction of the full game's first `k` passages (of positive value) that were chosen.
-        overlap: fraction of the same that are among the first `k` of the screened game.
-        rank_correlation: Spearman's, between both games' values of the chosen passages for the full answer, over
-            questions in which neither game is constant.
-        evaluations: coalitions that the reader read in the screened game, and in the full one.
+        found: fraction of the full game's first `k` passages (of positive value) that were chosen, over the questions
+            that have any; NaN if none has.
     """
 
-    questions: int
-    same_answer: float | None
-    found: float | None
-    overlap: float | None
-    rank_correlation: float | None
-    evaluations: tuple[float, float]
+    same_answer: float
+    found: float
 
 
 def screening_agreement(
@@ -50,73 +39,27 @@ def screening_agreement(
     k: int = 3,
     settings: AttributionSettings | None = None,
 ) -> Agreement:
-    """Explain each question with and without screening, by votes, and compare.
+    """Explain each question by votes and see whether screening keeps what mattered.
 
     Args:
         reader: the one whose answers are explained, in the role of the costly one.
         screener: chooses the passages.
-        questions: questions with their passages.
+        questions: questions with their passages; ValueError if there are none.
         size: number of passages chosen.
         k: first passages that matter.
-        settings: of both games.
+        settings: of the full game.
     """
     settings = settings or AttributionSettings()
-    rows = [_compare(reader, screener, question, passages, size, k, settings) for question, passages in questions]
-    if not rows:
+    screened = settings.model_copy(update={"screen": size})
+    same, found = [], []
+    for question, passages in questions:
+        full = Session(reader, question, passages, Settings(attribution=settings))
+        chosen = Session(reader, question, passages, Settings(attribution=screened), screener=screener)
+        same.append(normalize_answer(full.answer) == normalize_answer(chosen.answer))
+        attribution = full.attribute()
+        values = attribution.of(attribution.output)
+        if first := [index for index in descending(values)[:k] if values[index] > _ABOUT_ZERO]:
+            found.append(np.mean([index in chosen.read for index in first]))
+    if not same:
         raise ValueError("no question was given")
-    same, found, overlap, correlation, small, large = np.array(rows, dtype=np.float64).T
-    return Agreement(
-        questions=len(rows),
-        same_answer=_mean(same),
-        found=_mean(found),
-        overlap=_mean(overlap),
-        rank_correlation=_mean(correlation),
-        evaluations=(float(small.mean()), float(large.mean())),
-    )
-
-
-def _compare(
-    reader: Reader,
-    screener: Screener,
-    question: str,
-    passages: Sequence[Passage],
-    size: int,
-    k: int,
-    settings: AttributionSettings,
-) -> tuple[float, ...]:
-    every = Session(reader, question, passages, Settings(attribution=settings))
-    few = settings.model_copy(update={"screen": size})
-    chosen_alone = Session(reader, question, passages, Settings(attribution=few), screener=screener)
-    chosen, full, part = chosen_alone.read, every.attribute(), chosen_alone.attribute()
-    reference = full.of(full.output)
-    # The full answer's values in the screened game; zero if no coalition gave it there.
-    names = [normalize_answer(name) for name in part.outputs]
-    wanted = normalize_answer(every.answer)
-    values = part.of(names.index(wanted)) if wanted in names else np.zeros(len(chosen))
-    first = [index for index in descending(reference)[:k] if reference[index] > _ABOUT_ZERO]
-    own = {chosen[index] for index in descending(values)[:k] if values[index] > _ABOUT_ZERO}
-    return (
-        float(wanted == normalize_answer(chosen_alone.answer)),
-        _share(first, set(chosen)),
-        _share(first, own),
-        _spearman(reference[chosen], values),
-        part.evaluations,
-        full.evaluations,
-    )
-
-
-def _share(wanted: Sequence[int], there: set[int]) -> float:
-    return float(np.mean([index in there for index in wanted])) if wanted else np.nan
-
-
-def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Correlation of mean ranks; NaN if either side is constant."""
-    if not len(first):
-        return np.nan
-    ranks = np.stack([mean_ranks(values.round(9)) for values in (first, second)])
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if np.ptp(ranks, axis=1).all() else np.nan
-
-
-def _mean(column: NDArray[np.float64]) -> float | None:
-    there = column[~np.isnan(column)]
-    return float(there.mean()) if len(there) else None
+    return Agreement(float(np.mean(same)), float(np.mean(found)) if found else np.nan)
