@@ -12,7 +12,7 @@ from retrievers.storage.atomic import replace_file
 def figure_class() -> Any:
     """Matplotlib's figure; raises ImportError, naming the command to install, if it is missing."""
     try:
-        from matplotlib.figure import Figure  # without pyplot: no window system is touched
+        from matplotlib.figure import Figure  # not pyplot, which would start a window system
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'ragshap[plot]'") from error
     return Figure

@@ -208,7 +208,8 @@ def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[lis
     if repeated := [name for name, count in counts.items() if count > 1]:
         names = ", ".join(settings.data)
         raise CorpusError(f"{names}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
-    wanted = [question for question in data.questions if settings.ids in ("all", _parity(question.id, settings.ids))]
+    ids = settings.ids
+    wanted = [question for question in data.questions if ids == "all" or _parity(question.id, ids) == ids]
     blank = [question for question in wanted if not question.text.strip()]
     warnings = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
     return [question for question in wanted if question.text.strip()], warnings

@@ -64,7 +64,7 @@ class Table:
             grid.add_row(*map(Text, row))
         console = Console()
         if self.title:
-            console.print(Text(f"\n{self.title}", style="bold"))
-            console.print(Text(f"{self.how}\n", style="dim"))
+            console.print(Text(f"\n{one_line(self.title)}", style="bold"))
+            console.print(Text(f"{one_line(self.how)}\n", style="dim"))
         needed = sum(2 + max(map(len, column)) for column in zip(columns, *rows, strict=True))
         Console(width=max(console.width, needed)).print(grid)

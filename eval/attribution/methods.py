@@ -1,4 +1,4 @@
-"""What gives a score to each passage of a question, all from one encoding and one memory of coalitions.
+"""Methods that give a score to each passage of a question, all from one session.
 
 A method is named as a score of `evaluate retrieval` (see `eval.retrieval.scoring`), or
 
@@ -27,21 +27,9 @@ from rag.session import Session
 PAIR_METHODS = ("interactions", "interactions:likelihood")
 OTHER_METHODS = ("lasso", "retriever", "random", *PAIR_METHODS)
 DEFAULT_METHODS = (
-    "shapley",
-    "shapley:likelihood",
-    "banzhaf",
-    "banzhaf:likelihood",
-    "banzhaf@0.1",
-    "banzhaf@0.1:likelihood",
-    "leave-one-out",
-    "leave-one-out:likelihood",
-    "first-in:likelihood",
-    "lasso",
-    "attention",
-    "relevance",
-    "retriever",
-    "random",
-    *PAIR_METHODS,
+    *("shapley", "shapley:likelihood", "banzhaf", "banzhaf:likelihood", "banzhaf@0.1", "banzhaf@0.1:likelihood"),
+    *("leave-one-out", "leave-one-out:likelihood", "first-in:likelihood"),
+    *("lasso", "attention", "relevance", "retriever", "random", *PAIR_METHODS),
 )
 
 
@@ -136,8 +124,8 @@ def _utility(name: str) -> str:
 def lasso(game: Game, n_players: int, budget: int, alpha: float, seed: int) -> Scored:
     """Coefficients of a sparse linear model of the logit of the answer's probability (Cohen-Wang et al. 2024).
 
-    It is fitted to different coalitions in which each player is in with probability 1/2, as many as the budget admits.
-    Players are standardised before the penalty.
+    It is fitted to as many different coalitions as the budget admits; each player is in with probability 1/2. Players
+    are standardised before the penalty.
 
     Args:
         game: the answer's log-probability, output 0.

@@ -27,18 +27,7 @@ def evaluate_attribution(
 ) -> AttributionResult:
     """Measure the methods of a run on its questions.
 
-    Args:
-        run: questions, passages, methods and what is reported.
-        out: folder in which each question's results are kept as they come, in `questions.jsonl`; a run that was stopped
-            goes on from there, and one that only reports otherwise asks nothing again.
-        root: folder that the run's paths are relative to.
-        reader: used instead of the one that the run names.
-        progress: called as progress(stage, done, total), in passages for "indexing", then for "questions".
-        executor: spreads the questions; by default they are done in this process.
-
-    Raises:
-        CorpusError, FileNotFoundError: data, corpus or index cannot be read.
-        SettingsError: a setting cannot be honoured, or `out` holds results of other settings.
+    The arguments are those of `evaluate_retrieval`, and so is what is kept in `out` and what is raised.
     """
     root = root or Path()
     task = load_task(run, root)

@@ -43,47 +43,55 @@ def compare(
     expanded_sample: int | None = None,
 ) -> list[Row]:
     """One row per way: seconds per question without and with encoding, coalitions evaluated, coalitions timed."""
-    naive_sample = naive_sample or settings.naive_sample
-    expanded_sample = expanded_sample or settings.expanded_sample
-    n_questions, repeats = len(questions), settings.repeats
+    n, repeats = len(questions), settings.repeats
     work = [permutation_coalitions(len(a.passages), settings.permutations, seed) for seed, a in enumerate(questions)]
     total = sum(map(len, work))
 
     def encode_all() -> list[EncodedQuestion]:
         return [reader.encode(a.question.text, a.passages) for a in questions]
 
-    encoded = encode_all()
-    encode = seconds(encode_all, repeats).times(1 / n_questions)
-    rows = []
+    def row(name: str, coalitions: int, timed: int | None, after: Seconds | None, whole: Seconds) -> Row:
+        return {
+            "name": name,
+            "questions": n,
+            "coalitions": coalitions / n,
+            "timed": None if timed is None else timed / n,
+            "seconds": after,
+            "with_encoding": whole,
+        }
 
-    few = [evenly(coalitions, naive_sample) for coalitions in work]
+    encoded = encode_all()
+    encode = seconds(encode_all, repeats).times(1 / n)
+
+    few = [evenly(coalitions, naive_sample or settings.naive_sample) for coalitions in work]
+    timed = sum(map(len, few))
     taken = seconds(lambda: [naive(way, a, some) for a, some in zip(questions, few, strict=True)], repeats)
-    taken = taken.times(total / sum(map(len, few)) / n_questions)
-    rows.append(_row("naive: encode and generate for each coalition", total, few, n_questions, None, taken))
+    name = "naive: encode and generate for each coalition"
+    rows = [row(name, total, timed, None, taken.times(total / timed / n))]
 
     blocks = [way.encode(a.question.text, a.passages) for a in questions]
-    some = [evenly(coalitions, expanded_sample) for coalitions in work]
+    some = [evenly(coalitions, expanded_sample or settings.expanded_sample) for coalitions in work]
+    timed = sum(map(len, some))
 
     def released() -> None:
         for one, coalitions in zip(blocks, some, strict=True):
             for first in range(0, len(coalitions), settings.batch):
                 way.generate(one, coalitions[first : first + settings.batch])
 
-    taken = seconds(released, repeats).times(total / sum(map(len, some)) / n_questions)
+    taken = seconds(released, repeats).times(total / timed / n)
     name = f"released way: encode once, generate {settings.batch} at a time"
-    rows.append(_row(name, total, some, n_questions, taken, _plus(taken, encode)))
+    rows.append(row(name, total, timed, taken, taken.plus(encode)))
 
     for variant in (OURS, *VARIANTS):
-        evaluated = sum(len(asked_for(reader, one, settings.permutations, variant)) for one in encoded)
+        evaluated = sum(len(evaluated_coalitions(reader, one, settings.permutations, variant)) for one in encoded)
 
         def attribute_all(fresh: Sequence[EncodedQuestion], variant: Variant = variant) -> None:
             for one in fresh:
                 attribute(reader, one, settings.permutations, variant)
 
         with variant.context(reader):  # encoded anew, or the answers of the run before would be known
-            taken = seconds_after(encode_all, attribute_all, repeats)
-        taken = taken.times(1 / n_questions)
-        rows.append(_row(variant.name, evaluated, None, n_questions, taken, _plus(taken, encode)))
+            taken = seconds_after(encode_all, attribute_all, repeats).times(1 / n)
+        rows.append(row(variant.name, evaluated, None, taken, taken.plus(encode)))
     return rows
 
 
@@ -124,7 +132,9 @@ def attribute(reader: Reader, encoded: EncodedQuestion, permutations: int, varia
         game(permutation_coalitions(n, permutations, seed=0))
 
 
-def asked_for(reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant = OURS) -> Coalitions:
+def evaluated_coalitions(
+    reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant = OURS
+) -> Coalitions:
     """The coalitions that `attribute` has the reader evaluate, (n_coalitions, n_passages)."""
     seen: list[Coalitions] = []
 
@@ -162,25 +172,3 @@ def table(title: str, settings: BenchmarkSettings, rows: Sequence[Row]) -> Table
     )
     heads = "way|coalitions|timed on|after encoding, s|with encoding, s|× ours|× with encoding".split("|")
     return Table(heads, cells, title, how)
-
-
-def _plus(one: Seconds, other: Seconds) -> Seconds:
-    return Seconds(*(a + b for a, b in zip(one, other, strict=True)))
-
-
-def _row(
-    name: str,
-    coalitions: int,
-    sample: Sequence[Coalitions] | None,
-    n_questions: int,
-    after: Seconds | None,
-    whole: Seconds,
-) -> Row:
-    return {
-        "name": name,
-        "questions": n_questions,
-        "coalitions": coalitions / n_questions,
-        "timed": None if sample is None else sum(map(len, sample)) / n_questions,
-        "seconds": after,
-        "with_encoding": whole,
-    }

@@ -13,7 +13,7 @@ from eval.benchmark.ablations import OURS
 from eval.benchmark.plain import plain
 from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.speed import asked_for, attribute
+from eval.benchmark.speed import attribute, evaluated_coalitions
 from eval.benchmark.timing import Seconds, seconds_after
 from eval.own_tables.flops import needed
 from eval.selection import Example
@@ -73,7 +73,7 @@ def _measure(settings: BenchmarkSettings, example: Example, n_passages: int, thr
     )
     memory = peak_memory()  # before what follows, which is no part of it
     encoded = reader.encode(question, passages)
-    coalitions = asked_for(reader, encoded, settings.permutations)
+    coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
     way = plain(reader, settings.reader.max_block_tokens)
     operations, _ = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
     return {

@@ -9,7 +9,7 @@ import torch
 from eval.benchmark.plain import plain
 from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.speed import asked_for
+from eval.benchmark.speed import evaluated_coalitions
 from eval.benchmark.timing import seconds_after
 from eval.own_tables.flops import matrix_product_peak, needed, softmax_rate
 from eval.selection import Example
@@ -23,7 +23,7 @@ def peak(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example
     operations, exponentials, work = 0.0, 0.0, []
     for example in examples[: settings.timed_questions]:
         encoded = reader.encode(example.question.text, example.passages[: settings.passages])
-        coalitions = asked_for(reader, encoded, settings.permutations)
+        coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
         work.append((encoded.question, encoded.passages, coalitions))
         some, more = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
         operations, exponentials = operations + some, exponentials + more

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from eval.benchmark.plain import plain
 from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings, Shape
-from eval.benchmark.speed import asked_for, compare, table
+from eval.benchmark.speed import compare, evaluated_coalitions, table
 from eval.selection import Example
 from rag.questions import Question
 from rag.readers import Reader
@@ -41,7 +41,7 @@ def shape(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Exampl
     samples = {"naive_sample": settings.naive_sample, "expanded_sample": size.sample}
     rows = compare(settings, reader, [example], way, **samples)
     encoded = reader.encode(example.question.text, example.passages)
-    answers = reader.generate(encoded, asked_for(reader, encoded, settings.permutations))
+    answers = reader.generate(encoded, evaluated_coalitions(reader, encoded, settings.permutations))
     title = (
         f"Votes of {settings.permutations} permutations of {settings.passages} passages of {size.block_tokens} tokens, "
         f"T5 of {size.layers} layers of width {size.width}, random weights, answers of {size.answer_tokens} tokens "

@@ -54,18 +54,10 @@ class QARow:
 
 @dataclass(frozen=True)
 class QADifference:
-    """How much better one row's answers are than another's, in percentage points, on the same questions.
+    """How much better one row's answers are than another's on the same questions, in percentage points.
 
-    Attributes:
-        order: the row's.
-        k: the row's.
-        against: the given order's row with the same k, or with all passages.
-        measure: "exact_match" or "f1".
-        difference: mean of the row less that of the other.
-        low: lower end of its bootstrap interval.
-        high: upper end.
-        p: of a two-sided paired randomisation test.
-        p_holm: the same, corrected for the orders compared at this k.
+    The other row is the given order's with the same k, or with all passages. The interval, p and p_holm are those of
+    `eval.comparison.Row`; p_holm is corrected for the orders compared at this k.
     """
 
     order: str
