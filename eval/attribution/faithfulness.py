@@ -42,7 +42,7 @@ def curves(game: Game, scores: Scores) -> Curves:
 
 
 def area(curve: Scores) -> float:
-    """Area under a curve over the part of passages removed or added, 0 to 1, by trapezoids."""
+    """Area under a curve over the fraction of passages removed or added, 0 to 1, by trapezoids."""
     return float((curve[:-1] + curve[1:]).mean() / 2)
 
 

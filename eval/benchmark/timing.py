@@ -27,6 +27,10 @@ class Seconds(NamedTuple):
         """All of them multiplied."""
         return Seconds(*(factor * part for part in self))
 
+    def plus(self, other: Seconds) -> Seconds:
+        """The sums of medians, of leasts and of mosts."""
+        return Seconds(*(one + two for one, two in zip(self, other, strict=True)))
+
     def __str__(self) -> str:
         """As "1.23 (1.20–1.30)"."""
         return f"{self.median:.3g} ({self.least:.3g}–{self.most:.3g})"

@@ -1,4 +1,4 @@
-"""By what a question's candidates are reranked, all from one encoding and one game of each kind.
+"""By what a question's passages are reranked, all scores from one session.
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
 "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or a score of the
@@ -10,16 +10,19 @@ with the order that it reranks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
-from rag.readers.base import AttentiveReader
+from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
 from rag.scores import OF_VALUES, Scores, fuse, passage_scores
 from rag.session import Session
+from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
+from retrievers import Passage
 
 _MODES = (*OF_VALUES, "pivots", "likelihood")
 _OWN = ("relevance", "attention")
@@ -66,58 +69,48 @@ def _probability(text: str) -> float | None:
     return p if 0 < p < 1 else None
 
 
-class CandidateScores:
-    """Scores of one question's candidates, each coalition asked once for all of them.
+def open_session(
+    reader: Reader, question: str, passages: Sequence[Passage], settings: AttributionSettings, n_scores: int
+) -> Session:
+    """A session that expects to be scored this many times, each time with the budget of the settings."""
+    most = min(2 ** len(passages), n_scores * settings.budget)
+    return Session(reader, question, passages, Settings(attribution=settings), most_decodes=most)
 
-    Args:
-        session: the question with its candidates, in the order that is reranked.
-    """
 
-    def __init__(self, session: Session):
-        self.session = session
-        self._attributions: dict[tuple[Scoring, int, int], Attribution] = {}
+def score_passages(session: Session, scoring: Scoring, seed: int | None = None) -> Scored:
+    """Score a session's passages; raises `SettingsError` where reader or estimator cannot."""
+    reader, encoded = session.reader, session.encoded
+    if scoring.semivalue == "relevance":
+        if not isinstance(reader, EmbeddedReader):
+            raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
+        return Scored(reader.relevance(encoded), 0)
+    if scoring.semivalue == "attention":
+        if not isinstance(reader, AttentiveReader):
+            raise SettingsError("rerank: attention is for readers with cross-attention; leave it out")
+        return Scored(reader.attention(encoded, session.answer), 1)
+    attribution = attribute(session, scoring, seed=seed)
+    return Scored(passage_scores(attribution, _score_of(scoring)), attribution.evaluations)
 
-    def __call__(self, scoring: Scoring, seed: int | None = None) -> Scored:
-        """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
-        reader, encoded = self.session.reader, self.session.encoded
-        if scoring.semivalue == "relevance":
-            if not isinstance(reader, EmbeddedReader):
-                raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
-            return Scored(reader.relevance(encoded), 0)
-        if scoring.semivalue == "attention":
-            if not isinstance(reader, AttentiveReader):
-                raise SettingsError("rerank: attention is for readers with cross-attention; leave it out")
-            return Scored(reader.attention(encoded, self.session.answer), 1)
-        attribution = self.attribution(scoring, seed=seed)
-        return Scored(
-            passage_scores(attribution, "value" if scoring.mode == "likelihood" else scoring.mode),
-            attribution.evaluations,
-        )
 
-    def attribution(self, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
-        """The attribution that a score is read from; seed and budget are by default those of the settings."""
-        own = self.session.settings.attribution
-        seed, budget = own.seed if seed is None else seed, budget or own.budget
-        semivalue, mode, _, p = scoring
-        # Values and their positive sums are read from one attribution, unless it stops where one of them is certain.
-        alike = "value" if mode == "positive" and own.until == "none" else mode
-        key = Scoring(semivalue, alike, False, p), seed, budget
-        if key not in self._attributions:
-            shapley, sampled = semivalue == "shapley", semivalue in ("shapley", "banzhaf")
-            changes = {
-                "utility": "likelihood" if mode == "likelihood" else "votes",
-                "estimator": own.estimator if shapley else "auto",
-                "semivalue": semivalue,
-                "p": p or own.p if semivalue == "banzhaf" else 0.5,
-                "budget": budget,
-                "permutations": own.permutations if shapley else None,
-                "seed": seed,
-                "until": own.until if sampled else "none",
-            }
-            self._attributions[key] = self.session.attribute(
-                own.model_copy(update=changes), score="value" if mode == "likelihood" else mode
-            )
-        return self._attributions[key]
+def attribute(session: Session, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
+    """The attribution that a score is read from; seed and budget are by default those of the session's settings."""
+    own = session.settings.attribution
+    shapley, sampled = scoring.semivalue == "shapley", scoring.semivalue in ("shapley", "banzhaf")
+    changes = {
+        "utility": "likelihood" if scoring.mode == "likelihood" else "votes",
+        "estimator": own.estimator if shapley else "auto",
+        "semivalue": scoring.semivalue,
+        "p": scoring.p or own.p if scoring.semivalue == "banzhaf" else 0.5,
+        "budget": budget or own.budget,
+        "permutations": own.permutations if shapley else None,
+        "seed": own.seed if seed is None else seed,
+        "until": own.until if sampled else "none",
+    }
+    return session.attribute(own.model_copy(update=changes), score=_score_of(scoring))
+
+
+def _score_of(scoring: Scoring) -> str:
+    return "value" if scoring.mode == "likelihood" else scoring.mode
 
 
 def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.synthetic_corpus import pooled_sentences, recombined
+from eval.own_tables.synthetic_corpus import pooled_sentences, recombined
 from rag import index_cost
 from rag.cli import run
 from rag.index_cost import estimate, folder_bytes

@@ -71,9 +71,9 @@ def test_what_is_written(finished):
 
 
 def test_reporting_otherwise_asks_nothing_again(finished, monkeypatch, capfd):
-    from eval.attribution import run as module
+    from eval import runner
 
-    monkeypatch.setattr(module, "load_same_reader", lambda *_: pytest.fail("the reader is loaded"))
+    monkeypatch.setattr(runner, "load_same_reader", lambda *_: pytest.fail("the reader is loaded"))
     assert run([*command(finished), "--baseline", "lasso", "--json"]) == 0
     said = json.loads(capfd.readouterr().out)
     assert {row["baseline"] for row in said["rows"] if row["system"] == "shapley"} <= {"lasso", None}

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from eval.benchmark import QUICK, VARIANTS, BenchmarkSettings, Table, benchmark_attribution, growth
-from eval.benchmark.ablations import OURS
+from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
+from eval.benchmark.ablations import OURS, VARIANTS
 from eval.benchmark.run import data_folder
-from eval.selection import Asked
+from eval.own_tables import growth
+from eval.selection import Example
+from eval.tables import Table
 from rag.cli import run
 from rag.provenance import reader_checksum
 from rag.questions import Question
@@ -70,7 +72,7 @@ def test_words_are_compared_with_flat_sampling():
 def test_memory_is_that_of_a_process_of_its_own():
     settings = load_section(BenchmarkSettings, None, base=QUICK)
     ballast = np.ones(10**9, dtype=np.uint8)
-    asked = Asked(Question("q", "Who?", (), "q"), [Passage("one", "Anna Kerr built it."), Passage("two", "In 1850.")])
+    asked = Example(Question("q", "Who?", (), "q"), [Passage("one", "Anna Kerr built it."), Passage("two", "In 1850.")])
     measured = growth._in_a_process(settings, asked, 2)
     assert measured["passages"] == 2
     assert 10**8 < measured["memory"] < growth.peak_memory() - len(ballast) / 2
@@ -107,7 +109,7 @@ def test_an_unknown_section_is_refused_before_anything_is_loaded():
 
 
 def test_tables_refuse_ragged_rows_and_keep_bars_out_of_markdown():
-    table = Table("A", "How.", ["name", "x|y"], [["one", "1"]])
+    table = Table(["name", "x|y"], [["one", "1"]], "A", "How.")
     assert table.markdown().splitlines() == ["**A.** How.", "", "| name | x\\|y |", "| --- | ---: |", "| one | 1 |"]
     with pytest.raises(ValueError, match="2 columns, but a row of 1"):
-        Table("A", "How.", ["name", "x"], [["one"]])
+        Table(["name", "x"], [["one"]], "A")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attribution import LikelihoodGame, VotesGame, explain
-from eval.retrieval.scoring import CandidateScores, Scored, parse_scoring, rerank
+from eval.retrieval.scoring import Scored, parse_scoring, rerank, score_passages
 from rag.rerank import Reranker
 from rag.session import Session
 from rag.settings import AttributionSettings, RerankSettings, Settings
@@ -19,8 +19,9 @@ TEXTS = ["Rome it is", "no Paris", "nothing", "it is Paris", "perhaps Oslo", "th
 PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
 
 
-def scores_of(reader, passages, settings) -> CandidateScores:
-    return CandidateScores(Session(reader, "where?", passages, Settings(attribution=settings)))
+def scores_of(reader, passages, settings):
+    session = Session(reader, "where?", passages, Settings(attribution=settings))
+    return lambda name: score_passages(session, parse_scoring(name))
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def test_the_same_order_as_the_reranker_of_a_pipeline(reader, name, utility, sco
     settings = AttributionSettings(budget=budget, estimator="permutation")
     candidates = scores_of(reader, PASSAGES, settings)
     for other in ("banzhaf", "leave-one-out", "shapley:positive", "first-in:likelihood"):
-        candidates(parse_scoring(other))
-    order, scores = rerank(candidates(parse_scoring(name)), fused=False, rrf_k=60)
+        candidates(other)
+    order, scores = rerank(candidates(name), fused=False, rrf_k=60)
     mine = settings.model_copy(update={"utility": utility})
     expected = Reranker(reader, Settings(attribution=mine, rerank=RerankSettings(score=score))).rerank(
         "where?", [Hit(passage, 0.0) for passage in PASSAGES]
@@ -60,7 +61,7 @@ def test_other_semivalues_are_those_of_explain(reader):
         ("first-in:likelihood", likelihood, {"semivalue": "first-in"}),
     ]:
         expected = explain(game, len(PASSAGES), budget=256, seed=4, **options)
-        scored = candidates(parse_scoring(name))
+        scored = candidates(name)
         assert scored.scores == pytest.approx(expected.of("Paris"))
         assert scored.evaluations == expected.evaluations
 
@@ -68,7 +69,7 @@ def test_other_semivalues_are_those_of_explain(reader):
 def test_one_encoding_and_no_coalition_twice(reader):
     candidates = scores_of(reader, PASSAGES, AttributionSettings(budget=100))
     for name in ("shapley", "shapley:positive", "shapley:pivots+rrf", "banzhaf", "leave-one-out", "shapley:likelihood"):
-        candidates(parse_scoring(name))
+        candidates(name)
     assert reader.encoded == 1
     assert set(reader.decoded.values()) == {1}
 
@@ -76,7 +77,7 @@ def test_one_encoding_and_no_coalition_twice(reader):
 def test_no_candidates(reader):
     candidates = scores_of(reader, [], AttributionSettings())
     for name in ("shapley", "shapley:likelihood+rrf", "leave-one-out"):
-        assert rerank(candidates(parse_scoring(name)), fused=True, rrf_k=60)[0] == []
+        assert rerank(candidates(name), fused=True, rrf_k=60)[0] == []
 
 
 def test_fusion_is_that_of_a_hybrid_retriever():
@@ -112,4 +113,4 @@ def test_unknown_scores_are_refused(name):
 
 def test_relevance_needs_the_embedded_reader(reader):
     with pytest.raises(SettingsError, match="embedded reader's score"):
-        scores_of(reader, PASSAGES, AttributionSettings())(parse_scoring("relevance"))
+        scores_of(reader, PASSAGES, AttributionSettings())("relevance")

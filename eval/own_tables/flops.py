@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from rag.readers import Reader
+from eval.benchmark.plain import PlainReader
+from rag.readers import EncodedQuestion, Reader
+from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
 
 
@@ -61,10 +63,6 @@ class DecoderShape:
         products = np.asarray(steps, dtype=np.float64) * np.asarray(visible, dtype=np.float64)
         return float(products.sum() * (self.layers * self.heads + self.pointer))
 
-    def keys_and_values(self, tokens: int) -> int:
-        """Operations of the cross-attention's keys and values of all layers."""
-        return 4 * self.width * self.attention * self.layers * tokens
-
 
 def decoder_shape(reader: Reader) -> DecoderShape:
     """The shape of a reader's decoder; raises ValueError where the model's configuration does not tell."""
@@ -96,6 +94,19 @@ def decoder_shape(reader: Reader) -> DecoderShape:
             False,
         )
     raise ValueError(f"operations are counted for the embedded reader, T5 and BART, not for {reader.name}")
+
+
+def needed(
+    reader: Reader, way: PlainReader, encoded: EncodedQuestion, coalitions: Coalitions, most_tokens: int
+) -> tuple[float, float]:
+    """Operations and exponentials that answering for coalitions needs, `(n_coalitions, n_passages)`.
+
+    The stop counts as a step, unless an answer ran into its limit.
+    """
+    visible = way.encode(encoded.question, encoded.passages).visible(coalitions).sum(1).cpu().numpy()
+    steps = [min(most_tokens, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
+    shape = decoder_shape(reader)
+    return shape.answers(steps, visible), shape.exponentials(steps, visible)
 
 
 def matrix_product_peak(seconds: float, sizes: Sequence[int] = (1024, 1536, 2048)) -> float:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
-from eval.selection import Asked
+from eval.selection import Example
+from eval.tables import Table
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.parts import Part, words
 from rag.readers import Reader
@@ -27,12 +28,12 @@ from retrievers import Passage
 _ANEW = 4  # coalitions of which each is read anew
 
 
-def levels(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -> Section:
+def levels(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Explain the first questions down to words, three passages opened whatever their values."""
     if not isinstance(reader, PartsReader):
         raise ValueError(f"{reader.name} cannot hide parts of passages; leave out the section levels")
     hierarchy = HierarchySettings(level="word", open="top-n", permutations=settings.word_permutations)
-    questions = [(a.question.text, list(a.passages[: settings.passages])) for a in asked[: settings.timed_questions]]
+    questions = [(a.question.text, list(a.passages[: settings.passages])) for a in examples[: settings.timed_questions]]
     Session(reader, *questions[0]).attribute()  # warms up
     entries = [_measure(reader, question, passages, hierarchy, settings) for question, passages in questions]
 
@@ -53,7 +54,7 @@ def levels(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) 
         f"{_ANEW} coalitions read anew, and on {settings.flat_sample} with variants cached."
     )
     heads = ["way", "seconds", "coalitions", "variants encoded", "× ours"]
-    return Section("levels", [Table("Down to the word", how, heads, rows)], {"questions": entries})
+    return Section("levels", [Table(heads, rows, "Down to the word", how)], {"questions": entries})
 
 
 def _measure(
