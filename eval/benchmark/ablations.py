@@ -89,5 +89,5 @@ VARIANTS = (
     Variant("ours, never drafting answers", _setting("pass_cost", 0)),
     Variant("ours, always drafting answers", _setting("pass_cost", 10**9)),
     Variant("ours, all coalitions in one chunk", _setting("memory_mb", 1 << 20)),
-    Variant("ours, coalitions that come again evaluated again", distinct=False),
+    Variant("ours, repeated coalitions evaluated again", distinct=False),
 )
