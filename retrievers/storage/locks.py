@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import socket
 import threading
 import time
 import warnings
@@ -119,7 +118,9 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 def _about_us() -> bytes:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}).encode()
+    return json.dumps(
+        {"process": os.getpid(), "host": os.uname().nodename if hasattr(os, "uname") else "?", "since": since}
+    ).encode()
 
 
 def _holder(path: Path) -> str:
