@@ -82,11 +82,11 @@ def test_many_queries_give_what_single_ones_give(index: str, encoder: Encoder, i
 
 
 def test_questions_of_one_length_are_encoded_together() -> None:
-    lengths = [5] * 70 + [9, 6, 7, 6, 8] * 5 + [40]
+    lengths = [5] * 70 + [9, 6, 7, 6, 8] * 10 + [40]
     order, cuts = _batches(lengths)
     batches = [[lengths[i] for i in batch] for batch in np.split(order, cuts)]
-    assert sorted(order) == list(range(96))
-    assert batches == [[5] * 64, [5] * 6 + [6] * 10, [7] * 5 + [8] * 5 + [9] * 5 + [40]]
+    assert sorted(order) == list(range(121))
+    assert batches == [[5] * 64, [5] * 6 + [6] * 20 + [7] * 10, [8] * 10 + [9] * 10 + [40]]
     assert len(_batches([])[0]) == 0
 
 
