@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,11 +101,17 @@ def stage_progress(progress: Progress) -> Any:
 
 
 def silence_libraries() -> None:
-    """No progress bars or reports of `transformers` between the user and the answer."""
-    from transformers.utils import logging
+    """No progress bars or reports of `transformers` between the user and the answer.
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    Where it is not imported yet, it will read the environment; a search by words never imports it.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "transformers" in sys.modules:
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def check_question(question: str) -> str:

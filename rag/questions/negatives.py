@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from rag.questions.matching import whole_words
 from rag.questions.question import Question
@@ -34,12 +33,11 @@ def mine_negatives(
     """
     position = {passage.id: index for index, passage in enumerate(passages)}
     words = [whole_words(passage.full_text) for passage in passages]
-    sought = cache(whole_words)  # answers and their variants come again and again
     negatives: list[list[int]] = []
     for first in range(0, len(questions), _AT_ONCE):
         part = questions[first : first + _AT_ONCE]
         for question, hits in zip(part, retriever.search_many([q.text for q in part], depth), strict=True):
-            answers = [answer for answer in map(sought, question.answers) if answer != " "]
+            answers = [sought for sought in map(whole_words, question.answers) if sought != " "]
             found = [position[hit.passage.id] for hit in hits]
             negatives.append([p for p in found if p not in question.gold and not any(a in words[p] for a in answers)])
         if progress is not None:
