@@ -20,7 +20,7 @@ class BM25Settings(Section):
     """Lexical retrieval; `stemmer` is a language of PyStemmer, or null."""
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
-    k1: float = Field(default=1.5, ge=0)
+    k1: float = Field(default=1.5, gt=0, allow_inf_nan=False)
     b: float = Field(default=0.75, ge=0, le=1)
     stopwords: str | None = "en"
     stemmer: str | None = "english"

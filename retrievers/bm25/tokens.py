@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -105,6 +104,8 @@ def _stop_words(named: str | Sequence[str] | None) -> Iterable[str]:
         return named or ()
     if named in ("en", "english"):
         return _ENGLISH
+    import logging
+
     logger = logging.getLogger("bm25s")
     level = logger.level
     from bm25s.tokenization import Tokenizer

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT = "default"
-_FEWEST_QUERIES, _MOST_QUERIES = 16, 64  # in a batch; the first only where lengths differ
+_FEWEST_QUERIES, _MOST_QUERIES = 32, 64  # in a batch; the first only where lengths differ
 
 
 class Encoder:
@@ -91,7 +91,7 @@ def _batches(lengths: Sequence[int]) -> tuple[NDArray[np.intp], list[int]]:
     order = np.argsort(lengths, kind="stable")
     cuts, first = [], 0
     for place in range(1, len(order)):
-        size, longer = place - first, lengths[order[place]] > lengths[order[first]]
+        size, longer = place - first, lengths[order[place]] > lengths[order[place - 1]]
         if size == _MOST_QUERIES or (longer and size >= _FEWEST_QUERIES):
             cuts.append(place)
             first = place

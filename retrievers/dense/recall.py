@@ -1,4 +1,4 @@
-"""How much of what exact search finds an approximate index finds, measured; and as broad a search as that needs."""
+"""The recall of approximate indexes against exact search, and the breadth of search that a recall needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retrievers.dense.vectors import exact_search
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Measured recall: of the ``k`` passages that exact search ranks first, the share that is found.
+    """Measured recall: the fraction of the ``k`` passages ranked first by exact search that an index finds.
 
     Attributes:
         recall: Mean over the queries, 0 to 1.

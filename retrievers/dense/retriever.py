@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -106,16 +107,17 @@ class DenseRetriever(LocalRetriever):
             ValueError: A query is blank, or ``k`` is not a whole number from 1 on.
         """
         check_queries(queries, k)
-        k = min(k, len(self))
+        k = min(int(k), len(self))
         if not k:
             return [[] for _ in queries]
         hits: list[list[Hit]] = []
+        passage_at = cache(self._store.at)  # most passages are found for several queries
         at_once = max(1, min(_QUERIES, _HITS // k))
         for start in range(0, len(queries), at_once):
             vectors = self._encoder.encode_queries(queries[start : start + at_once])
             for scores, positions in zip(*self._index.search(vectors, k, self._alive), strict=True):
                 found = zip(positions.tolist(), scores.tolist(), strict=True)
-                hits.append([Hit(self._store.at(position), score) for position, score in found if position >= 0])
+                hits.append([Hit(passage_at(position), score) for position, score in found if position >= 0])
         return hits
 
     def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:

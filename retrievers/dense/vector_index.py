@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.dense.vectors import Slabs, VectorRows, best_first, exact_search, import_faiss, selecting
+from retrievers.dense.vectors import Found, Slabs, VectorRows, best_first, exact_search, import_faiss, selecting
 from retrievers.errors import IndexFormatError
 from retrievers.storage.segments import SourceFolder
 from retrievers.storage.undo import Undoable
-
-Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 class VectorIndex(Undoable, ABC):

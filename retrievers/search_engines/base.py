@@ -1,4 +1,4 @@
-"""What retrievers have in common whose passages a search engine keeps."""
+"""What retrievers have in common that search the index of a search engine."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Self = TypeVar("Self", bound="SearchEngine")
 
 
 class SearchEngine(ABC):
-    """A retriever over an index that is not ours.
+    """A retriever over an index that a search engine keeps.
 
-    Hits come in the engine's order. The index folder that :meth:`save` writes holds no passages, only where the
-    engine is and how it is asked; of secrets, the names of environment variables.
+    Hits come in the engine's order. The index folder that :meth:`save` writes holds no passages: only where the engine
+    is, how it is asked, and the names of the environment variables that hold secrets.
 
     Args:
         settings: The constructor's arguments, JSON-serialisable.
