@@ -58,7 +58,7 @@ class RunOptions:
         with opt.progress_bars(self.quiet) as progress:
             run = load_section(run_class, None, self.overrides or [], base=given)
             if draws(run):
-                figure_class()  # a missing library is better met now than after an hour
+                figure_class()  # a missing library must show now, not after an hour
             gpu = run.reader.device.startswith("cuda")
             executor = opt.chosen_executor(self.engine, self.address, self.workers, gpu)
             return evaluate(run, out, progress=opt.stage_progress(progress), executor=executor)
