@@ -6,6 +6,7 @@ COPY attribution attribution
 COPY configs configs
 COPY eval eval
 COPY rag rag
+COPY ragshap ragshap
 COPY retrievers retrievers
 RUN pip install --no-cache-dir build==1.6.1 && python -m build --wheel --outdir /dist .
 

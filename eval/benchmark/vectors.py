@@ -142,7 +142,7 @@ def _measure(
     times = []
     for query in queries:
         before = time.perf_counter()
-        opened.search(query, 10)
+        opened.search(query[None], 10)
         times.append(time.perf_counter() - before)
     milliseconds = 1000 * np.array(times[1::2])
     return {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from attribution import Attribution, Group, OwenValues, normalize_answer, owen
-from rag.explanation.parts import Part, asked, sentences, whole, words
+from rag.explanation.parts import Part, question_part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame, Values
 from rag.explanation.question_game import QuestionGame
 from rag.readers import EncodedQuestion, Reader
@@ -125,7 +125,7 @@ def explain_parts(session: Session, attribution: Attribution, progress: Progress
             tree = [_with_words(part, settings, texts[part.passage]) for part in tree]
         if settings.question:
             # A part's value does not depend on whether others are divided: the question is only at the last level.
-            question = asked(session.encoded.question, divided=level == settings.level)
+            question = question_part(session.encoded.question, divided=level == settings.level)
         found, game = _estimate(session, attribution.utility, tree, question, level, progress)
         evaluations, variants = evaluations + found.evaluations, variants + game.variants
         nodes = zip(found.values[0, 1:].tolist(), found.errors[0, 1:].tolist(), strict=True)

@@ -94,6 +94,13 @@ class Screener(Reader, Protocol):
         ...
 
 
+def close(holder: object) -> None:
+    """Release what a reader holds open, such as connections and files; readers that hold nothing have no `close`."""
+    release = getattr(holder, "close", None)
+    if release is not None:
+        release()
+
+
 def check_question(question: str) -> str:
     """The question without surrounding white space; raises `ValueError` if nothing is left."""
     stripped = question.strip()

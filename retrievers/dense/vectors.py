@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from retrievers.errors import IndexFormatError
 from retrievers.storage.segments import SourceFolder, first_to_merge
+from retrievers.storage.undo import Undoable, keep_only
 
 _FULL = 2**16  # rows of a segment that is not merged any more, and of a block in memory
 _SLAB = 2**14  # rows that are widened to float32 at once
@@ -31,7 +32,7 @@ class _Segment(NamedTuple):
             np.save(target, self.rows, allow_pickle=False)
 
 
-class VectorRows:
+class VectorRows(Undoable):
     """Vectors that are only ever appended to, ``(n, dimension)``.
 
     On disk they are files ``vectors-N.npy`` of at most about 65,536 rows, which never change. Memory holds what was
@@ -72,7 +73,7 @@ class VectorRows:
             self._block[self._filled : self._filled + len(now)] = now
             self._filled += len(now)
             if self._filled == _FULL:
-                self._full.append(self._block)
+                self._full = [*self._full, self._block]
                 self._block, self._filled = self._block[:0], 0
                 if self._target is not None:
                     self._flush(*self._target)
@@ -152,7 +153,7 @@ class VectorRows:
     def _flush(self, source: SourceFolder, folder: Path) -> None:
         for block in (*self._full, self._block[: self._filled]):
             if len(block):
-                self._segments.append(self._create([block], source, folder))
+                self._segments = [*self._segments, self._create([block], source, folder)]
         self._full, self._block, self._filled = [], self._block[:0], 0
 
     def _merge_small(self, source: SourceFolder, folder: Path) -> None:
@@ -160,9 +161,19 @@ class VectorRows:
         small = self._segments[first:]
         if len(small) > 1:
             merged = self._create([segment.rows for segment in small], source, folder)
-            self._segments[first:] = [merged]
-            for segment in small:
-                (folder / segment.name).unlink()
+            self._segments = [*self._segments[:first], merged]
+            keep_only(folder, "vectors-*.npy", {segment.name for segment in self._segments})
+
+    def snapshot(self) -> Callable[[], None]:
+        """See :class:`Undoable`; inside of :meth:`writing`, files that were written meanwhile are removed too."""
+        undo = super().snapshot()
+
+        def undo_and_remove() -> None:
+            undo()
+            if self._target is not None:
+                keep_only(self._target[1], "vectors-*.npy", {segment.name for segment in self._segments})
+
+        return undo_and_remove
 
     def _create(self, blocks: list[NDArray[Any]], source: SourceFolder, folder: Path) -> _Segment:
         path = folder / _name(_number(self._segments[-1].name) + 1 if self._segments else 0)
@@ -191,19 +202,33 @@ def exact_search(
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     positions = np.full((len(queries), k), -1, dtype=np.int64)
+    by_blas = len(queries) >= faiss.cvar.distance_compute_blas_threshold
     for start, slab in slabs:
+        here = np.arange(start, start + len(slab))
+        selector = None
+        if alive is not None and not alive[here].all():
+            if by_blas:  # faiss would not use it with a selector
+                here = here[alive[here]]
+                slab = slab[here - start]
+            else:
+                selector = selecting(alive[here])
         found, at = np.empty_like(scores), np.empty_like(positions)
         shape = queries.shape[1], len(queries), len(slab), k
-        selector = None if alive is None else selecting(alive[start : start + len(slab)])
         faiss.knn_inner_product(
             pointer(queries), pointer(np.ascontiguousarray(slab)), *shape, pointer(found), pointer(at), selector
         )
         found[at < 0] = -np.inf
-        at[at >= 0] += start
-        both, both_at = np.hstack([scores, found]), np.hstack([positions, at])
-        best = np.lexsort((both_at, -both), axis=1)[:, :k]
-        scores, positions = np.take_along_axis(both, best, 1), np.take_along_axis(both_at, best, 1)
+        at[at >= 0] = here[at[at >= 0]]
+        scores, positions = best_first(np.hstack([scores, found]), np.hstack([positions, at]), k)
     return scores, positions
+
+
+def best_first(
+    scores: NDArray[np.float32], positions: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The ``k`` best of each row, ``(n_queries, k)`` of ``(n_queries, n)``, equal scores in order of position."""
+    best = np.lexsort((positions, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, best, 1), np.take_along_axis(positions, best, 1)
 
 
 def selecting(alive: NDArray[np.bool_]) -> Any:

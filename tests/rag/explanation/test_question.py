@@ -13,7 +13,7 @@ from attribution import Group, exact_owen
 from rag import Pipeline, SettingsError, load_settings
 from rag.answer import Answer
 from rag.explanation.hierarchy import Hierarchy, explain_parts
-from rag.explanation.parts import asked, whole, words
+from rag.explanation.parts import question_part, whole, words
 from rag.explanation.question_game import QuestionGame
 from rag.readers.base import EncodedQuestion, check_coalitions
 from rag.readers.embedded import EmbeddedReader
@@ -102,7 +102,7 @@ def test_owen_values_are_the_mean_over_nested_orders_of_plain_texts(checkpoint, 
     def worth(encoded, rows):
         return reader.score(encoded, rows, ["old stone"])[:, 0]
 
-    game = QuestionGame(reader, encoded, players, asked(question, divided=True).parts, worth, "mask")
+    game = QuestionGame(reader, encoded, players, question_part(question, divided=True).parts, worth, "mask")
     found = exact_owen(game, tree)
 
     def plain(coalition):

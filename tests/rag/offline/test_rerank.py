@@ -15,7 +15,7 @@ from rag import Reranker
 from rag.cli import run
 from rag.offline import ContextsTask, RunTask, rerank_file
 from rag.offline.contexts import is_array, json_values
-from rag.offline.writing import falling
+from rag.offline.writing import strictly_descending
 from rag.readers.loading import load_reader
 from rag.settings import AttributionSettings, ReaderSettings, Settings
 from rag.settings_base import SettingsError
@@ -41,7 +41,7 @@ def lines_of(path: Path) -> list[list[str]]:
 
 def test_scores_fall_in_single_precision_and_stay_near():
     for scores in ([0.5, 0.5, 0.3, 0, 0, -0.2], [40.0] * 5, [1e-9, 0.0], []):
-        found = np.array(falling(scores, 9), dtype=np.float32)
+        found = np.array(strictly_descending(scores, 9), dtype=np.float32)
         assert (np.diff(found) < 0).all()
         assert found[: len(scores)] == pytest.approx(scores, abs=1e-4)
 

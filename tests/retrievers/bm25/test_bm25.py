@@ -174,8 +174,10 @@ def test_wrong_use_is_refused(animals: list[Passage]) -> None:
         retriever.add([Passage("new", "text"), animals[4]])
     with pytest.raises(ValueError, match="metadata of passage 'x' cannot be written as JSON"):
         retriever.add([Passage("x", "text", metadata={"a": object()})])
-    with pytest.raises(TypeError, match=r"expected retrievers\.Passage objects, got str"):
-        retriever.add(["text"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"expected retrievers\.Passage objects or strings, got dict"):
+        retriever.add([{"text": "text"}])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="metadata of passage 'x' cannot be written as JSON"):
+        retriever.add([Passage("x", "text", metadata={"a": float("nan")})])
     assert len(retriever) == 5
     for settings, message in [
         ({"engine": "lucene"}, "engine must be one of 'bm25s', 'rank-bm25'"),

@@ -1,0 +1,5 @@
+"""`python -m ragshap` is the `ragshap` command."""
+
+from ragshap import main
+
+main()
