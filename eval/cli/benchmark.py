@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     def _group() -> None:
         """Measure speed against the alternatives."""
 
-    benchmark.command(epilog="Example: ragshap benchmark attribution --only speed,votes --out speed.json")(attribution)
+    benchmark.command(epilog="Example: ragshap benchmark attribution --only speed --out speed.json")(attribution)
     benchmark.command(epilog="Example: ragshap benchmark vectors --count 1000000 --index flat,ivfpq")(vectors)
     benchmark.command(epilog="Example: ragshap benchmark recall notes.index --questions questions.txt")(recall)
     benchmark.command(epilog="Example: ragshap benchmark service http://127.0.0.1:8000 --flood 100")(service)

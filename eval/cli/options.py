@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+import typer
 
 from rag.cli import options as opt
 
@@ -82,7 +84,7 @@ class SearchOptions(RunOptions):
     qrels: opt.Qrels = None
     index: opt.SearchedIndex = None
     corpus: opt.CorpusPath = None
-    seed: opt.DrawSeed = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw that --limit makes.")] = None
     out: opt.ResultsFolder = None
 
     def settings(self) -> dict[str, Any]:
