@@ -1,4 +1,4 @@
-"""Results on disk: kept question by question, so that a killed run goes on where it stopped, and written whole."""
+"""Results on disk: records kept question by question, so that a killed run resumes, and files written whole."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Records:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file, which is cut after the last of them."""
+    """The complete lines of a file; an incomplete last one is cut off."""
     raw = path.read_bytes()
     whole = raw.rfind(b"\n") + 1
     if whole < len(raw):

@@ -1,4 +1,4 @@
-"""Several evaluations of answers from one file; a killed suite goes on where it stopped."""
+"""Several evaluations of answers from one file; a killed suite resumes where it stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether scores say what the reader does when passages are taken away.
+"""Faithfulness: whether scores predict what the reader does when passages are taken away.
 
 Of a question with n passages in the order of their scores: p is the probability of the answer from all passages, the
 vote whether a coalition gives that answer.

@@ -36,7 +36,7 @@ class Blocks(NamedTuple):
 
     states: Tensor  # (1, n_tokens, hidden)
     block: Tensor  # (n_tokens,) block of each token
-    source: Source | None  # what the embedded reader's pointer needs besides
+    source: Source | None  # for the embedded reader's pointer
 
     def visible(self, coalitions: Coalitions) -> Tensor:
         """Which tokens each coalition sees, bool (n_coalitions, n_tokens); the empty one sees the question alone."""
@@ -115,7 +115,7 @@ class PlainFiD:
 class PlainEmbedded:
     """The equivalent loop for the embedded reader's model, which has no `generate` of its own.
 
-    The pointer's keys are computed once and shared by the rows, because they are no part of a `generate`.
+    The pointer's keys are computed once and shared by the rows, because no `generate` has them.
     """
 
     def __init__(self, reader: EmbeddedReader) -> None:
@@ -207,7 +207,7 @@ class PlainEmbedded:
         return list(self._reader.tokenizer.encode([answer])[0].ids)
 
     def same_vote(self, answer: str, generated: Generated) -> bool:
-        """Compare word pieces, or what is left of them after normalisation: spelling is no part of the vote."""
+        """Compare word pieces, or what is left of them after normalisation: spelling does not count for votes."""
         tokens, decode = self.tokens(answer), self._reader.tokenizer.decode
         return tokens == generated.tokens or normalize_answer(decode(tokens)) == normalize_answer(
             decode(generated.tokens)

@@ -57,7 +57,7 @@ def benchmark_attribution(
         raise SettingsError(f"unknown sections {', '.join(unknown) or '(none)'}; known: {', '.join(SECTIONS)}")
     modules = {name: _module(name) for name in SECTIONS if name in wanted}
     for module in modules.values():
-        getattr(module, "check_libraries", lambda: None)()  # better now than after an hour
+        getattr(module, "check_libraries", lambda: None)()  # a missing library must show now, not after an hour
     folder = data_folder(root)
     examples = questions(settings, folder)
     own, reader = reader, reader or load_reader(settings.reader)

@@ -1,4 +1,4 @@
-"""How a running service bears load: latency, losses, memory and refusals.
+"""A running service under load: latency, lost requests, memory and refusals.
 
 The documents are 100-word runs of a corpus's text, 20 a request, those that BM25 finds for each of its questions.
 """

@@ -42,7 +42,7 @@ def seconds(function: Callable[[], Any], repeats: int) -> Seconds:
 
 
 def seconds_after(prepare: Callable[[], Prepared], function: Callable[[Prepared], Any], repeats: int) -> Seconds:
-    """The same for a function of what is prepared anew each time, which is not timed."""
+    """Time a function of something that is prepared anew, untimed, before each call."""
     function(prepare())
     taken = []
     for _ in range(repeats):

@@ -33,7 +33,7 @@ def attribution(
     data: Annotated[list[str], typer.Argument(metavar="DATA…", help=LAYOUTS, show_default=False)],
     passages: Annotated[str | None, typer.Option(help="own (those of the questions) or retrieved.")] = None,
     retriever: Annotated[str | None, typer.Option(help="bm25, dense or hybrid.")] = None,
-    depth: Annotated[int | None, typer.Option(min=2, help="At most so many passages.")] = None,
+    depth: Annotated[int | None, typer.Option(min=2, help="Most passages of a question.")] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(help="shapley, banzhaf@0.1:likelihood, lasso, attention, random, …; by default all."),

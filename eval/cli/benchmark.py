@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     def _group() -> None:
         """Measure speed against the alternatives."""
 
-    benchmark.command(epilog="Example: ragshap benchmark attribution --only speed,votes --out speed.json")(attribution)
+    benchmark.command(epilog="Example: ragshap benchmark attribution --only speed --out speed.json")(attribution)
     benchmark.command(epilog="Example: ragshap benchmark vectors --count 1000000 --index flat,ivfpq")(vectors)
     benchmark.command(epilog="Example: ragshap benchmark recall notes.index --questions questions.txt")(recall)
     benchmark.command(epilog="Example: ragshap benchmark service http://127.0.0.1:8000 --flood 100")(service)
@@ -77,7 +77,7 @@ def attribution(
         from rag.settings_base import load_section
 
         if plots is not None:
-            figure_class()  # a missing library is better met now than after an hour
+            figure_class()  # a missing library must show now, not after an hour
         base = {**(QUICK if quick else {}), **given_values({"questions": questions})}
         result = benchmark_attribution(
             load_section(BenchmarkSettings, None, overrides or [], base=base),
@@ -108,7 +108,7 @@ def service(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all numbers as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """How a service bears load: latency, requests lost or wrong, memory, and how fast it refuses."""
+    """A service under load: latency, requests lost or wrong, memory, and how fast it refuses."""
     from eval.benchmark.service import benchmark_service
 
     load = benchmark_service(url.rstrip("/"), corpus, requests=requests, clients=clients, flood=flood)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+import typer
 
 from rag.cli import options as opt
 
@@ -58,7 +60,7 @@ class RunOptions:
         with opt.progress_bars(self.quiet) as progress:
             run = load_section(run_class, None, self.overrides or [], base=given)
             if draws(run):
-                figure_class()  # a missing library is better met now than after an hour
+                figure_class()  # a missing library must show now, not after an hour
             gpu = run.reader.device.startswith("cuda")
             executor = opt.chosen_executor(self.engine, self.address, self.workers, gpu)
             return evaluate(run, out, progress=opt.stage_progress(progress), executor=executor)
@@ -82,7 +84,7 @@ class SearchOptions(RunOptions):
     qrels: opt.Qrels = None
     index: opt.SearchedIndex = None
     corpus: opt.CorpusPath = None
-    seed: opt.DrawSeed = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw that --limit makes.")] = None
     out: opt.ResultsFolder = None
 
     def settings(self) -> dict[str, Any]:

@@ -47,17 +47,17 @@ def qa(
         list[str] | None,
         typer.Option(help="Answer also by these orders: relevance, shapley, banzhaf:likelihood, … and each with +rrf."),
     ] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="Read and rerank the first so many passages.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="How many first passages are read and reranked.")] = None,
     index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index instead.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write answers and settings as JSON, with --rerank plots beside it."),
+        typer.Option("--out", "-o", help="Write answers and settings as JSON; with --rerank, also plots beside it."),
     ] = None,
 ) -> None:
     """Exact match and F1 of the reader's answers, by number of passages and by their order.
 
     The passages are those marked as gold, the question's own, gold ones among hard negatives, or retrieved ones. With
-    --out, a run that was stopped goes on where it was. Other settings: kind=answerable|unanswerable|all, seed, rrf_k,
+    --out, a stopped run resumes where it was. Other settings: kind=answerable|unanswerable|all, seed, rrf_k,
     retriever.…, reader.…, attribution.…, report.… (with --set).
     """
     from eval.qa import QARun, evaluate_qa
@@ -87,7 +87,7 @@ def suite(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Several evaluations of answers from one file; run again after a stop, it goes on where it was."""
+    """Several evaluations of answers from one file; after a stop, the same command resumes."""
     with progress_bars(quiet) as progress:
         from eval.suite import run_suite
 

@@ -33,7 +33,7 @@ def retrieval(
         list[str] | None,
         typer.Option(help="Scores: relevance, shapley, shapley:positive, banzhaf:likelihood, … and each with +rrf."),
     ] = None,
-    depth: Annotated[list[int] | None, typer.Option(min=1, help="Rerank the first so many; repeatable.")] = None,
+    depth: Annotated[list[int] | None, typer.Option(min=1, help="Rerank this many first passages; repeatable.")] = None,
     k: Annotated[list[int] | None, typer.Option("-k", min=1, help="Recall at K; AUC up to the largest.")] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Measures by qrels in ir_measures' notation, such as nDCG@10.")

@@ -70,29 +70,15 @@ def decoder_shape(reader: Reader) -> DecoderShape:
         own = reader.model.config
         width = own.hidden_size
         return DecoderShape(own.decoder_layers, width, own.heads, width, own.intermediate_size, False, 0, True)
-    config: Any = getattr(getattr(reader, "model", None), "config", None)
-    if hasattr(config, "d_kv"):
+    c: Any = getattr(getattr(reader, "model", None), "config", None)
+    if hasattr(c, "d_kv"):
+        attention, vocabulary = c.num_heads * c.d_kv, c.vocab_size
         return DecoderShape(
-            config.num_decoder_layers,
-            config.d_model,
-            config.num_heads,
-            config.num_heads * config.d_kv,
-            config.d_ff,
-            config.is_gated_act,
-            config.vocab_size,
-            False,
+            c.num_decoder_layers, c.d_model, c.num_heads, attention, c.d_ff, c.is_gated_act, vocabulary, False
         )
-    if hasattr(config, "decoder_ffn_dim"):
-        return DecoderShape(
-            config.decoder_layers,
-            config.d_model,
-            config.decoder_attention_heads,
-            config.d_model,
-            config.decoder_ffn_dim,
-            False,
-            config.vocab_size,
-            False,
-        )
+    if hasattr(c, "decoder_ffn_dim"):
+        heads, feed_forward = c.decoder_attention_heads, c.decoder_ffn_dim
+        return DecoderShape(c.decoder_layers, c.d_model, heads, c.d_model, feed_forward, False, c.vocab_size, False)
     raise ValueError(f"operations are counted for the embedded reader, T5 and BART, not for {reader.name}")
 
 

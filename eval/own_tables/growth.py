@@ -71,7 +71,7 @@ def _measure(settings: BenchmarkSettings, example: Example, n_passages: int, thr
         lambda encoded: attribute(reader, encoded, settings.permutations, OURS),
         settings.repeats,
     )
-    memory = peak_memory()  # before what follows, which is no part of it
+    memory = peak_memory()  # before the work below, which must not count
     encoded = reader.encode(question, passages)
     coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
     way = plain(reader, settings.reader.max_block_tokens)

@@ -1,4 +1,4 @@
-"""How near the coalition pass comes to what the machine's matrix products reach."""
+"""The coalition pass in operations per second, against the peak of the machine's matrix products."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Estimators of Shapley values from other libraries, all run on the same counted game.
 
 Each library states its effort in its own unit: permutations, samples, a budget. `fitting_amount` finds how much of it
-costs a given number of distinct coalitions, so that a library that asks for a coalition again is not charged for it.
+costs a given number of distinct coalitions, so that a library is not charged for repeating a coalition.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def peers() -> list[Peer]:
 def fitting_amount(peer: Peer, n_players: int, budget: int) -> int | None:
     """The largest amount that costs at most `budget` distinct coalitions on average; None if the least costs more.
 
-    Which coalitions are drawn does not depend on what they are worth, so a random game tells.
+    Which coalitions are drawn does not depend on their worth, so it is measured on a random game.
     """
     table = np.random.default_rng(0).random(2**n_players)
 

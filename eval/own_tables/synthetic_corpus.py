@@ -27,7 +27,7 @@ def pooled_sentences(passages: Iterable[Passage]) -> list[str]:
 
 
 def recombined(sentences: Sequence[str], n_passages: int, *, words: int = 100, seed: int = 0) -> Iterator[Passage]:
-    """Stream passages of exactly so many words, each of sentences drawn at random, the last of them cut.
+    """Stream passages of exactly `words` words, each of sentences drawn at random, the last of which is cut.
 
     Raises:
         ValueError: There are no sentences, or a number is below 1.

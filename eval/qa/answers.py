@@ -30,7 +30,7 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
         `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `encode_seconds`, `by_k`
         (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `recall`, `seconds` of one decode),
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
-        `seconds` that this score takes by itself, and its own `by_k`.
+        `seconds` that this score alone takes, and its own `by_k`.
     """
     question, passages = example
     session = open_session(reader, question.text, passages, run.attribution, len(run.rerank))

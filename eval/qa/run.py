@@ -32,9 +32,8 @@ def evaluate_qa(
 
     Args:
         run: questions, passages, orders and reader.
-        out: where the result is written as JSON. Until then, the answers are kept beside it, in `NAME.partial.jsonl`;
-            a run that was stopped goes on from there. What is finished there is not asked again, unless settings, data
-            or weights are others.
+        out: where the result is written as JSON. Until then, the answers are kept beside it in `NAME.partial.jsonl`,
+            from which a stopped run resumes. A finished result is reused unless settings, data or weights have changed.
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
         progress: called as progress("questions", done, total).

@@ -11,8 +11,8 @@ from eval.selection import Selection
 from eval.statistics import ComparisonSettings
 
 Keep = int | Literal["smallest"] | None
-"""How many passages an answer is read from: the first so many; None is all; "smallest" is as few of the first ones as
-give the answer from all."""
+"""How many of the first passages an answer is read from. None is all; "smallest" is the smallest number that gives the
+answer from all."""
 
 _CURVE = (1, 2, 3, 5, 10)
 

@@ -26,11 +26,11 @@ class QARow:
     Percentages: `exact_match` and `f1` with their standard errors, `no_answer` (how often the reader declined) and
     `recall` (questions with an accepted answer in these passages; None without accepted answers). Seconds are medians
     per question: `retrieve` and `encode` once for all rows (None if nothing was searched), `attribute` for this order
-    by itself (None in the given one), `answer` for this row.
+    alone (None in the given one), `answer` for this row.
 
     Attributes:
         order: the score reranked by; "retrieved", "own", "gold" or "hard" for the order given.
-        k: the first so many passages, None for all, or "smallest": as few as give the answer from all.
+        k: how many first passages, None for all, or "smallest": the smallest number that gives the answer from all.
         passages: how many these are, on average.
         evaluations: distinct coalitions read per question to rerank, on average; None in the given order.
     """

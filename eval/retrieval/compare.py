@@ -29,7 +29,7 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is no result, or the two share no system, metric or question.
+        ValueError: a file is not a result, or the two share no system, metric or question.
     """
     old, new = _load(first), _load(second)
     pairs = {name: name for name in old.scores if name in new.scores}
@@ -88,7 +88,7 @@ def _load(path: Path) -> _Scores:
         raise ValueError(f"{path} is no result of `ragshap evaluate retrieval`; give the result.json in its folder")
     if content.get("version") != RetrievalResult.VERSION:
         given = content.get("version")
-        raise ValueError(f"{path} is of version {given!r}; this release reads version {RetrievalResult.VERSION}")
+        raise ValueError(f"{path} has version {given!r}; this release reads version {RetrievalResult.VERSION}")
     try:
         return _Scores.model_validate(content)
     except ValidationError:

@@ -36,8 +36,8 @@ def evaluate_retrieval(
 
     Args:
         run: questions, corpus, systems and what is reported.
-        out: folder in which each question's results are kept as they come, in `questions.jsonl`; a run that was stopped
-            goes on from there, and one that only reports otherwise asks nothing again.
+        out: folder in which each question's record is kept as it comes, in `questions.jsonl`, from which a stopped run
+            resumes. A run that differs in its report alone measures nothing again.
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
         progress: called as progress(stage, done, total), in passages for "indexing", then for "questions".

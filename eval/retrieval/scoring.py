@@ -1,10 +1,10 @@
-"""By what a question's passages are reranked, all scores from one session.
+"""The scores by which a question's passages are reranked, all from one session.
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
 "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or a score of the
 reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the cross-attention that a
 passage gets while the answer is given. Alone it is the value for the answer in votes; "likelihood" is that in
-log-probability ("first-in:likelihood": of the answer from each passage by itself). With "+rrf" at its end it is fused
+log-probability ("first-in:likelihood": of the answer from each passage alone). With "+rrf" at its end it is fused
 with the order that it reranks.
 """
 

@@ -58,7 +58,7 @@ class SearchSettings(QuestionSettings):
 
 
 class RerankedBy(Section):
-    """By what passages are reranked.
+    """The scores that passages are reranked by, and the reader that they come from.
 
     Attributes:
         rerank: scores; see `eval.retrieval.scoring`.

@@ -16,11 +16,11 @@ Qrels = dict[str, dict[str, int]]
 
 
 class Task(NamedTuple):
-    """What is asked.
+    """The questions of an evaluation.
 
     Attributes:
         data: all questions and passages of the data.
-        questions: those that are asked.
+        questions: those that are measured.
         qrels: relevance by question and passage id; empty if nothing is judged.
         warnings: what was left out, and how much of it.
     """

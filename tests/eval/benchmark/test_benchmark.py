@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
+from eval.benchmark import run as runner
 from eval.benchmark.ablations import OURS, VARIANTS
 from eval.benchmark.run import data_folder
 from eval.own_tables import growth
@@ -94,6 +97,20 @@ def test_wrong_use_is_one_clear_message(capfd, arguments, code, message):
     assert message in " ".join(err.split())
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_section_that_is_not_installed_needs_a_checkout(monkeypatch, capfd):
+    monkeypatch.setattr(runner, "SECTIONS", {"speed": "eval.benchmark", "growth": "eval.left_out_of_the_wheel"})
+    assert runner.installed_sections() == ["speed"]
+    assert run(["benchmark", "attribution", "--quick", "--only", "growth"]) == 2
+    assert "growth: this section needs a checkout of the repository" in " ".join(capfd.readouterr().err.split())
+
+
+def test_nothing_that_is_installed_imports_what_only_a_checkout_has():
+    package = Path(runner.__file__).parents[1]
+    for file in package.rglob("*.py"):
+        if file.parent.name != "own_tables":
+            assert not re.search(r"^\s*(from|import) .*own_tables", file.read_text(encoding="utf-8"), re.M), file
 
 
 def test_openqa_is_found_within_the_data(tmp_path):

@@ -90,8 +90,8 @@ def test_fusion_is_that_of_a_hybrid_retriever():
         def __init__(self, ranking):
             self.ranking = ranking
 
-        def search(self, query, k):
-            return [Hit(Passage(str(index), "x"), 0.0) for index in self.ranking]
+        def search_many(self, queries, k):
+            return [[Hit(Passage(str(index), "x"), 0.0) for index in self.ranking] for _ in queries]
 
         def __len__(self):
             return 6
