@@ -1,12 +1,11 @@
 # The HTTP service: docker build -t ragshap:local . ; how it is run: docs/service.md
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE NOTICE CHANGELOG.md ./
+COPY pyproject.toml README.md LICENSE NOTICE CHANGELOG.md ragshap.py ./
 COPY attribution attribution
 COPY configs configs
 COPY eval eval
 COPY rag rag
-COPY ragshap ragshap
 COPY retrievers retrievers
 RUN pip install --no-cache-dir build==1.6.1 && python -m build --wheel --outdir /dist .
 

@@ -32,7 +32,7 @@ def test_what_the_image_copies_is_there_and_not_ignored():
 
 
 def test_the_image_holds_all_that_the_wheel_is_built_from():
-    packages = re.search(r"^packages = \[(.+)\]$", PROJECT, re.M)[1]
+    packages = re.search(r"^only-include = \[(.+)\]$", PROJECT, re.M)[1]
     licences = re.search(r"^license-files = \[(.+)\]$", PROJECT, re.M)[1]
     for name in [*re.findall(r'"(.+?)"', packages + licences), "configs", "README.md"]:
         assert name in COPIED

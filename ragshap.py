@@ -57,6 +57,7 @@ __all__ = [
     "TargetError",
     "TopKCertain",
     "VotesGame",
+    "as_passages",
     "exact",
     "exact_owen",
     "explain",
@@ -75,7 +76,7 @@ __all__ = [
 PACKAGES = ("rag", "attribution", "retrievers")
 """The packages whose names these are; `rag` first, whose names are known without loading a library."""
 
-HOME = Path(__file__).resolve().parents[1]
+HOME = Path(__file__).resolve().parent
 """The folder that holds ragshap's packages: `site-packages`, or a checkout of the repository."""
 
 
@@ -126,3 +127,7 @@ def main() -> None:
     from rag.cli import main as run
 
     run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,0 @@
-"""`python -m ragshap` is the `ragshap` command."""
-
-from ragshap import main
-
-main()
