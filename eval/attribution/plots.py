@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eval.attribution.summary import GRID
-from eval.plotting import figure_class, save
+from rag.plotting import figure_class, save
 
 _LABELS = {"deletion": "first passages removed, %", "insertion": "first passages added, %"}
 

@@ -63,7 +63,7 @@ def attribution(
     with opt.progress_bars(quiet) as progress:
         from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
         from eval.benchmark.plots import plot
-        from eval.plotting import figure_class
+        from rag.plotting import figure_class
         from rag.settings_base import load_section
 
         if plots is not None:

@@ -61,7 +61,7 @@ class RunOptions:
             out: where results are kept.
             draws: whether plots will be drawn for a run, for which a library must be there.
         """
-        from eval.plotting import figure_class
+        from rag.plotting import figure_class
         from rag.settings_base import load_section
 
         given = opt.given_values({**self.settings(), **settings})

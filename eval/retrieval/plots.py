@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from eval.plotting import figure_class, save
+from rag.plotting import figure_class, save
 
 
 def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | None], folder: Path) -> list[Path]:
