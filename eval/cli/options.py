@@ -102,20 +102,21 @@ class SearchOptions(RunOptions):
         own = {"qrels": self.qrels, "index": self.index, "corpus": self.corpus, "seed": self.seed}
         return {**super().settings(), **own}
 
-    def evaluate_and_draw(
+    def evaluate_and_show(
         self,
         evaluate: Callable[..., Any],
         run_class: type[Any],
         settings: Mapping[str, Any],
         plot: Callable[[Any, Path], Sequence[Path]],
-    ) -> tuple[Any, list[Path | str]]:
-        """The result, and the files that were written into the folder."""
-        out = self.out
+        describe: Callable[[Any, bool], None],
+    ) -> None:
+        """Evaluate, write the result and its plots into the folder if there is one, and print."""
+        out, files = self.out, list[Path]()
         result = self.evaluate(evaluate, run_class, settings, out, lambda run: out is not None)
-        if out is None:
-            return result, []
-        result.save(out / "result.json")
-        return result, [out / "result.json", out / "questions.jsonl", *plot(result, out)]
+        if out is not None:
+            result.save(out / "result.json")
+            files = [out / "result.json", out / "questions.jsonl", *plot(result, out)]
+        self.show(result, describe, files)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
