@@ -22,11 +22,6 @@ benchmark = typer.Typer(no_args_is_help=True, help="Measure speed against the al
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(benchmark, name="benchmark")
-
-    @benchmark.callback()
-    def _group() -> None:
-        """Measure speed against the alternatives."""
-
     benchmark.command(epilog="Example: ragshap benchmark attribution --only speed --out speed.json")(attribution)
     benchmark.command(epilog="Example: ragshap benchmark vectors --count 1000000 --index flat,ivfpq")(vectors)
     benchmark.command(epilog="Example: ragshap benchmark recall notes.index --questions questions.txt")(recall)
