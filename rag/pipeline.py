@@ -83,7 +83,8 @@ class Pipeline:
         settings = load_settings(config, overrides)
         set_threads(settings.threads)
         retriever = open_retriever(settings, corpus=corpus, index=index)
-        return cls(retriever, settings=settings, made_with=sources(settings, corpus, index))
+        reader = load_reader(settings.reader)  # first, because it says best what is wrong with a checkpoint
+        return cls(retriever, reader, settings, made_with=sources(settings, corpus, index))
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The k best passages, best first; by default as many as `retriever.passages` says."""
