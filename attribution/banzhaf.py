@@ -31,7 +31,8 @@ class BanzhafSampling:
 
     def minimum_budget(self, n_players: int) -> int:
         """Draws enough to expect 16 with and 16 without each player, and the empty and full coalition."""
-        return int(min(2**n_players, 2 + round(16 / min(self.p, 1.0 - self.p))))
+        enough = 2 + 16 / min(self.p, 1.0 - self.p)  # infinite for the smallest p
+        return int(2**n_players if enough > 2**n_players else round(enough))
 
     def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
         """Draw coalitions within the budget of `game`.

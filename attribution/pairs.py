@@ -11,7 +11,7 @@ import numpy.typing as npt
 from attribution.estimator import Estimate
 from attribution.games import CachedGame, Coalitions, Values
 
-_CHUNK = 256  # drawn at a time, however many are wanted, so that the first ones are always the same
+_CHUNK = 256  # coalitions drawn at a time
 _ENUMERATE = 4096  # classes of at most so many pairs are listed and shuffled; of larger ones pairs are drawn
 
 
@@ -86,8 +86,11 @@ def draw_pairs(n: int, n_pairs: int, rng: np.random.Generator) -> PairSample:
         _distinct(n, size, count, take, seed)
         for size, count, take, seed in zip(sizes, counts, quota, rng.spawn(len(counts)), strict=True)
     ]
-    kernel = [count / max(1, take) / comb(n, size) / (size * (n - size)) for size, count, take in
-              zip(sizes, counts, quota, strict=True)]  # fmt: skip
+    # In proportion to the coalitions of a class times their weight 1 / (C(n, s) s (n - s)): C(n, s) cancels, which is
+    # beyond the range of floats for some 1,000 players.
+    kernel = [
+        (1 + (2 * size < n)) / max(1, take) / (size * (n - size)) for size, take in zip(sizes, quota, strict=True)
+    ]
     weights = np.repeat(kernel, quota)
     unseen = np.repeat([1 - take / count for count, take in zip(counts, quota, strict=True)], quota)
     return PairSample(np.concatenate(drawn), weights / weights.sum(), unseen)
@@ -101,7 +104,7 @@ def _distinct(n: int, size: int, count: int, take: int, rng: np.random.Generator
         return _rows(n, chosen)
     found: dict[bytes, Coalitions] = {}
     while len(found) < take:
-        drawn = rng.random((_CHUNK, n)).argsort(axis=1).argsort(axis=1) < size
+        drawn = rng.random((min(_CHUNK, take - len(found)), n)).argsort(axis=1).argsort(axis=1) < size
         if 2 * size == n:
             drawn ^= ~drawn[:, :1]  # the one of each pair that has player 0
         for row in drawn:
