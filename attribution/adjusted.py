@@ -27,7 +27,7 @@ class RegressionAdjusted(PairSampling):
 
     name = "regression-adjusted"
 
-    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values]:
+    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values, Values]:
         """Fit to nine tenths, correct on the other, in turn."""
         pairs, m, n = sample.pairs, len(sample.pairs), sample.pairs.shape[1]
         sizes = pairs.sum(axis=1)
@@ -51,5 +51,4 @@ class RegressionAdjusted(PairSampling):
             values += (residuals * parts[:, None]).T @ levers
             # By the covariance of membership in a random coalition of given size, each size holds so much of the fit.
             values += fit.T * (own / drawn / middle).sum() / (n - 1)
-        variances = (left**2).T @ (levers**2 * (sample.unseen / drawn**2)[:, None])
-        return values, variances
+        return values, left, levers * (np.sqrt(sample.unseen) / drawn)[:, None]

@@ -208,9 +208,15 @@ class CachedGame:
         rows = np.fromiter((self._rows[key] for key in keys), dtype=np.intp, count=len(keys))
         return self._values[rows, : self.n_outputs]
 
-    def spread(self, output: int) -> float:
-        """Highest less lowest worth that any evaluated coalition had for an output."""
-        return float(np.ptp(self._values[: self.evaluations, output])) if self.evaluations else 0.0
+    def spreads(self) -> Values:
+        """For each output the highest less the lowest worth that a coalition is known to have, (n_outputs,).
+
+        Votes range from 0 to 1, even where all coalitions evaluated so far give the same answer.
+        """
+        if self.utility == "votes":
+            return np.ones(self.n_outputs)
+        spreads: Values = np.ptp(self._values[: self.evaluations, : self.n_outputs], axis=0)
+        return spreads
 
     def _keys(self, coalitions: Coalitions) -> list[bytes]:
         packed = np.packbits(coalitions, axis=1)

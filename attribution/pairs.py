@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from attribution.estimator import Estimate
+from attribution.estimator import Estimate, exact_estimate
 from attribution.games import CachedGame, Coalitions, Values
+from attribution.replicates import group_sums
 
 _CHUNK = 256  # coalitions drawn at a time
 _ENUMERATE = 4096  # classes of at most so many pairs are listed and shuffled; of larger ones pairs are drawn
@@ -25,26 +26,32 @@ class PairSampling(ABC):
         """Empty and full coalition, and one pair more than there are values to solve for."""
         return int(min(2**n_players, 2 + 2 * n_players))
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Draw pairs within the budget of `game` and solve."""
         n = game.n_players
         empty, full = game(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
         total = full - empty
         if n < 2:
             values = np.repeat(total[:, None], n, axis=1)
-            return Estimate(values, np.zeros_like(values), None, None)
+            return exact_estimate(values)
         sample = draw_pairs(n, (game.budget - 2) // 2, rng)
         m = len(sample.pairs)
         worth = game(np.concatenate([sample.pairs, ~sample.pairs]))
         # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
         total = np.pad(total, (0, worth.shape[1] - len(total)))
         odd = worth[:m] - worth[m:] - np.outer(2 * sample.pairs.sum(axis=1) / n - 1, total)
-        values, variances = self.solve(sample, odd, total)
-        return Estimate(values, np.sqrt(variances), None, None if not sample.unseen.any() else 2 * m)
+        values, left, levers = self.solve(sample, odd, total)
+        if not sample.unseen.any():
+            return exact_estimate(values)
+        errors = np.sqrt((left**2).T @ levers**2)
+        return Estimate(values, errors, None, 2 * m, group_sums(left, levers) if deviations else None)
 
     @abstractmethod
-    def solve(self, sample: "PairSample", odd: Values, total: Values) -> tuple[Values, Values]:
-        """Values and their variances, (n_outputs, n_players).
+    def solve(self, sample: "PairSample", odd: Values, total: Values) -> tuple[Values, Values, Values]:
+        """Values (n_outputs, n_players), and the error that each pair brings into them.
+
+        The error is the product of what the pair leaves unexplained, (n_pairs, n_outputs), and of its lever on the
+        values, (n_pairs, n_players). The variance of a value is the sum of its squares.
 
         Args:
             sample: the pairs.
