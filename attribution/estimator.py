@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attribution.attribution import Attribution, output_index
-from attribution.games import CachedGame, Game, Progress, Values
+from attribution.games import CachedGame, Game, Progress, Values, check_counts
 from attribution.stopping import Look, StoppingRule
 
 SEMIVALUES = ("shapley", "banzhaf", "leave-one-out", "first-in")
@@ -74,6 +74,17 @@ def check_semivalue(semivalue: str, p: float) -> None:
         raise ValueError(f"p={p} applies to semivalue='banzhaf' only, but semivalue is {semivalue!r}")
 
 
+def check_budget(estimator: Estimator, n_players: int, budget: int | None) -> None:
+    """Raise ValueError for more players than the estimator can do, or a budget below its minimum for them."""
+    check_counts(n_players, budget)
+    minimum = estimator.minimum_budget(n_players)
+    if budget is not None and budget < minimum:
+        raise ValueError(
+            f"estimator {estimator.name!r} needs a budget of at least {minimum} evaluations for {n_players} "
+            f"players, got {budget}"
+        )
+
+
 def run(
     estimator: Estimator,
     game: Game,
@@ -92,16 +103,13 @@ def run(
     The game is wrapped anew, so that what this run spends is counted from zero, and is the same, whatever a
     cached game underneath already knows.
     """
+    check_budget(estimator, n_players, budget)
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
     cached = CachedGame(game, n_players, batch_size=batch_size, budget=budget, progress=progress)
     names = tuple(players) if players is not None else tuple(f"player {i}" for i in range(n_players))
     if isinstance(players, str) or len(names) != n_players or not all(isinstance(n, str) for n in names):
         raise ValueError(f"`players` must be {n_players} strings, got {len(names)}: {players!r}")
-    minimum = estimator.minimum_budget(n_players)
-    if cached.budget < minimum:
-        raise ValueError(
-            f"estimator {estimator.name!r} needs a budget of at least {minimum} evaluations for {n_players} "
-            f"players, got {budget}"
-        )
     ends = np.stack([np.ones(n_players, dtype=np.bool_), np.zeros(n_players, dtype=np.bool_)])
     # First, so that a wrong `output` costs two evaluations and the full answer heads a votes game's outputs.
     full = cached(ends)[0]
@@ -109,7 +117,8 @@ def run(
         index = output_index(output, cached.outputs)
     else:
         index = int(full.argmax()) if cached.utility == "votes" else 0
-    estimate, reached = _estimate(estimator, cached, seed, index, minimum, until)
+    estimate, reached = _estimate(estimator, cached, seed, index, until)
+    cached.finish()
     full, empty = cached(ends)
     return Attribution(
         players=names,
@@ -134,7 +143,7 @@ def run(
 
 
 def _estimate(
-    estimator: Estimator, game: CachedGame, seed: int | None, output: int, minimum: int, until: StoppingRule | None
+    estimator: Estimator, game: CachedGame, seed: int | None, output: int, until: StoppingRule | None
 ) -> tuple[Estimate, bool | None]:
     """One estimate from the whole budget, or estimates from growing parts of it until the rule is satisfied.
 
@@ -144,7 +153,7 @@ def _estimate(
     if until is None:
         return estimator.estimate(game, np.random.default_rng(seed)), None
     # The errors of the least possible sample rest on too little to be looked at.
-    whole, part, number = game.budget, 2 * minimum, 0
+    whole, part, number = game.budget, 2 * estimator.minimum_budget(game.n_players), 0
     while True:
         game.budget = min(part, whole)
         estimate = estimator.estimate(game, np.random.default_rng(seed), deviations=True)

@@ -89,7 +89,8 @@ def exact(
         players: names of the players.
         output: index or name of the output to explain, as in `explain`.
         batch_size: most coalitions in one call of `game`.
-        progress: called as progress(evaluations, 2^n_players) after each call of `game`.
+        progress: called as progress(evaluations, 2^n_players) after each call of `game`; baselines end with
+            progress(evaluations, evaluations).
 
     Raises:
         ValueError: for more than 14 players, an unknown semivalue or output, or a game that returns a wrong

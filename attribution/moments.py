@@ -33,7 +33,7 @@ class Moments:
         self._squares = squares + within + shift**2 * (self.count * len(samples) / total)
         if self._sums is not None:
             rounds = np.pad(samples, ((0, -len(samples) % N_GROUPS), (0, 0), (0, 0)))
-            sums = rounds.reshape(-1, N_GROUPS, *samples.shape[1:]).sum(axis=0)
+            sums = rounds.reshape(len(rounds) // N_GROUPS, N_GROUPS, *samples.shape[1:]).sum(axis=0)
             self._sums = np.pad(self._sums, ((0, 0), *grow)) + np.roll(sums, self.count, axis=0)
         self.count = total
 

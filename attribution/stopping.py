@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from statistics import NormalDist
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Look(NamedTuple):
     number: int
 
 
+@runtime_checkable
 class StoppingRule(Protocol):
     """Decides whether an estimate is certain enough."""
 
