@@ -17,6 +17,10 @@ class EngineError(ValueError):
     """A search engine cannot be asked or gave no usable answer; the message says why and what to do."""
 
 
+class EngineUnavailableError(EngineError):
+    """A search engine cannot be reached, does not answer in time, or is busy."""
+
+
 class BusyError(OSError):
     """Another process, or another thread, is writing there; the message says which and since when."""
 

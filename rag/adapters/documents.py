@@ -10,11 +10,16 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from rag.rerank import Reranker
+from rag.settings import RetrieverSettings
 from retrievers import Hit, Passage
 from retrievers.base import check_query
+from retrievers.errors import EngineError, EngineUnavailableError
 
 METADATA_KEY = "ragshap"
 """Where a document's metadata hold what it contributed."""
+
+DEFAULT_PASSAGES = RetrieverSettings().passages
+"""How many documents our retrievers return in a framework that does not say."""
 
 ONE_AT_A_TIME = Lock()
 """Held while searching and reading: tokenizers are not made for several threads, and frameworks call from many."""
@@ -108,9 +113,19 @@ class ForeignSearcher(ABC):
         """What the framework's retriever finds, best first."""
 
     def search(self, query: str, k: int = 10) -> list[Hit]:
-        """The first k passages found; `ValueError` for a blank query or k < 1."""
+        """The first k passages found.
+
+        Raises:
+            ValueError: the query is blank or k is below 1.
+            EngineError: the framework's retriever raised an error.
+        """
         check_query(query, k)
-        found = [text for text in self.find(query, k) if text.text.strip()]
+        try:
+            found = [text for text in self.find(query, k) if text.text.strip()]
+        except Exception as error:  # of any kind: it is another framework's, and perhaps another machine's
+            unavailable = isinstance(error, ConnectionError | TimeoutError)
+            kind = EngineUnavailableError if unavailable else EngineError
+            raise kind(f"{type(self).__name__} cannot search: {type(error).__name__}: {error}") from error
         scored = all(text.score is not None for text in found)
         hits: dict[str, Hit] = {}
         for text in found:

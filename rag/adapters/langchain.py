@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from rag.adapters.documents import ONE_AT_A_TIME, ForeignSearcher, Text, attribute, titled
+from rag.adapters.documents import DEFAULT_PASSAGES, ONE_AT_A_TIME, ForeignSearcher, Text, attribute, titled
 from rag.rerank import Reranker
 from retrievers import Searcher
 
@@ -32,7 +32,7 @@ class RagshapRetriever(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     searcher: Searcher
-    k: int = Field(default=20, ge=1)
+    k: int = Field(default=DEFAULT_PASSAGES, ge=1)
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         with ONE_AT_A_TIME:

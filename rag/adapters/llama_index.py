@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from rag.adapters.documents import METADATA_KEY, ONE_AT_A_TIME, ForeignSearcher, Text, attribute, titled
+from rag.adapters.documents import (
+    DEFAULT_PASSAGES,
+    METADATA_KEY,
+    ONE_AT_A_TIME,
+    ForeignSearcher,
+    Text,
+    attribute,
+    titled,
+)
 from rag.rerank import Reranker
 from retrievers import Searcher
 
@@ -27,7 +35,7 @@ class RagshapRetriever(BaseRetriever):
         k: how many nodes it returns at most.
     """
 
-    def __init__(self, searcher: Searcher, k: int = 20):
+    def __init__(self, searcher: Searcher, k: int = DEFAULT_PASSAGES):
         super().__init__()
         self.searcher = searcher
         self.k = k

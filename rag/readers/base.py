@@ -85,6 +85,22 @@ class AttentiveReader(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class Screener(Reader, Protocol):
+    """A reader that also says how relevant each passage is, as the embedded one does."""
+
+    def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
+        """`(n_passages,)`, higher is better."""
+        ...
+
+
+def close(holder: object) -> None:
+    """Release what a reader holds open, such as connections and files; readers that hold nothing have no `close`."""
+    release = getattr(holder, "close", None)
+    if release is not None:
+        release()
+
+
 def check_question(question: str) -> str:
     """The question without surrounding white space; raises `ValueError` if nothing is left."""
     stripped = question.strip()

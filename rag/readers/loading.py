@@ -9,6 +9,9 @@ from rag.readers.base import Reader
 from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
+from rag.threads import set_threads
+
+__all__ = ["load_reader", "set_threads"]
 
 
 def load_reader(settings: ReaderSettings | None = None) -> Reader:
@@ -70,9 +73,3 @@ def _endpoint(settings: ReaderSettings) -> Reader:
 def _prompt_reader(model: LanguageModel, settings: ReaderSettings) -> Reader:
     options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens"})
     return PromptReader(model, template=settings.prompt, **options)
-
-
-def set_threads(threads: int) -> None:
-    """Use so many CPU threads in torch; 0 leaves torch's own choice."""
-    if threads:
-        torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from rag.pipeline import Progress
 from rag.report import render_page, render_report
 from rag.service.errors import RESPONSES, Failure
 from rag.service.state import Service, service_of
-from rag.service.texts import Text
+from rag.service.texts import SentPassages, Text, numbered
 from retrievers import Passage
 
 router = APIRouter(tags=["answers"])
@@ -22,7 +22,7 @@ router = APIRouter(tags=["answers"])
 _QUESTION = "Which ferry carries cars to Suduroy?"
 _TEXTS: list[JsonValue] = [
     {"title": "Smyril", "text": "The ferry Smyril carries cars between Tórshavn and Suduroy."},
-    {"text": "Sheep graze on the steep slopes all year."},
+    "Sheep graze on the steep slopes all year.",
 ]
 _STREAM = {
     "text/event-stream": {
@@ -32,7 +32,7 @@ _STREAM = {
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The answer as `Answer.to_dict` has it, with `id`; or events, if `stream`",
+        "description": "The answer as `Answer.to_dict` writes it, with its `id`; with `stream`, server-sent events",
         "content": _STREAM,
     },
     404: RESPONSES[422] | {"description": "The service was started without an index"},
@@ -40,76 +40,61 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _Strict(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     question: Text
 
 
-class _Attributed(_Strict):
-    budget: int | None = Field(default=None, ge=2, description="Coalitions to evaluate.")
-    level: Literal["passage", "sentence", "word"] | None = Field(default=None, description="What to attribute to.")
-    stream: bool = Field(default=False, description="Server-sent events of progress, and then the answer.")
+class _Attributed(_Request):
+    budget: int | None = Field(
+        default=None, ge=2, description="Coalitions to evaluate at most; by default what the service's settings say."
+    )
+    level: Literal["passage", "sentence", "word"] | None = Field(
+        default=None, description="What to attribute to; by default what the service's settings say."
+    )
+    stream: bool = Field(
+        default=False,
+        description="Whether to send server-sent events: `progress` any number of times, then one `answer` or `error`.",
+    )
 
     def changes(self) -> dict[str, Any]:
         """The settings that the request changes."""
         return {"attribution.budget": self.budget, "hierarchy.level": self.level}
 
 
-class SentPassage(BaseModel):
-    """A passage that comes with the request; without an id, its place is its name."""
+class _WithPassages(_Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "passages": _TEXTS}]})
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    text: Text
-    title: Text = ""
-    id: Text | None = None
-
-
-class _WithPassages(_Strict):
-    passages: list[SentPassage]
-
-    def as_passages(self) -> list[Passage]:
-        """The passages; those without an id are called "1", "2" and so on."""
-        numbered = enumerate(self.passages, 1)
-        return [Passage(str(place) if sent.id is None else sent.id, sent.text, sent.title) for place, sent in numbered]
-
-    def check(self, service: Service) -> None:
-        """Raise a `Failure` if a limit is exceeded."""
-        service.check_documents(len(self.passages))
-        service.check_texts(self.question, *(text for sent in self.passages for text in (sent.text, sent.title)))
+    passages: SentPassages = Field(description="Passages to answer from: objects, or plain strings.")
 
 
 class Ask(_Attributed):
-    """A question to the index."""
+    """A question to answer from the index."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "k": 10, "stream": False}]})
 
-    k: int | None = Field(default=None, ge=1, description="Passages to retrieve.")
+    k: int | None = Field(default=None, ge=1, description="Passages to retrieve; by default what the settings say.")
 
 
 class Explain(_Attributed, _WithPassages):
-    """A question with passages."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "passages": _TEXTS}]})
+    """A question with passages to answer it from and to attribute the answer to."""
 
 
 class Read(_WithPassages):
-    """A question with passages, to be answered without attribution."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "passages": _TEXTS}]})
+    """A question with passages to answer it from, without attribution."""
 
 
-class Search(_Strict):
-    """A question to the retriever."""
+class Search(_Request):
+    """A question to retrieve passages for."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "k": 3}]})
 
-    k: int | None = Field(default=None, ge=1)
+    k: int | None = Field(default=None, ge=1, description="Passages to retrieve; by default what the settings say.")
 
 
 class Found(BaseModel):
-    """A retrieved passage."""
+    """A retrieved passage; `score` is the retriever's own."""
 
     rank: int
     id: str
@@ -119,14 +104,14 @@ class Found(BaseModel):
 
 
 class SearchResults(BaseModel):
-    """The retriever's passages, best first."""
+    """The retrieved passages, best first."""
 
     question: str
     passages: list[Found]
 
 
 class ReadAnswer(BaseModel):
-    """What the reader answers; "" is "no answer"."""
+    """What the reader answers; "" means "no answer"."""
 
     question: str
     answer: str
@@ -136,9 +121,7 @@ class ReadAnswer(BaseModel):
 async def ask(request: Request, asked: Ask) -> Response:
     """Answer from the index, and say which passages the answer comes from."""
     service = service_of(request)
-    _check_index(service)
-    service.check_texts(asked.question)
-    _check_count(service, "k", asked.k, service.settings.max_documents)
+    _check_retrieval(service, asked.question, asked.k)
     changes = asked.changes() | {"retriever.passages": asked.k}
     return await _attributed(
         service, request, asked, lambda progress: service.engine.ask(asked.question, changes, progress)
@@ -149,10 +132,7 @@ async def ask(request: Request, asked: Ask) -> Response:
 async def explain(request: Request, asked: Explain) -> Response:
     """Answer from passages that come with the request, and attribute the answer to them."""
     service = service_of(request)
-    asked.check(service)
-    passages, changes = asked.as_passages(), asked.changes()
-    service.metrics.documents.inc(len(passages))
-    request.state.log.update(documents=len(passages))
+    passages, changes = _taken(service, request, asked), asked.changes()
     return await _attributed(
         service, request, asked, lambda progress: service.engine.explain(asked.question, passages, changes, progress)
     )
@@ -162,21 +142,16 @@ async def explain(request: Request, asked: Explain) -> Response:
 async def answer(request: Request, asked: Read) -> ReadAnswer:
     """Answer from passages that come with the request, without attribution."""
     service = service_of(request)
-    asked.check(service)
-    passages = asked.as_passages()
-    service.metrics.documents.inc(len(passages))
-    request.state.log.update(documents=len(passages), text=asked.question)
+    passages = _taken(service, request, asked)
     text = await service.compute(request, lambda: service.engine.answer(asked.question, passages))
     return ReadAnswer(question=asked.question, answer=text)
 
 
 @router.post("/search", responses={404: _ANSWERS[404], **RESPONSES})
 async def search(request: Request, asked: Search) -> SearchResults:
-    """Retrieve passages only."""
+    """Retrieve passages without answering."""
     service = service_of(request)
-    _check_index(service)
-    service.check_texts(asked.question)
-    _check_count(service, "k", asked.k, service.settings.max_documents)
+    _check_retrieval(service, asked.question, asked.k)
     request.state.log.update(text=asked.question)
     hits = await service.compute(request, lambda: service.engine.search(asked.question, asked.k))
     found = [
@@ -188,32 +163,32 @@ async def search(request: Request, asked: Search) -> SearchResults:
 
 _SAVED: dict[int | str, dict[str, Any]] = {
     401: RESPONSES[401],
-    404: RESPONSES[422] | {"description": "It is not, or no longer, kept"},
+    404: RESPONSES[422] | {"description": "The explanation is not, or no longer, kept"},
 }
 
 
 @router.get("/explanations/{name}", responses=_SAVED, response_model=None)
 def saved(request: Request, name: str) -> Response:
-    """An explanation that was given before, as `Answer.to_dict` has it."""
+    """An explanation that was given before, as `Answer.to_dict` writes it."""
     return JSONResponse({"id": name, **_saved(request, name).to_dict()})
 
 
 @router.get("/explanations/{name}/page", responses=_SAVED, response_class=HTMLResponse)
 def saved_page(request: Request, name: str) -> HTMLResponse:
-    """The same as a page that needs nothing else."""
+    """The explanation as one self-contained HTML page."""
     return HTMLResponse(render_page(_saved(request, name)))
 
 
 @router.get("/explanations/{name}/report", responses=_SAVED, response_class=HTMLResponse)
 def saved_report(request: Request, name: str) -> HTMLResponse:
-    """What stands on that page, without its frame."""
+    """The content of that page, to be put into another page."""
     return HTMLResponse(render_report(_saved(request, name)))
 
 
 async def _attributed(
     service: Service, request: Request, asked: _Attributed, work: Callable[[Progress], Answer]
 ) -> Response:
-    _check_count(service, "budget", asked.budget, service.settings.max_budget)
+    _check_count("budget", asked.budget, service.settings.max_budget)
     request.state.log.update(text=asked.question)
 
     def kept(progress: Progress) -> dict[str, Any]:
@@ -234,11 +209,22 @@ def _saved(request: Request, name: str) -> Answer:
         raise Failure(404, f"this explanation cannot be read any more: {error}") from None
 
 
-def _check_index(service: Service) -> None:
+def _taken(service: Service, request: Request, asked: _WithPassages) -> list[Passage]:
+    """The passages of a request, counted; raises a `Failure` if a limit is exceeded."""
+    passages = numbered(asked.passages)
+    texts = (text for passage in passages for text in (passage.text, passage.title))
+    service.take(request, asked.question, len(passages), texts)
+    return passages
+
+
+def _check_retrieval(service: Service, question: str, k: int | None) -> None:
+    """Raise a `Failure` if there is no index or a limit is exceeded."""
     if service.engine.pipeline.retriever is None:
         raise Failure(404, "this service has no index; start it with --index or --corpus, or send passages to /explain")
+    service.check_texts(question)
+    _check_count("k", k, service.settings.max_documents)
 
 
-def _check_count(service: Service, name: str, value: int | None, most: int) -> None:
+def _check_count(name: str, value: int | None, most: int) -> None:
     if value is not None and value > most:
         raise Failure(422, f"{name}: {value} is more than this service's {most}")

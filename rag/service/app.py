@@ -17,12 +17,13 @@ from starlette.staticfiles import StaticFiles
 
 from rag import report
 from rag.pipeline import Pipeline
+from rag.readers.base import close
 from rag.readers.loading import set_threads
 from rag.service import answers, cohere, tei
 from rag.service.access import Access
 from rag.service.bodies import Bodies
-from rag.service.errors import RESPONSES, Failure, body, described
-from rag.service.logs import LOG, Requests
+from rag.service.errors import RESPONSES, UNFORESEEN, Failure, body, described, failures_told
+from rag.service.logs import LOG, Requests, log_cause
 from rag.service.metrics import Metrics
 from rag.service.operations import Engine
 from rag.service.saved import SavedExplanations
@@ -35,7 +36,8 @@ EXPLORER = Path(__file__).parent / "explorer"
 STYLE = Path(report.__file__).parent / "page.css.j2"
 _ABOUT = (
     "Answers with the passages that they come from, and the rerank protocols of Cohere, Jina and "
-    "text-embeddings-inference. All routes but `/health` take a bearer token if the service was started with one."
+    "text-embeddings-inference. If the service was started with a bearer token, all routes need it except `/`, "
+    "`/health` and `/openapi.json`."
 )
 _FRAME = {
     "Content-Security-Policy": (
@@ -71,6 +73,7 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
         finally:
             worker.stop(settings.grace)
             saved.close()
+            close(pipeline.reader)
             LOG.info("stopped")
 
     app = FastAPI(
@@ -105,19 +108,16 @@ def _add_operation(app: FastAPI) -> None:
     def style() -> FileResponse:
         return FileResponse(STYLE, media_type="text/css")
 
-    @app.get("/health", tags=["operation"], responses={503: RESPONSES[503]})
+    @app.get("/health", tags=["operation"], responses={code: RESPONSES[code] for code in (502, 503)})
     def health(request: Request) -> dict[str, Any]:
-        """Whether the service works, with what reader, over how many passages (null: unknown, or no index)."""
+        """Whether the service works, its reader, and its number of passages (null without an index, or if unknown)."""
         service = service_of(request)
         if not service.worker.alive:
             raise Failure(503, "the service is shutting down")
-        retriever = service.engine.pipeline.retriever
-        return {
-            "status": "ok",
-            "version": version("ragshap"),
-            "reader": service.engine.pipeline.reader.name,
-            "passages": len(retriever) if isinstance(retriever, Retriever) else None,
-        }
+        pipeline = service.engine.pipeline
+        with failures_told():  # a search engine is asked for the number
+            passages = len(pipeline.retriever) if isinstance(pipeline.retriever, Retriever) else None
+        return {"status": "ok", "version": version("ragshap"), "reader": pipeline.reader.name, "passages": passages}
 
     @app.get("/metrics", tags=["operation"], responses={401: RESPONSES[401]}, response_class=Response)
     async def metrics(request: Request) -> Response:
@@ -125,8 +125,9 @@ def _add_operation(app: FastAPI) -> None:
         return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _failed(_: Request, error: Exception) -> JSONResponse:
+async def _failed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Failure)
+    log_cause(request, error)
     return JSONResponse(body(error.status, error.message), error.status, error.headers)
 
 
@@ -141,4 +142,4 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _broken(_: Request, error: Exception) -> JSONResponse:  # the server logs the error
-    return JSONResponse(body(500, "something went wrong here; the log says where"), 500)
+    return JSONResponse(body(UNFORESEEN.status, UNFORESEEN.message), UNFORESEEN.status)

@@ -1,4 +1,4 @@
-"""`/v2/rerank` as Cohere has it, and `/v1/rerank`, a path that Cohere and Jina share."""
+"""`/v2/rerank` by Cohere's protocol, and `/v1/rerank`, a path that Cohere and Jina share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DOCUMENTS: list[JsonValue] = [
 
 
 class RerankV2(BaseModel):
-    """Cohere's request, version 2; `max_tokens_per_doc` and `priority` are accepted and change nothing."""
+    """Cohere's request, version 2; `max_tokens_per_doc` and `priority` are accepted and have no effect."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "ragshap", "query": _QUERY, "documents": _DOCUMENTS, "top_n": 1}]}
@@ -39,10 +39,11 @@ class RerankV2(BaseModel):
 
 
 class RerankV1(BaseModel):
-    """Cohere's request, version 1, or Jina's; other fields of theirs are accepted and change nothing.
+    """Cohere's request, version 1, or Jina's; further fields of theirs are accepted and have no effect.
 
-    Without `return_documents`, texts come back only to Jina's clients, whose default that is: those that name a model
-    "jina-…" or send `truncation`, `max_doc_length` or `return_embeddings`.
+    Without `return_documents`, the texts are returned to Jina's clients only, because that is Jina's default. A client
+    is taken for one of Jina's if its model is called "jina-…", or if it sends `truncation`, `max_doc_length` or
+    `return_embeddings`.
     """
 
     model_config = ConfigDict(
@@ -60,7 +61,7 @@ class RerankV1(BaseModel):
     return_documents: bool | None = None
 
     def is_jina(self) -> bool:
-        """Whether the request has what only Jina's clients send."""
+        """Whether the request comes from one of Jina's clients."""
         return (self.model or "").startswith("jina-") or bool(_JINA_FIELDS & set(self.model_extra or ()))
 
 
@@ -71,7 +72,11 @@ class Document(BaseModel):
 
 
 class Result(BaseModel):
-    """A document by its place in the request; 0.5 is one that does nothing for the answer."""
+    """A document by its place in the request, from 0.
+
+    By default, a relevance of 0 means that the document moves no answer. With `rerank.score=value` or
+    `attribution.utility=likelihood` in the service's settings, that is 0.5, and less means that it pulls away.
+    """
 
     index: int
     relevance_score: float = Field(ge=0, le=1)
@@ -79,14 +84,14 @@ class Result(BaseModel):
 
 
 class Meta(BaseModel):
-    """Cohere's block on the call."""
+    """Cohere's account of the call."""
 
     api_version: dict[str, str]
     billed_units: dict[str, float]
 
 
 class Usage(BaseModel):
-    """Jina's block on the call; tokens are not counted."""
+    """Jina's account of the call; tokens are not counted."""
 
     total_tokens: int = 0
     prompt_tokens: int = 0
@@ -101,7 +106,7 @@ class RerankedV2(BaseModel):
 
 
 class RerankedV1(RerankedV2):
-    """Cohere's answer, version 1, with what Jina's has beside it."""
+    """Cohere's answer, version 1, with the fields that Jina's adds."""
 
     model: str
     object: str = "list"
@@ -117,7 +122,7 @@ async def rerank_v2(request: Request, asked: RerankV2) -> RerankedV2:
 
 @router.post("/v1/rerank", responses=RESPONSES, response_model_exclude_none=True)
 async def rerank_v1(request: Request, asked: RerankV1) -> RerankedV1:
-    """The same for clients of Cohere's first version, and for Jina's."""
+    """Rerank documents for clients of Cohere's version 1 and of Jina."""
     texts = [_text(index, document, asked.rank_fields) for index, document in enumerate(asked.documents)]
     ranked = await rerank(service_of(request), request, asked.query, texts)
     wanted = asked.is_jina() if asked.return_documents is None else asked.return_documents
@@ -127,10 +132,7 @@ async def rerank_v1(request: Request, asked: RerankV1) -> RerankedV1:
 
 async def rerank(service: Service, request: Request, query: str, documents: list[str]) -> list[Ranked]:
     """What all protocols do: check the limits, then have the documents ranked."""
-    service.check_documents(len(documents))
-    service.check_texts(query, *documents)
-    service.metrics.documents.inc(len(documents))
-    request.state.log.update(documents=len(documents), text=query)
+    service.take(request, query, len(documents), documents)
     return await service.compute(request, lambda: service.engine.rerank(query, documents))
 
 
@@ -139,7 +141,7 @@ def _text(index: int, document: str | dict[str, Any], fields: list[str] | None) 
         return document
     found = [str(document[name]) for name in fields or ["text"] if document.get(name) is not None]
     if not found:
-        raise Failure(422, f"documents.{index}: it has no {' or '.join(fields or ['text'])}; only text can be read")
+        raise Failure(422, f"documents.{index}: there is no {' or '.join(fields or ['text'])}; only text can be read")
     return "\n".join(found)
 
 

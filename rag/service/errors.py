@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 from pydantic import BaseModel, Field
+
+from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
+from retrievers.errors import BusyError, DiskFullError, EngineError, EngineUnavailableError, IndexFormatError
 
 KINDS = {
     400: "Validation",
@@ -19,12 +26,14 @@ KINDS = {
     429: "Overloaded",
     499: "Cancelled",
     500: "Backend",
+    502: "Backend",
     503: "Unhealthy",
     504: "Timeout",
 }
 
-
 _LONGEST = 2000  # characters of a message
+_OURS = ("rag", "attribution", "retrievers")
+_SECRETS = re.compile(r"(?<=://)[^/\s'\"]*@|(?<=[\w/])\?[^\s'\")]*=[^\s'\")]*")  # an address's user and query
 
 
 class Error(BaseModel):
@@ -44,6 +53,66 @@ class Failure(Exception):  # noqa: N818 - it is an answer to a request
         self.status, self.message, self.headers = status, message, dict(headers or {})
 
 
+UNFORESEEN = Failure(500, "something went wrong here; the log says where")
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What to tell a client of an error met while answering; None for what no one foresaw.
+
+    502 and 503 are for what another machine did: it answered wrongly, or it cannot be had at present. An unforeseen
+    `ValueError` is one that a library raised: those of our own packages say what is wrong with the request.
+    """
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, EndpointUnavailableError | EngineUnavailableError):
+        wait = math.ceil(getattr(error, "retry_after", 0.0))
+        return Failure(503, _without_secrets(error), {"Retry-After": str(wait)} if wait else None)
+    if isinstance(error, CallLimitError | BusyError | DiskFullError):
+        return Failure(503, str(error))
+    if isinstance(error, EndpointError | EngineError):
+        return Failure(502, _without_secrets(error))
+    if isinstance(error, ConnectionError | TimeoutError):
+        return Failure(503, f"what this service has to ask cannot be reached ({type(error).__name__})")
+    if _is_out_of_memory(error):
+        return Failure(503, "there is not enough memory for this; send fewer or shorter passages, or a smaller budget")
+    if isinstance(error, IndexFormatError):
+        return Failure(500, str(error))
+    if isinstance(error, ValueError) and _raised_in(error).split(".")[0] in _OURS:
+        return Failure(422, str(error))
+    return None
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn the errors that `failure_of` knows into a `Failure`; the others pass."""
+    try:
+        yield
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
+
+
+def _raised_in(error: Exception) -> str:
+    """The name of the module that raised an error."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch got no memory; torch raises a bare `RuntimeError` on the CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+    )
+
+
+def _without_secrets(error: Exception) -> str:
+    return _SECRETS.sub("", str(error))
+
+
 def body(status: int, message: str) -> dict[str, str]:
     """The body of a failure, as `Error` says; what a message repeats of the request is cut, and can be sent."""
     message = message.encode(errors="replace").decode()
@@ -59,20 +128,29 @@ def described(problems: Sequence[Any]) -> str:
         return "the body is not valid JSON"
     parts = []
     for problem in problems[:3]:
-        place = ".".join(str(part) for part in problem["loc"][1:]) or "body"
+        names = [str(part) for part in problem["loc"][1:]]
+        place = ".".join(name for name in names if "[" not in name) or "body"  # what has a bracket is a type
         parts.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}")
     more = len(problems) - 3
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Error, "description": "The body is not JSON, or holds nothing to work on"},
+    400: {"model": Error, "description": "The body cannot be parsed, or there is nothing to rank"},
     401: {"model": Error, "description": "The bearer token is missing or wrong"},
     403: {"model": Error, "description": "Without a token, the service answers only to the names of this machine"},
     408: {"model": Error, "description": "The body did not arrive in time"},
     413: {"model": Error, "description": "The body, a text, or the number of documents exceeds a limit"},
-    422: {"model": Error, "description": "A field is missing or wrong; the message says which"},
+    422: {
+        "model": Error,
+        "description": "The body is not JSON, or a field is missing or wrong; the message says which",
+    },
     429: {"model": Error, "description": "The queue is full; try again after Retry-After seconds"},
-    503: {"model": Error, "description": "The service is shutting down"},
+    502: {"model": Error, "description": "The endpoint or search engine that this service asks answered wrongly"},
+    503: {
+        "model": Error,
+        "description": "The service is shutting down or lacks memory, or the endpoint or search engine that it asks "
+        "cannot be reached or is busy; where it said for how long, Retry-After says so",
+    },
     504: {"model": Error, "description": "The time limit is over; the work was stopped"},
 }

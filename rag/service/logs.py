@@ -10,8 +10,10 @@ import time
 import traceback
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.service.errors import Failure
 from rag.service.metrics import Metrics
 
 LOG = logging.getLogger("ragshap.service")
@@ -46,6 +48,13 @@ def set_up_logs() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)
+
+
+def log_cause(request: Request, error: Exception) -> None:
+    """Add the kind of error that a failure comes from to the request's line; nothing if it comes from none."""
+    cause = error.__cause__ or error
+    if not isinstance(cause, Failure):
+        request.state.log["exception"] = type(cause).__name__
 
 
 class Requests:

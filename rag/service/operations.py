@@ -1,4 +1,4 @@
-"""What the service computes, without a word of HTTP; runs in the worker's thread."""
+"""What the service computes, free of HTTP; it runs in the worker's thread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from rag.answer import Answer
 from rag.pipeline import Pipeline, Progress
-from rag.rerank import FUSION, Reranker
+from rag.rerank import Reranker
+from rag.scores import FUSION
 from rag.settings import Settings
 from retrievers import Hit, Passage
 
 
 class Ranked(NamedTuple):
-    """A document of a rerank request: its place there, its relevance in [0, 1], and the score that this comes from."""
+    """A document of a rerank request: its place there, its relevance in [0, 1], and the score behind that."""
 
     place: int
     relevance: float
@@ -28,7 +29,7 @@ class Engine:
 
     Args:
         pipeline: may be without retriever; `ask` and `search` then raise `ValueError`.
-        rerank_budget: coalitions of a rerank request, or four for each document if that is more.
+        rerank_budget: coalitions that a rerank request evaluates, or four for each document if that is more.
     """
 
     def __init__(self, pipeline: Pipeline, rerank_budget: int = 256):
@@ -37,18 +38,15 @@ class Engine:
 
     def rerank(self, query: str, documents: Sequence[str]) -> list[Ranked]:
         """Documents by what they contribute to the answer to the query, best first."""
-        passages = [Hit(Passage(str(index), text), 0.0) for index, text in enumerate(documents)]
+        hits = [Hit(Passage(str(index), text), 0.0) for index, text in enumerate(documents)]
         settings = self.pipeline.settings
-        budget = max(self.rerank_budget, 4 * len(passages))
+        budget = max(self.rerank_budget, 4 * len(hits))
         attribution = settings.attribution.model_copy(update={"budget": budget})
-        reranker = Reranker(self.pipeline.reader, attribution, settings.rerank.score, self.pipeline.screener)
+        changed, kind = settings.model_copy(update={"attribution": attribution}), settings.rerank.score
+        reranker = Reranker(self.pipeline.reader, changed, self.pipeline.screener)
         return [
-            Ranked(
-                int(hit.passage.id),
-                relevance(hit.score, attribution.utility, self.pipeline.settings.rerank.score),
-                hit.score,
-            )
-            for hit in reranker.rerank(query, passages)
+            Ranked(int(hit.passage.id), relevance(hit.score, attribution.utility, kind), hit.score)
+            for hit in reranker.rerank(query, hits)
         ]
 
     def search(self, question: str, k: int | None) -> list[Hit]:
@@ -56,14 +54,20 @@ class Engine:
         return self.pipeline.search(question, k)
 
     def ask(self, question: str, changes: Mapping[str, Any], progress: Progress | None = None) -> Answer:
-        """Answer from the index; see `changed`."""
-        return self.changed(changes).ask(question, progress=progress)
+        """Answer from the index.
+
+        Args:
+            question: the question.
+            changes: settings changed for this question, such as `{"hierarchy.level": "word"}`; None keeps what is set.
+            progress: called as `progress(stage, done, total)`.
+        """
+        return self._changed(changes).ask(question, progress=progress)
 
     def explain(
         self, question: str, passages: Sequence[Passage], changes: Mapping[str, Any], progress: Progress | None = None
     ) -> Answer:
-        """Answer from the passages given; see `changed`."""
-        return self.changed(changes).explain(question, passages, progress=progress)
+        """Answer from the passages given; for the other arguments see `ask`."""
+        return self._changed(changes).explain(question, passages, progress=progress)
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
         """What the reader answers from all the passages given, without attribution."""
@@ -71,25 +75,28 @@ class Engine:
         encoded = reader.encode(question, passages)
         return reader.generate(encoded, np.ones((1, len(passages)), dtype=bool))[0]
 
-    def changed(self, changes: Mapping[str, Any]) -> Pipeline:
-        """The pipeline with some settings changed, each by its section and name; None leaves one as it is."""
+    def _changed(self, changes: Mapping[str, Any]) -> Pipeline:
+        """The pipeline with some settings changed, each named `section.key`; None keeps what is set."""
+        given = {key: value for key, value in changes.items() if value is not None}
+        if not given:
+            return self.pipeline
         values = self.pipeline.settings.model_dump()
-        for key, value in changes.items():
+        for key, value in given.items():
             section, _, name = key.partition(".")
-            if value is not None:
-                values[section][name] = value
+            values[section][name] = value
         own = self.pipeline
         return Pipeline(own.retriever, own.reader, Settings.model_validate(values), own.screener, own.made_with)
 
 
 def relevance(score: float, utility: str, kind: str) -> float:
-    """A rerank score as a number in [0, 1] in the same order.
+    """A rerank score mapped to [0, 1], in the same order.
 
     Args:
         score: the score; an estimate may lie beyond its bounds by sampling error.
-        utility: differences of log-probability have no bounds and go through the logistic function.
-        kind: which score (the setting `rerank.score`). Fused ones, and "positive" and "pivots" of votes, lie in [0, 1]
-            and are given as they are; "value" lies in [-1, 1], and (1 + score) / 2 is given.
+        utility: the setting `attribution.utility`. Differences of log-probability have no bounds, so they go through
+            the logistic function, and 0 becomes 0.5.
+        kind: the setting `rerank.score`. Fused scores, and "positive" and "pivots" of votes, lie in [0, 1] and stay as
+            they are; "value" lies in [-1, 1] and becomes (1 + score) / 2.
     """
     if utility == "votes" or kind.endswith(FUSION):
         return min(1.0, max(0.0, (1 + score) / 2 if kind == "value" else score))

@@ -43,10 +43,13 @@ class SavedExplanations:
 
     def get(self, name: str) -> Answer:
         """An explanation by its name; raises `KeyError` if it is not, or no longer, kept."""
-        path = self.folder / f"{name}.json"
-        if not _NAME.fullmatch(name) or not path.is_file():
+        if not _NAME.fullmatch(name):
             raise KeyError(name)
-        return Answer.from_json(path.read_text(encoding="utf-8"))
+        try:
+            content = (self.folder / f"{name}.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise KeyError(name) from None
+        return Answer.from_json(content)
 
     def close(self) -> None:
         """Remove a temporary folder."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from rag.pipeline import Progress
-from rag.service.errors import Failure, body
+from rag.service.errors import UNFORESEEN, Failure, body, failures_told
+from rag.service.logs import LOG, log_cause
 from rag.service.metrics import Metrics
 from rag.service.operations import Engine
 from rag.service.saved import SavedExplanations
@@ -34,11 +36,14 @@ class Service:
     saved: SavedExplanations
     metrics: Metrics
 
-    def check_documents(self, count: int) -> None:
-        """Raise a `Failure` if there are too many documents."""
+    def take(self, request: Request, question: str, documents: int, texts: Iterable[str]) -> None:
+        """Count and log the documents of a request; raises a `Failure` if there are too many, or a text is too long."""
         most = self.settings.max_documents
-        if count > most:
-            raise Failure(413, f"{count} documents were sent; this service takes at most {most} at once")
+        if documents > most:
+            raise Failure(413, f"{documents} documents were sent; this service takes at most {most} at once")
+        self.check_texts(question, *texts)
+        self.metrics.documents.inc(documents)
+        request.state.log.update(documents=documents, text=question)
 
     def check_texts(self, *texts: str) -> None:
         """Raise a `Failure` if a text is too long."""
@@ -95,8 +100,14 @@ class Service:
                     break
                 yield event("progress", update)
             yield event("answer", self._result(outcome, gone.done()))
-        except Failure as failure:
-            yield event("error", {"status": failure.status, **body(failure.status, failure.message)})
+        except Exception as error:
+            failure = error if isinstance(error, Failure) else UNFORESEEN
+            if failure is UNFORESEEN:
+                LOG.error("failed", exc_info=error)
+            log_cause(request, error)
+            wait = failure.headers.get("Retry-After")
+            more = {"retry_after": int(wait)} if wait else {}
+            yield event("error", {"status": failure.status, **more, **body(failure.status, failure.message)})
         finally:
             gone.cancel()
             outcome.cancel()
@@ -112,12 +123,8 @@ class Service:
 
     def _result(self, outcome: asyncio.Future[T], gone: bool) -> T:
         if outcome.done() and not outcome.cancelled():
-            try:
+            with suppress(Interrupted), failures_told():
                 return outcome.result()
-            except Interrupted:
-                pass
-            except ValueError as error:
-                raise Failure(422, str(error)) from error
         if gone:
             self.metrics.stopped.labels("client gone").inc()
             raise Failure(499, "the client closed the connection")

@@ -1,4 +1,4 @@
-"""`/rerank` and `/info` as text-embeddings-inference has them."""
+"""`/rerank` and `/info` by the protocol of text-embeddings-inference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["rerank protocols"])
 
 
 class RerankRequest(BaseModel):
-    """Its request; `truncate` and `truncation_direction` change nothing: long texts are always cut at their end."""
+    """The request; `truncate` and `truncation_direction` have no effect: long texts are always cut at their end."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -29,14 +29,16 @@ class RerankRequest(BaseModel):
 
     query: Text
     texts: list[Text]
-    raw_scores: bool = Field(default=False, description="The reranking scores themselves, in place of [0, 1].")
+    raw_scores: bool = Field(
+        default=False, description="Whether to return the reranking scores as they are, not mapped to [0, 1]."
+    )
     return_text: bool = False
     truncate: bool | None = None
     truncation_direction: str | None = None
 
 
 class Rank(BaseModel):
-    """A text by its place in the request; without `raw_scores`, the score is in [0, 1]."""
+    """A text by its place in the request, from 0; the score is in [0, 1] unless `raw_scores` is set."""
 
     index: int
     score: float
@@ -61,7 +63,7 @@ async def rerank_texts(request: Request, asked: RerankRequest) -> list[Rank]:
 
 @router.get("/info", responses={401: RESPONSES[401]})
 async def info(request: Request) -> dict[str, Any]:
-    """What clients ask a server of theirs: the model, its kind and its limits."""
+    """The model, its kind and its limits, which clients ask for before they send texts."""
     service = service_of(request)
     pipeline = service.engine.pipeline
     return {

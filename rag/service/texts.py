@@ -1,13 +1,16 @@
-"""The text fields of requests."""
+"""The texts and passages that requests hold."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from retrievers import Passage
 
 
-def _whole(text: str) -> str:
+def _encodable(text: str) -> str:
     """Refuse halves of surrogate pairs, which JSON can spell but no tokenizer and no file can hold."""
     try:
         text.encode()
@@ -16,5 +19,31 @@ def _whole(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole)]
+Text = Annotated[str, AfterValidator(_encodable)]
 """Any string that can be written as UTF-8."""
+
+
+class SentPassage(BaseModel):
+    """A passage that comes with the request."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Text
+    title: Text = ""
+    id: Text | None = Field(
+        default=None, description='Names the passage in the answer; by default its place: "1", "2" and so on.'
+    )
+
+
+def text_alone(sent: Any) -> Any:
+    """A plain string as a passage that has nothing else."""
+    return {"text": sent} if isinstance(sent, str) else sent
+
+
+SentPassages = list[Annotated[SentPassage, BeforeValidator(text_alone, json_schema_input_type=str | SentPassage)]]
+"""Passages, or plain strings."""
+
+
+def numbered(sent: Sequence[SentPassage]) -> list[Passage]:
+    """The passages; those without an id are called "1", "2" and so on, by their place."""
+    return [Passage(str(place) if p.id is None else p.id, p.text, p.title) for place, p in enumerate(sent, 1)]

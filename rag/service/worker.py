@@ -60,6 +60,10 @@ class Job:
                 self._check()
                 outcome = self._work()
         except BaseException as error:
+            # The event loop would end with a SystemExit or with a panic of the tokenizers, and takes no StopIteration.
+            if not isinstance(error, Exception) or isinstance(error, StopIteration):
+                error, cause = RuntimeError(f"the work ended with {type(error).__name__}"), error
+                error.__cause__ = cause
             self.future.set_exception(error)
         else:
             self.future.set_result(outcome)

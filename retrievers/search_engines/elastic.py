@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from retrievers.base import RRF_K
-from retrievers.errors import EngineError
+from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.search_engines.rest import RestEngine
 
 _MOST_CANDIDATES = 10_000  # Elasticsearch's limit
@@ -77,4 +77,4 @@ class ElasticsearchRetriever(RestEngine):
         except self._library.ApiError as error:
             raise self._refusal(error.meta.status, error.body) from None
         except self._library.TransportError as error:
-            raise EngineError(f"{self._url} does not answer: {error.message}") from None
+            raise EngineUnavailableError(f"{self._url} does not answer: {error.message}") from None

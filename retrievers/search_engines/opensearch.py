@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from retrievers.base import RRF_K
-from retrievers.errors import EngineError
+from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.search_engines.rest import RestEngine
 
 
@@ -65,6 +65,6 @@ class OpenSearchRetriever(RestEngine):
         try:
             yield
         except self._library.ConnectionError as error:
-            raise EngineError(f"{self._url} does not answer: {error.error}") from None
+            raise EngineUnavailableError(f"{self._url} does not answer: {error.error}") from None
         except self._library.TransportError as error:
             raise self._refusal(error.status_code, error.info) from None

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from retrievers.dense.encoder import DEFAULT, Encoder
-from retrievers.errors import EngineError
+from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.passage import Hit, Passage
-from retrievers.search_engines.base import FUSED, SearchEngine, check_address, engine_encoder, secret
+from retrievers.search_engines.base import FUSED, SearchEngine, check_address, check_timeout, engine_encoder, secret
 
+_UNAVAILABLE = (408, 429, 502, 503, 504)  # the server, or what stands before it, is busy or cannot be reached
 _LARGEST_REASON = 500  # characters of a server's explanation that are shown
 
 
@@ -58,6 +59,7 @@ class RestEngine(SearchEngine):
     ) -> None:
         """See the class."""
         check_address(url)
+        check_timeout(timeout)
         if user is not None and token_env is None:
             raise EngineError("user is given without token_env, the environment variable that holds the password")
         made = engine_encoder(mode, encoder)
@@ -126,7 +128,9 @@ class RestEngine(SearchEngine):
         shards = answer.get("_shards") or {}
         if answer.get("timed_out") or shards.get("failed"):
             failed = f"{shards.get('failed', 0)} of {shards.get('total', '?')} shards failed"
-            raise EngineError(f"{self} answered in part only: {'it timed out' if answer.get('timed_out') else failed}")
+            raise EngineUnavailableError(
+                f"{self} answered in part only: {'it timed out' if answer.get('timed_out') else failed}"
+            )
         hits = [Hit(self._passage(row), float(row["_score"])) for row in answer["hits"]["hits"]]
         if any(not math.isfinite(hit.score) for hit in hits):
             raise ValueError("a score is no finite number")
@@ -170,7 +174,8 @@ class RestEngine(SearchEngine):
             )
         if status == 403:
             return EngineError(f"{self}: this user may not do that: {reason}")
-        return EngineError(f"{self} refused the request (status {status}): {reason}")
+        kind = EngineUnavailableError if status in _UNAVAILABLE else EngineError
+        return kind(f"{self} refused the request (status {status}): {reason}")
 
 
 def _value(source: Mapping[str, Any], field: str) -> str | None:

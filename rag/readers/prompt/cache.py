@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class ReplyCache:
             self._connection = sqlite3.connect(
                 self.path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
             )
+            self._closing = weakref.finalize(self, self._connection.close)
             self._prepare()
         except sqlite3.Error as error:
             raise ValueError(
@@ -61,6 +63,11 @@ class ReplyCache:
     def put(self, key: str, reply: str) -> None:
         """Keep a reply."""
         self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply)
+
+    def close(self) -> None:
+        """Close the file; one that is dropped without is closed when its memory is freed."""
+        with self._lock:
+            self._closing()
 
     def _prepare(self) -> None:
         with self._connection as connection:

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
@@ -18,30 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.readers.prompt.cache import ReplyCache
+from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
 
 BYTES_PER_TOKEN = 4  # of English text under common tokenizers; nobody here knows the endpoint's own
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 _PASSING = (408, 409, 425, 429)  # besides 5xx: the same request may succeed later
+_UNAVAILABLE = (408, 425, 429, 502, 503, 504)  # the endpoint, or what stands before it, is busy or cannot be reached
 _CONTROL_TOKENS = (
     "<| <\uff5c <s> </s> <bos> <eos> <pad> <unk> [INST] [/INST] <<SYS>> <</SYS>> <start_of_turn> <end_of_turn> <think> "
     "</think>"
 ).split()
-
-
-class EndpointError(OSError):
-    """The endpoint cannot be reached, refuses, or answers with something that is no reply."""
-
-
-class CallLimitError(EndpointError):
-    """The cap on calls is reached."""
-
-
-class _PassingError(EndpointError):
-    """What may be gone at the next try; `wait` is how long the endpoint asked to wait, in seconds."""
-
-    def __init__(self, message: str, wait: float = 0.0):
-        super().__init__(message)
-        self.wait = wait
 
 
 class Endpoint:
@@ -64,7 +51,7 @@ class Endpoint:
         request: fields to add to each request; one that is None is left out instead.
 
     Raises:
-        ValueError: the environment variable is not set, or the cache cannot be used.
+        ValueError: the address holds a password, the environment variable is not set, or the cache cannot be used.
     """
 
     priced = True
@@ -94,17 +81,31 @@ class Endpoint:
         fields = {"model": model, "temperature": 0, "max_tokens": max_answer_tokens, **(request or {})}
         self._fields = {name: value for name, value in fields.items() if value is not None}
         try:
-            httpx2.URL(self.url)
+            address = httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
             raise ValueError(f"{url} is no address: {error}") from None
+        if address.userinfo or address.query:
+            raise ValueError("the address holds a password or query; put the token into a variable, named by token_env")
         self._token = os.environ.get(token_env, "").strip() if token_env is not None else ""
         if token_env is not None and not self._token:
             raise ValueError(f"the environment variable {token_env} (reader.endpoint.token_env) is not set")
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         self.cache = ReplyCache(cache)
         self._client = httpx2.Client(headers=headers, timeout=timeout)
+        self._closing = weakref.finalize(self, self._client.close)
         self._lock = threading.Lock()
         self._not_before = 0.0  # on the monotonic clock: no request goes out earlier
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections and cache, for good; one that is dropped without is closed when its memory is freed."""
+        self._closing()
+        self.cache.close()
 
     def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
         """The first `max_tokens` tokens of a text, and how many tokens it had in all, at four bytes a token."""
@@ -150,10 +151,11 @@ class Endpoint:
         failed = [error for future in finished if (error := future.exception()) is not None]
         if failed:
             first = next((error for error in failed if not isinstance(error, _StoppedError)), failed[0])
-            kind = CallLimitError if isinstance(first, CallLimitError) else EndpointError
+            if not isinstance(first, EndpointError):
+                raise first
             came = f"{len(finished) - len(failed)} of the {len(bodies)} replies asked for came and are kept"
             way = "until this process ends" if self.cache.path is None else f"in {self.cache.path}"
-            raise kind(f"{first}; {came} {way}: ask again to go on from them") from first
+            raise first.extended(f"; {came} {way}: ask again to go on from them") from None
         return {key: future.result() for future, key in futures.items()}
 
     def _ask(self, key: str, body: Mapping[str, Any], stop: threading.Event) -> str:
@@ -165,13 +167,15 @@ class Endpoint:
                 raise _StoppedError("another request failed")
             try:
                 reply = self._send(body)
-            except _PassingError as error:
+            except EndpointError as error:
+                if not error.passing:
+                    raise
                 if attempt == self.retries:
-                    raise EndpointError(f"{error} (tried {attempt + 1} times)") from error
-                if error.wait > _LONGEST_WAIT:
-                    raise EndpointError(f"{error} and asks to wait {error.wait:,.0f} s") from error
-                if error.wait:
-                    self._not_before = max(self._not_before, time.monotonic() + error.wait)
+                    raise error.extended(f" (tried {attempt + 1} times)") from None
+                if error.retry_after > _LONGEST_WAIT:
+                    raise error.extended(f" and asks to wait {error.retry_after:,.0f} s") from None
+                if error.retry_after:
+                    self._not_before = max(self._not_before, time.monotonic() + error.retry_after)
                 backoff = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0)
                 stop.wait(backoff)
             else:
@@ -187,15 +191,20 @@ class Endpoint:
         try:
             response = self._client.post(self.url, json=body)
         except httpx2.TimeoutException:
-            raise _PassingError(f"{self.url} did not answer within {self.timeout:g} s") from None
+            raise EndpointUnavailableError(
+                f"{self.url} did not answer within {self.timeout:g} s", passing=True
+            ) from None
         except httpx2.RequestError as error:
-            raise _PassingError(f"{self.url} cannot be reached: {error or type(error).__name__}") from None
+            raise EndpointUnavailableError(
+                f"{self.url} cannot be reached: {str(error) or type(error).__name__}", passing=True
+            ) from None
         status = response.status_code
         if status != 200:
             message = f"{self.url} answered {status} {response.reason_phrase}: {self._excerpt(response)}"
-            if status in _PASSING or status >= 500:
-                raise _PassingError(message, retry_after(response.headers.get("Retry-After")))
-            raise EndpointError(message)
+            passing = status in _PASSING or status >= 500
+            kind = EndpointUnavailableError if status in _UNAVAILABLE else EndpointError
+            wait = retry_after(response.headers.get("Retry-After")) if passing else 0.0
+            raise kind(message, retry_after=wait, passing=passing)
         return self._reply(response)
 
     def _reply(self, response: httpx2.Response) -> str:
@@ -205,9 +214,11 @@ class Endpoint:
             if isinstance(reply, str):
                 reply.encode()  # half of a surrogate pair can neither be kept nor shown
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-            raise _PassingError(f"{self.url} answered with no chat completion: {self._excerpt(response)}") from None
+            raise EndpointError(
+                f"{self.url} answered with no chat completion: {self._excerpt(response)}", passing=True
+            ) from None
         if not isinstance(reply, str):
-            raise _PassingError(f"{self.url} answered without text: {self._excerpt(response)}")
+            raise EndpointError(f"{self.url} answered without text: {self._excerpt(response)}", passing=True)
         if not reply.strip() and choice.get("finish_reason") == "length":
             raise EndpointError(
                 f"{self.url} used up reader.max_answer_tokens before the reply began; raise it, or switch the model's "

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
+from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question, close
 from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt, read_reply
 from retrievers import Passage
 
@@ -105,6 +105,16 @@ class PromptReader:
         )
         cut = tuple(max(0, tokens - room) for _, tokens in quoted)
         return EncodedQuestion(question, tuple(passages), cut, max(0, question_tokens - limit), state)
+
+    def __enter__(self) -> PromptReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release what the model holds open; afterwards nothing can be asked."""
+        close(self.model)
 
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         """The model's greedy answers, one per coalition; coalitions with the same prompt are asked once."""

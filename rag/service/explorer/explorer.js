@@ -158,13 +158,16 @@ function addSwitches(header) {
     item.prepend(label);
   });
   result.querySelector(".whatif .again").onclick = () =>
-    explain("/explain", { question: shown.question, passages: passagesOn(), level: find("level").value });
+    explain("/explain", { question: shown.question, passages: passagesOn(), ...level() });
   result.querySelector(".whatif .all").onclick = () => {
     for (const box of boxes()) box.checked = true;
     for (const item of result.querySelectorAll(".evidence > li")) item.classList.remove("off");
     readAgain();
   };
 }
+
+// Without a choice, the service's settings say how far down.
+const level = () => find("level").value && { level: find("level").value };
 
 const boxes = () => [...result.querySelectorAll(".switch input")];
 
@@ -203,10 +206,9 @@ async function readAgain() {
 find("ask").onsubmit = (event) => {
   event.preventDefault();
   const question = find("question").value;
-  const level = find("level").value;
   const own = find("passages").value.split(/\n\s*\n/).map((text) => text.trim()).filter(Boolean);
-  if (own.length) explain("/explain", { question, level, passages: own.map((text) => ({ text })) });
-  else explain("/ask", { question, level, ...(find("k").value && { k: Number(find("k").value) }) });
+  if (own.length) explain("/explain", { question, ...level(), passages: own.map((text) => ({ text })) });
+  else explain("/ask", { question, ...level(), ...(find("k").value && { k: Number(find("k").value) }) });
 };
 find("stop").onclick = () => asking?.abort();
 

@@ -11,8 +11,9 @@ import pytest
 from rag import Pipeline, Reranker, load_settings
 from rag.adapters.documents import ForeignSearcher, Text, attribute
 from rag.cli import run
-from rag.settings import AttributionSettings
+from rag.settings import AttributionSettings, Settings
 from retrievers import Retriever, Searcher
+from retrievers.errors import EngineError, EngineUnavailableError
 
 from ..conftest import ScriptedReader
 from .conftest import CORPUS
@@ -25,7 +26,8 @@ def texts_of(passages):
 def test_documents_carry_the_values_that_the_definition_gives(reader, passages):
     # Either passage on Paris makes the answer Paris, and nothing else does: half each.
     texts = texts_of(passages)
-    items = attribute(Reranker(reader), "where?", texts)
+    by_value = load_settings(overrides=["rerank.score=value"])
+    items = attribute(Reranker(reader, by_value), "where?", texts)
     assert [item.place for item in items] == [1, 2, 0, 3]
     assert [item.score for item in items] == pytest.approx([0.5, 0.5, 0, 0])
     assert items[0].metadata == {
@@ -79,7 +81,7 @@ def test_screened_documents_have_no_value(reader, passages):
         def relevance(self, encoded):
             return np.zeros(len(encoded.passages))
 
-    screening = Reranker(reader, AttributionSettings(screen=2), screener=Screener())
+    screening = Reranker(reader, Settings(attribution=AttributionSettings(screen=2)), Screener())
     items = attribute(screening, "where?", texts_of(passages))
     assert [item.place for item in items[:2]] == [1, 2]
     assert [item.metadata["ragshap"]["value"] is None for item in items] == [False, False, True, True]
@@ -130,6 +132,20 @@ def test_scores_that_are_missing_are_reciprocal_ranks():
 def test_wrong_searches_are_refused(query, k, message):
     with pytest.raises(ValueError, match=message):
         Fixed().search(query, k)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(RuntimeError("no route"), EngineError), (TimeoutError("no route"), EngineUnavailableError)]
+)
+def test_an_error_of_the_framework_is_that_of_a_search_engine(error, kind):
+    class Broken(ForeignSearcher):
+        def find(self, query, k):
+            yield Text("a", {})
+            raise error
+
+    with pytest.raises(EngineError, match=f"Broken cannot search: {type(error).__name__}: no route") as told:
+        Broken().search("what?")
+    assert type(told.value) is kind
 
 
 def test_a_foreign_searcher_serves_the_pipeline(reader, passages):

@@ -16,6 +16,8 @@ from mcp import Client
 from rag import Pipeline, load_settings
 from rag.adapters.mcp import build_server
 from rag.cli import run
+from rag.readers.prompt.errors import EndpointError
+from retrievers import EngineError
 
 from ..conftest import ScriptedReader
 from .conftest import CORPUS, OVERRIDES
@@ -83,6 +85,57 @@ def test_explain_goes_down_to_sentences_of_own_passages(call, hits, question):
     assert {e["id"] for e in said["evidence"]} == {"1", "2"}
     best = max((part for e in said["evidence"] for part in e["parts"] or []), key=lambda part: part["value"])
     assert "2,110 metres" in best["text"]
+
+
+def test_plain_strings_are_passages_named_by_their_place(call, hits, question):
+    texts = [hit.passage.text for hit in hits[-2:]]
+    said = call("explain", question=question, passages=[texts[0], {"text": texts[1]}])
+    assert said == call("explain", question=question, passages=[{"text": text} for text in texts])
+    assert {e["id"] for e in said["evidence"]} == {"1", "2"}
+
+
+def test_what_a_call_leaves_out_is_what_the_settings_say(pipeline, question):
+    overrides = [*OVERRIDES, "retriever.passages=3", "hierarchy.level=sentence", "hierarchy.permutations=16"]
+    other = Pipeline(pipeline.retriever, pipeline.reader, load_settings(overrides=overrides))
+
+    async def run():
+        async with Client(build_server(other)) as client:
+            tools = {tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools}
+            found = await client.call_tool("search", {"question": question})
+            asked = await client.call_tool("ask", {"question": question})
+            told = await client.call_tool("ask", {"question": question, "level": "passage"})
+        return tools, *(result.structured_content for result in (found, asked, told))
+
+    tools, found, asked, told = asyncio.run(run())
+    assert (tools["search"]["k"]["default"], tools["ask"]["level"]["default"]) == (3, "sentence")
+    assert len(found["passages"]) == 3
+    assert any(e["parts"] for e in asked["evidence"])
+    assert not any(e["parts"] for e in told["evidence"])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (EndpointError("http://host/v1 answered 401 Unauthorized: 'no'"), "http://host/v1 answered 401"),
+        (EngineError("http://ada:pass@host:9200 does not answer"), "http://host:9200 does not answer"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("a secret"), "something went wrong here; the log says where"),
+    ],
+)
+def test_what_another_machine_does_wrong_is_the_tools_error(error, message):
+    class Broken(ScriptedReader):
+        def generate(self, encoded, coalitions):
+            raise error
+
+    async def run():
+        async with Client(build_server(Pipeline(None, Broken()))) as client:
+            return await client.call_tool("explain", {"question": "where?", "passages": ["Rome it is."]})
+
+    result = asyncio.run(run())
+    said = result.content[0].text
+    assert result.is_error
+    assert message in said
+    assert not any(hidden in said for hidden in ("secret", "pass@", "Traceback", "\n"))
 
 
 def test_explain_without_passages_answers_from_the_question_alone(call, question):

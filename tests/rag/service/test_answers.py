@@ -47,6 +47,31 @@ def test_explain_is_what_the_pipeline_explains(client):
     assert [e["id"] for e in unnamed.json()["evidence"]] == ["1", "2"]
 
 
+@pytest.mark.parametrize("path", ["/explain", "/answer"])
+def test_plain_strings_are_passages_named_by_their_place(client, path):
+    texts = [passage.text for passage in TOWNS]
+    strings = client.post(path, json={"question": "where?", "passages": texts}).json()
+    objects = client.post(path, json={"question": "where?", "passages": [{"text": text} for text in texts]}).json()
+    mixed = client.post(path, json={"question": "where?", "passages": [texts[0], *({"text": t} for t in texts[1:])]})
+    assert timeless(strings) == timeless(objects) == timeless(mixed.json())
+    if path == "/explain":
+        assert {e["id"] for e in strings["evidence"]} == {"1", "2", "3", "4"}
+    clash = client.post("/explain", json={"question": "where?", "passages": [{"text": "a", "id": "2"}, "b"]})
+    assert "two passages have the id '2'" in clash.json()["message"]
+    wrong = client.post(path, json={"question": "where?", "passages": ["a", 3]})
+    assert (wrong.status_code, wrong.json()["message"].partition(":")[0]) == (422, "passages.1")
+
+
+def test_what_a_request_leaves_out_is_what_the_settings_say(towns):
+    overrides = ["retriever.passages=2", "attribution.budget=12", "attribution.minimal_sets=0"]
+    with make_client(retriever=towns, overrides=overrides) as client:
+        asked = client.post("/ask", json={"question": "the guide names what is said of it?"})
+        assert len(asked.json()["evidence"]) == 2
+        given = client.post("/explain", json={"question": "where?", "passages": SENT}).json()
+        assert given["settings"]["attribution"]["budget"] == given["attribution"]["budget"] == 12
+        assert len(client.post("/search", json={"question": "guide names what is said"}).json()["passages"]) == 2
+
+
 def test_streamed_progress_comes_before_the_same_answer(client):
     sent = {"question": "where?", "passages": SENT}
     answer = client.post("/explain", json=sent | {"stream": True})

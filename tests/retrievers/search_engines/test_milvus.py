@@ -11,7 +11,7 @@ import pytest
 import retrievers.search_engines.base
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage, load_corpus, load_index
 from retrievers.dense.encoder import Encoder
-from retrievers.errors import EngineError
+from retrievers.errors import EngineError, EngineUnavailableError
 
 from .engines import HOSTILE, ISLANDS, QUESTIONS, WordEncoder
 
@@ -177,7 +177,7 @@ def test_what_is_not_there_is_said_and_not_made(tmp_path, encoder, file, hybrid)
         MilvusRetriever(str(file), "nope", encoder=encoder).search("x")
     with pytest.raises(FileNotFoundError, match="no folder"):
         MilvusRetriever(str(tmp_path / "no" / "x.db"), encoder=encoder).add([Passage("a", "b")])
-    with pytest.raises(EngineError, match="localhost:9"):
+    with pytest.raises(EngineUnavailableError, match="localhost:9"):
         MilvusRetriever("http://localhost:9", encoder=encoder, timeout=1)
     with pytest.raises(EngineError, match="UNSET_TOKEN is not set"):
         MilvusRetriever("http://localhost:9", encoder=encoder, token_env="UNSET_TOKEN")
@@ -199,3 +199,26 @@ def test_removed_passages_are_gone_and_ids_come_back(tmp_path, encoder, islands)
     assert not {hit.passage.id for hit in retriever.search(islands[1].text, 6)} & set(gone)
     retriever.add([islands[1]])
     assert retriever.search(islands[1].full_text, 1)[0].passage == islands[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("DEADLINE_EXCEEDED", EngineUnavailableError), ("UNAUTHENTICATED", EngineError)]
+)
+def test_a_call_that_fails_without_an_error_of_milvus_is_one_clear_line(file, encoder, monkeypatch, code, kind):
+    import grpc
+
+    class CallError(grpc.RpcError):
+        def code(self):
+            return grpc.StatusCode[code]
+
+        def details(self):
+            return "the call\nfailed"
+
+    def search(*_, **__):
+        raise CallError
+
+    retriever = MilvusRetriever(str(file), encoder=encoder)
+    monkeypatch.setattr(retriever._client, "search", search)
+    with pytest.raises(EngineError, match="the call failed") as error:
+        retriever.search("puffins")
+    assert type(error.value) is kind

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from retrievers import Passage, load_index
 from retrievers.dense.encoder import Encoder
-from retrievers.errors import EngineError
+from retrievers.errors import EngineError, EngineUnavailableError
 
 from .engines import HOSTILE, Answer, Asked, Server, serve
 
@@ -48,8 +48,8 @@ class FixedEncoder(Encoder):
     def __init__(self) -> None:
         self.name, self.dimension, self.fingerprint = "default", 3, "f" * 64
 
-    def encode_query(self, text: str) -> np.ndarray:
-        return np.array([[0.5, -0.25, 0.0]], dtype=np.float32)
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[0.5, -0.25, 0.0]] * len(texts), dtype=np.float32)
 
 
 Open = Callable[..., Any]
@@ -208,10 +208,19 @@ def test_what_goes_wrong_is_one_clear_line(engine, answer, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "unavailable"), [(429, True), (503, True), (400, False), (500, False), (401, False)]
+)
+def test_a_busy_server_is_told_from_one_that_refuses(engine, status, unavailable):
+    with pytest.raises(EngineError) as error:
+        engine(failure(status, "some_exception", "a reason")).search("puffins")
+    assert isinstance(error.value, EngineUnavailableError) is unavailable
+
+
 def test_a_server_that_is_down_or_another_product(engine, kind):
     from retrievers.loading import retriever_class
 
-    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9 does not answer"):
+    with pytest.raises(EngineUnavailableError, match=r"127\.0\.0\.1:9 does not answer"):
         retriever_class(kind)("http://127.0.0.1:9", "docs", timeout=1.0).search("q")
     for wrong in ("localhost:9200", "ftp://x", "http://a:b@localhost:9200"):
         with pytest.raises(EngineError, match="address"):
