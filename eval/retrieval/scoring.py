@@ -73,6 +73,8 @@ def open_session(
     reader: Reader, question: str, passages: Sequence[Passage], settings: AttributionSettings, n_scores: int
 ) -> Session:
     """A session that expects to be scored this many times, each time with the budget of the settings."""
+    if not n_scores:  # any number of passages can be read where none is valued
+        settings = settings.model_copy(update={"budget": max(settings.budget, 4 * len(passages))})
     most = min(2 ** len(passages), n_scores * settings.budget)
     return Session(reader, question, passages, Settings(attribution=settings), most_decodes=most)
 
