@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from rag.settings_base import SettingsError
 from retrievers import Passage
 
 Progress = Callable[[int, int], None]
+S = TypeVar("S", bound="Session")
 
 _SCREENING_BUDGET = 1000
 _CERTAIN = 5  # passages that must be certain where no setting says how many
@@ -149,7 +150,7 @@ class Session:
                 known.update(((keys[row], answer), value) for answer, value in zip(answers, values, strict=True))
         return np.array([[known[key, answer] for answer in answers] for key in keys]).reshape(len(keys), len(answers))
 
-    def anew(self) -> Session:
+    def anew(self: S) -> S:
         """The session as it was when the passages had just been encoded, so that work is timed as if done first."""
         other = copy(self)
         other.__dict__.pop("answer", None)
