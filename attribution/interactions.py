@@ -12,7 +12,7 @@ from attribution.pairs import draw_pairs
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Pairwise interactions: above zero where two players need one another, below where they repeat one another.
+    """Interactions of pairs, above zero where two players need each other and below where they repeat each other.
 
     Attributes:
         outputs: names of the outputs.
@@ -51,17 +51,18 @@ def interactions(
     """Faithful Shapley interactions of pairs (Tsai, Yeh and Ravikumar 2023).
 
     The game is approximated by v(none) + the values of the members + the interactions of their pairs, in least squares
-    under the weights of `KernelSampling` and equal to the game for all players and for none; coalitions are drawn as
-    there. With all coalitions the interactions are exact. Standard errors are those of the regression (HC3), each
-    coalition taken together with its complement.
+    under the weights of `KernelSampling`, and equals the game for all players and for none. Coalitions are drawn as in
+    `KernelSampling`. With all coalitions the interactions are exact. Standard errors are those of the regression
+    (HC3), with each coalition taken together with its complement.
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).
         n_players: number of players.
-        budget: most distinct coalitions to evaluate.
+        budget: the most distinct coalitions to evaluate.
         seed: seed of the sampling.
-        batch_size: most coalitions in one call of `game`.
-        progress: called as progress(evaluations, budget) after each call of `game`.
+        batch_size: the most coalitions in one call of `game`.
+        progress: called as progress(evaluations, budget) after each call of `game`, and at the end as
+            progress(evaluations, evaluations) if the budget was not spent.
 
     Raises:
         ValueError: a budget below the number of unknowns (the message names the minimum), or a game that returns a
@@ -75,11 +76,13 @@ def interactions(
         raise ValueError(f"interactions of {n} players need a budget of at least {minimum} evaluations, got {budget}")
     ends = cached(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
     if n < 2:
+        cached.finish()
         nothing = np.zeros((cached.n_outputs, n, n))
         return Interactions(cached.outputs, nothing, nothing, cached.evaluations)
     sample = draw_pairs(n, (cached.budget - 2) // 2, np.random.default_rng(seed))
     rows = np.concatenate([sample.pairs, ~sample.pairs])
     worth = cached(rows)
+    cached.finish()
     ends = np.pad(ends, ((0, 0), (0, worth.shape[1] - ends.shape[1])))
     empty, total = ends[0], ends[1] - ends[0]
     first, second = np.array(pairs_of_players).T

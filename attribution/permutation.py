@@ -16,9 +16,9 @@ class PermutationSampling:
     """Mean marginal contribution over random orderings (Castro, Gómez and Tejada 2009).
 
     Orderings come in antithetic pairs, each with its reverse (Mitchell et al. 2022), and standard errors are
-    taken over pairs. Sampling ends with the first pair that the budget does not admit. That leaves the
-    estimate unbiased: what pairs cost does not depend on which player bears which name, so neither does where
-    the sampling ends. Orderings whose coalitions are all known are free, so their number is bounded as well.
+    taken over pairs. Sampling ends with the first pair that the budget does not admit. The estimate stays
+    unbiased, because what pairs cost, and so where sampling ends, does not depend on the players' names.
+    Orderings whose coalitions are all known cost nothing, so their number is bounded as well.
 
     Attributes:
         permutations: number of orderings, if the budget admits them; None means as many as it admits, up to
@@ -44,12 +44,12 @@ class PermutationSampling:
         """Empty and full coalition and all between them on two pairs (or two orderings)."""
         return int(min(2**n_players, 2 + 2 * (1 + self.antithetic) * max(0, n_players - 1)))
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Sample orderings within the budget of `game`."""
         n, together = game.n_players, 1 + self.antithetic
         left = (self.permutations or max(10_000, game.budget)) // together
         block = max(1, _BLOCK // (together * (n + 1)))
-        values, pivots = Moments(n), Moments(n)
+        values, pivots = Moments(n, grouped=deviations), Moments(n)
         while left:
             drawn = min(block, left)
             orderings = rng.permuted(np.tile(np.arange(n), (drawn, 1)), axis=1)[:, None]
@@ -66,4 +66,4 @@ class PermutationSampling:
                 values.add(marginals.mean(axis=1))
                 pivots.add(np.maximum(marginals, 0.0).mean(axis=1))
             left = left - fit if fit == drawn else 0
-        return Estimate(values.mean, values.standard_error(), pivots.mean, samples=values.count * together)
+        return Estimate(values.mean, values.standard_error(), pivots.mean, values.count * together, values.deviations())

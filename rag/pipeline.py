@@ -14,7 +14,7 @@ from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.provenance import sources, versions
-from rag.readers.base import Reader, Screener
+from rag.readers.base import Reader, Screener, close
 from rag.readers.loading import load_reader, set_threads
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
 from rag.scores import attributed_order
@@ -83,7 +83,20 @@ class Pipeline:
         settings = load_settings(config, overrides)
         set_threads(settings.threads)
         retriever = open_retriever(settings, corpus=corpus, index=index)
-        return cls(retriever, settings=settings, made_with=sources(settings, corpus, index))
+        reader = load_reader(settings.reader)  # first, because it says best what is wrong with a checkpoint
+        return cls(retriever, reader, settings, made_with=sources(settings, corpus, index))
+
+    def close(self) -> None:
+        """Release what the reader holds open, such as an endpoint's connections and its cache of replies."""
+        close(self.reader)
+
+    def __enter__(self) -> Pipeline:
+        """The pipeline itself; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the pipeline, also after an error."""
+        self.close()
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The k best passages, best first; by default as many as `retriever.passages` says."""

@@ -48,10 +48,9 @@ def ask(
     with opt.progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
 
-        pipeline = Pipeline.from_config(
-            config, corpus=corpus, index=index, overrides=_settings(overrides, k, level, budget, question_words)
-        )
-        answer = pipeline.ask(question, progress=opt.stage_progress(progress))
+        changes = _settings(overrides, k, level, budget, question_words)
+        with Pipeline.from_config(config, corpus=corpus, index=index, overrides=changes) as pipeline:
+            answer = pipeline.ask(question, progress=opt.stage_progress(progress))
     _show(answer, as_json, html)
 
 
@@ -80,8 +79,8 @@ def explain(
         set_threads(settings.threads)
         own = list(load_corpus(passages, passage_words=settings.passage_words))
         reader = load_reader(settings.reader)
-        pipeline = Pipeline(None, reader, settings, made_with=sources(settings, passages))
-        answer = pipeline.explain(question, own, progress=opt.stage_progress(progress))
+        with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
+            answer = pipeline.explain(question, own, progress=opt.stage_progress(progress))
     _show(answer, as_json, html)
 
 

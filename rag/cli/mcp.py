@@ -27,5 +27,7 @@ def mcp(
         from rag.pipeline import Pipeline
 
         silence_libraries()
-        server = build_server(Pipeline.from_config(config, corpus=corpus, index=index, overrides=overrides or []))
-    server.run()
+        pipeline = Pipeline.from_config(config, corpus=corpus, index=index, overrides=overrides or [])
+        server = build_server(pipeline)
+    with pipeline:
+        server.run()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attribution import Attribution, VotesGame, interactions, normalize_answer
 from rag.readers.base import Coalitions
-from rag.session import Session
+
+if TYPE_CHECKING:
+    from rag.session import Session
 
 ABOUT_ZERO = 0.005
 """A passage whose value is nearer to 0 than this does not matter."""

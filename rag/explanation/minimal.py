@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from attribution import normalize_answer
 from rag.readers.base import Coalitions
-from rag.session import Session
+
+if TYPE_CHECKING:
+    from rag.session import Session
 
 _BATCH = 256  # sets asked about together
 

@@ -14,13 +14,17 @@ from rag.threads import set_threads
 __all__ = ["load_reader", "set_threads"]
 
 
-def load_reader(settings: ReaderSettings | None = None) -> Reader:
+def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
     """Load the embedded reader, a checkpoint or an endpoint.
+
+    Args:
+        settings: those of the reader, or its checkpoint alone, such as "google/flan-t5-base"; None is the embedded one.
 
     Raises:
         SettingsError: the device is not there, the checkpoint cannot be loaded, or the endpoint's token is not set.
     """
-    settings = settings or ReaderSettings()
+    if not isinstance(settings, ReaderSettings):
+        settings = ReaderSettings() if settings is None else ReaderSettings(checkpoint=settings)
     if settings.is_endpoint:
         return _endpoint(settings)
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rag import Pipeline, Reranker, load_settings
+from rag import Pipeline, Reranker, load_reader, load_settings
 from rag.readers.base import EncodedQuestion
 from rag.session import Session
 from rag.settings_base import SettingsError
@@ -99,7 +100,8 @@ CONTRADICTIONS = [
     (["rerank.score=pivots", "attribution.estimator=regression-adjusted"], "pivots"),
     (["rerank.score=pivots", "attribution.semivalue=banzhaf"], "pivots"),
     (["attribution.semivalue=banzhaf", "attribution.estimator=kernel"], "banzhaf"),
-    (["attribution.estimator=exact", "attribution.budget=10"], "budget"),
+    (["attribution.estimator=exact", "attribution.budget=70000"], "at most 14 players"),
+    (["attribution.budget=10"], "budget of at least 34"),
     (["attribution.permutations=20", "attribution.estimator=kernel"], "permutation"),
     (["attribution.p=0.3"], "p="),
     (["hierarchy.level=word"], "cannot hide parts"),
@@ -168,3 +170,25 @@ def test_overrides_change_settings_that_are_given() -> None:
     assert Reranker.from_config(settings, overrides=["attribution.budget=77"]).settings == changed
     with pytest.raises(SettingsError, match="unknown setting"):
         Pipeline.from_config(settings, corpus="examples/islands", overrides=["attribution.bugdet=77"])
+
+
+def test_a_pipeline_releases_what_its_reader_holds_also_after_an_error(passages: list[Passage]) -> None:
+    class Holding(ScriptedReader):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    reader = Holding()
+    with pytest.raises(ValueError, match="question is empty"), Pipeline(reader=reader) as pipeline:
+        assert pipeline.explain("where?", passages).text == "Paris"
+        assert not reader.closed
+        pipeline.explain(" ", passages)
+    assert reader.closed
+
+
+def test_a_checkpoint_alone_names_a_reader(t5: Path) -> None:
+    assert load_reader(str(t5)).name == str(t5)
+    assert load_reader().name == load_reader("embedded").name
+    with pytest.raises(SettingsError, match=r"reader.checkpoint: './nosuch' cannot be loaded"):
+        load_reader("./nosuch")
