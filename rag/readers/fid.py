@@ -17,13 +17,6 @@ from transformers import (
     AutoTokenizer,
     DynamicCache,
     EncoderDecoderCache,
-    GenerationConfig,
-    LogitsProcessorList,
-)
-from transformers.generation.logits_process import (
-    ForcedBOSTokenLogitsProcessor,
-    ForcedEOSTokenLogitsProcessor,
-    NoRepeatNGramLogitsProcessor,
 )
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -46,6 +39,7 @@ from rag.readers.hidden_parts import (
     shortened,
     without,
 )
+from rag.readers.rules import decoding_rules
 from retrievers import Passage
 
 
@@ -71,7 +65,8 @@ class FiDReader:
         dtype: "float32", or "bfloat16" where the device is fast at it.
 
     Raises:
-        ValueError: the checkpoint is no encoder-decoder, or its positions end before `max_block_tokens`.
+        ValueError: the checkpoint is no encoder-decoder, its positions end before `max_block_tokens`, or its generation
+            settings ask for something that is not applied (see `rag.readers.rules`).
         OSError: the checkpoint cannot be found, or has no safetensors weights.
     """
 
@@ -91,7 +86,7 @@ class FiDReader:
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
         self.pass_cost = PASS_COST[self.model.device.type]
-        self._rules = decoding_rules(self.model.generation_config, max_answer_tokens)
+        self._rules = decoding_rules(self.model.generation_config, max_answer_tokens, self.model.device)
         self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
 
     @torch.inference_mode()
@@ -277,44 +272,3 @@ def load_checkpoint(
         dtype=dtype,
     )
     return model, AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=False)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a checkpoint generates greedily: first token, last tokens, and what forbids or forces others."""
-
-    start: int
-    stops: frozenset[int]
-    processors: LogitsProcessorList
-
-
-def decoding_rules(config: GenerationConfig, max_answer_tokens: int) -> Rules:
-    """The checkpoint's own rules of greedy generation; raises `ValueError` for one that would be ignored."""
-    start = config.decoder_start_token_id
-    if start is None:
-        start = config.bos_token_id
-    if start is None:
-        raise ValueError("the checkpoint names neither decoder_start_token_id nor bos_token_id")
-    unsupported = {
-        "repetition_penalty": (None, 1.0),
-        "begin_suppress_tokens": (None, []),
-        "suppress_tokens": (None, []),
-        "min_length": (None, 0),
-        "min_new_tokens": (None, 0),
-    }
-    for name, harmless in unsupported.items():
-        if getattr(config, name, None) not in harmless:
-            raise ValueError(
-                f"the checkpoint's generation settings ask for {name}={getattr(config, name)}, which this reader does "
-                "not apply; remove it from the checkpoint's generation_config.json"
-            )
-    ends = config.eos_token_id
-    stops = frozenset(ends if isinstance(ends, list) else [ends])
-    processors = LogitsProcessorList()
-    if config.no_repeat_ngram_size:
-        processors.append(NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size))
-    if config.forced_bos_token_id is not None:
-        processors.append(ForcedBOSTokenLogitsProcessor(config.forced_bos_token_id))
-    if config.forced_eos_token_id is not None:
-        processors.append(ForcedEOSTokenLogitsProcessor(max_answer_tokens + 1, config.forced_eos_token_id))
-    return Rules(start, stops, processors)

