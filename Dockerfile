@@ -1,7 +1,7 @@
 # The HTTP service: docker build -t ragshap:local . ; how it is run: docs/service.md
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE NOTICE CHANGELOG.md ./
+COPY pyproject.toml README.md LICENSE NOTICE CHANGELOG.md ragshap.py ./
 COPY attribution attribution
 COPY configs configs
 COPY eval eval

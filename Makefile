@@ -2,7 +2,7 @@
 # PYTHON=…      chooses the Python that .venv is made with (3.10 or newer)
 PYTHON ?= python3
 BIN := .venv/bin
-QUIET := --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint typecheck bench docs clean
@@ -10,15 +10,20 @@ QUIET := --quiet --disable-pip-version-check
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-install: .venv/.installed ## Make .venv and install ragshap with its tools
+install: .venv/.dev ## Make .venv and install ragshap with its tools
 
-.venv/.installed: pyproject.toml constraints.txt
+# What the demo needs. Python compiles a module when it is first imported; pip would compile all of them.
+.venv/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt torch
-	$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable .
 	@touch $@
 
-demo: install ## Index the example corpus, ask three questions, write one page each to demo/
+# And the rest, in the same environment.
+.venv/.dev: .venv/.core
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: .venv/.core ## Index the example corpus, ask three questions, write one page each to demo/
 	@$(BIN)/python examples/demo.py
 
 test: install ## Run the tests

@@ -13,7 +13,7 @@ from attribution.adjusted import RegressionAdjusted
 from attribution.attribution import Attribution, Contribution
 from attribution.banzhaf import BanzhafSampling
 from attribution.exact import ExactEnumeration, exact
-from attribution.explain import ESTIMATORS, explain
+from attribution.explain import ESTIMATORS, check, explain
 from attribution.games import CachedGame, Game, LikelihoodGame, VotesGame
 from attribution.groups import Group
 from attribution.interactions import Interactions, interactions
@@ -42,6 +42,7 @@ __all__ = [
     "TargetError",
     "TopKCertain",
     "VotesGame",
+    "check",
     "exact",
     "exact_owen",
     "explain",

@@ -1,7 +1,6 @@
 """Shapley values by unbiased sampling, with a fitted game as control variate."""
 
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
@@ -28,7 +27,7 @@ class RegressionAdjusted(PairSampling):
 
     name = "regression-adjusted"
 
-    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values]:
+    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values, Values]:
         """Fit to nine tenths, correct on the other, in turn."""
         pairs, m, n = sample.pairs, len(sample.pairs), sample.pairs.shape[1]
         sizes = pairs.sum(axis=1)
@@ -36,7 +35,7 @@ class RegressionAdjusted(PairSampling):
         # What a pair counts for each player: pairs of the middle size of an even n are half as many as its coalitions.
         middle = 1 + (2 * sizes == n)
         levers = rows * (n / (sizes * (n - sizes)) / middle)[:, None]
-        drawn, there_are = np.bincount(sizes)[sizes], np.array([comb(n, s) for s in sizes.tolist()]) / middle
+        drawn = np.bincount(sizes)[sizes]
         folds = np.arange(m) % _FOLDS  # pairs of a size come in random order
         left = np.zeros_like(odd)  # of each pair, what the fit of the other folds leaves
         values = np.repeat(total[:, None] / n, n, axis=1)
@@ -48,9 +47,8 @@ class RegressionAdjusted(PairSampling):
             left[own] = residuals[own]
             # Of a size, the pairs of the other folds stand for themselves, those of this one for all the rest.
             held = np.bincount(sizes[own], minlength=n)[sizes]
-            parts = np.where(own, (there_are - drawn + held) / drawn, held / drawn) / there_are
+            parts = (own * sample.unseen + (1 - sample.unseen) * held / drawn) / drawn
             values += (residuals * parts[:, None]).T @ levers
             # By the covariance of membership in a random coalition of given size, each size holds so much of the fit.
             values += fit.T * (own / drawn / middle).sum() / (n - 1)
-        variances = (left**2).T @ (levers**2 * (sample.unseen / drawn**2)[:, None])
-        return values, variances
+        return values, left, levers * (np.sqrt(sample.unseen) / drawn)[:, None]

@@ -6,6 +6,7 @@ import numpy as np
 
 from attribution.estimator import Estimate
 from attribution.games import CachedGame
+from attribution.replicates import N_GROUPS, group_sums
 
 _BLOCK = 4096  # coalitions looked up at a time
 
@@ -31,9 +32,10 @@ class BanzhafSampling:
 
     def minimum_budget(self, n_players: int) -> int:
         """Draws enough to expect 16 with and 16 without each player, and the empty and full coalition."""
-        return int(min(2**n_players, 2 + round(16 / min(self.p, 1.0 - self.p))))
+        enough = 2 + 16 / min(self.p, 1.0 - self.p)  # infinite for the smallest p
+        return int(2**n_players if enough > 2**n_players else round(enough))
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Draw coalitions within the budget of `game`.
 
         Raises:
@@ -52,6 +54,7 @@ class BanzhafSampling:
         centre = counts @ worth / counts.sum()  # keeps the squares below from cancelling
         worth = worth - centre
         means, variances = [], []
+        groups = np.zeros((N_GROUPS, worth.shape[1], n))
         for members in (coalitions, ~coalitions):
             weights = counts[:, None] * members
             size = weights.sum(axis=0)
@@ -65,5 +68,9 @@ class BanzhafSampling:
             squares = (worth**2).T @ weights - size * mean**2
             means.append(mean)
             variances.append(np.maximum(squares, 0.0) / (size - 1) / size)
+            if deviations:
+                # c draws of one coalition bring c times the same error, but independently: in squares, sqrt(c) times.
+                levers = np.sqrt(counts)[:, None] * members / size * (1 if members is coalitions else -1)
+                groups += group_sums(worth, levers) - group_sums(np.ones((len(levers), 1)), levers) * mean
         errors = np.sqrt(variances[0] + variances[1])
-        return Estimate(means[0] - means[1], errors, pivots=None, samples=int(counts.sum()))
+        return Estimate(means[0] - means[1], errors, None, int(counts.sum()), groups if deviations else None)

@@ -6,24 +6,35 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from attribution.attribution import Attribution, output_index
-from attribution.games import CachedGame, Game, Progress, Values
-from attribution.stopping import StoppingRule
+from attribution.games import CachedGame, Game, Progress, Values, check_counts
+from attribution.stopping import Look, StoppingRule
 
 SEMIVALUES = ("shapley", "banzhaf", "leave-one-out", "first-in")
 _GROWTH = (1.2, 8.0)  # least and most, of the sample between two looks of a stopping rule
 
 
 class Estimate(NamedTuple):
-    """Values of all players for all outputs; the arrays are (n_outputs, n_players).
+    """Values of all players for all outputs.
 
-    `errors` are standard errors, zero where exact; `pivots` is None where the estimator gives none; `samples`
-    is the number of orderings or draws behind the estimate, None where nothing was drawn.
+    Attributes:
+        values: (n_outputs, n_players).
+        errors: standard errors, same shape; zero where exact.
+        pivots: same shape; None where the estimator gives none.
+        samples: number of orderings or draws behind the estimate; None where nothing was drawn.
+        deviations: what each of 128 groups of draws adds to the error of the values, (128, n_outputs, n_players). Their
+            products, summed over the groups, estimate covariances. None unless asked for, or where nothing was drawn.
     """
 
     values: Values
     errors: Values
     pivots: Values | None
     samples: int | None
+    deviations: Values | None = None
+
+
+def exact_estimate(values: Values, pivots: Values | None = None) -> Estimate:
+    """Values that come from all the coalitions they depend on, without error."""
+    return Estimate(values, np.zeros_like(values), pivots, samples=None)
 
 
 class Estimator(Protocol):
@@ -48,8 +59,8 @@ class Estimator(Protocol):
         """Fewest evaluations it can work with; raises ValueError if it cannot do so many players."""
         ...
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
-        """Estimate within the budget of `game`."""
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
+        """Estimate within the budget of `game`; `deviations` are computed if asked for."""
         ...
 
 
@@ -61,6 +72,17 @@ def check_semivalue(semivalue: str, p: float) -> None:
         raise ValueError(f"p must lie between 0 and 1, both excluded, got {p}")
     if semivalue != "banzhaf" and p != 0.5:
         raise ValueError(f"p={p} applies to semivalue='banzhaf' only, but semivalue is {semivalue!r}")
+
+
+def check_budget(estimator: Estimator, n_players: int, budget: int | None) -> None:
+    """Raise ValueError for more players than the estimator can do, or a budget below its minimum for them."""
+    check_counts(n_players, budget)
+    minimum = estimator.minimum_budget(n_players)
+    if budget is not None and budget < minimum:
+        raise ValueError(
+            f"estimator {estimator.name!r} needs a budget of at least {minimum} evaluations for {n_players} "
+            f"players, got {budget}"
+        )
 
 
 def run(
@@ -81,16 +103,13 @@ def run(
     The game is wrapped anew, so that what this run spends is counted from zero, and is the same, whatever a
     cached game underneath already knows.
     """
+    check_budget(estimator, n_players, budget)
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
     cached = CachedGame(game, n_players, batch_size=batch_size, budget=budget, progress=progress)
     names = tuple(players) if players is not None else tuple(f"player {i}" for i in range(n_players))
     if isinstance(players, str) or len(names) != n_players or not all(isinstance(n, str) for n in names):
         raise ValueError(f"`players` must be {n_players} strings, got {len(names)}: {players!r}")
-    minimum = estimator.minimum_budget(n_players)
-    if cached.budget < minimum:
-        raise ValueError(
-            f"estimator {estimator.name!r} needs a budget of at least {minimum} evaluations for {n_players} "
-            f"players, got {budget}"
-        )
     ends = np.stack([np.ones(n_players, dtype=np.bool_), np.zeros(n_players, dtype=np.bool_)])
     # First, so that a wrong `output` costs two evaluations and the full answer heads a votes game's outputs.
     full = cached(ends)[0]
@@ -98,7 +117,8 @@ def run(
         index = output_index(output, cached.outputs)
     else:
         index = int(full.argmax()) if cached.utility == "votes" else 0
-    estimate, reached = _estimate(estimator, cached, seed, index, minimum, until)
+    estimate, reached = _estimate(estimator, cached, seed, index, until)
+    cached.finish()
     full, empty = cached(ends)
     return Attribution(
         players=names,
@@ -123,25 +143,26 @@ def run(
 
 
 def _estimate(
-    estimator: Estimator, game: CachedGame, seed: int | None, output: int, minimum: int, until: StoppingRule | None
+    estimator: Estimator, game: CachedGame, seed: int | None, output: int, until: StoppingRule | None
 ) -> tuple[Estimate, bool | None]:
-    """One estimate from the whole budget, or estimates from growing parts of it until the rule is content.
+    """One estimate from the whole budget, or estimates from growing parts of it until the rule is satisfied.
 
-    Comes with whether the rule was content. A larger part continues the sample of a smaller one, so that nothing
-    evaluated is wasted. The next look is where the rule would be content if all errors fell as 1 / sample.
+    Also returns whether it was. A larger part continues the sample of a smaller one, so that nothing evaluated is
+    wasted. The next look is where the rule would be satisfied if all errors fell as 1 / sample.
     """
     if until is None:
         return estimator.estimate(game, np.random.default_rng(seed)), None
     # The errors of the least possible sample rest on too little to be looked at.
-    whole, part, look = game.budget, 2 * minimum, 0
+    whole, part, number = game.budget, 2 * estimator.minimum_budget(game.n_players), 0
     while True:
         game.budget = min(part, whole)
-        estimate = estimator.estimate(game, np.random.default_rng(seed))
-        unseen = game.spread(output) / estimate.samples if estimate.samples else 0.0
-        values, errors, look = estimate.values[output], estimate.errors[output], look + 1
-        reached = until.excess(values, errors, unseen, look - 1) <= 1
+        estimate = estimator.estimate(game, np.random.default_rng(seed), deviations=True)
+        unseen = game.spreads() / estimate.samples if estimate.samples else np.zeros(game.n_outputs)
+        look = Look(estimate.values, estimate.errors, estimate.deviations, unseen, game.outputs, output, number)
+        reached = until.excess(look) <= 1
         if reached or part >= whole:
             game.budget = whole
             return estimate, reached
-        growth = np.clip(until.excess(values, errors, unseen, look), *_GROWTH)
+        number += 1
+        growth = np.clip(until.excess(look._replace(number=number)), *_GROWTH)
         part = int((part - 2) * growth) + 4  # but for the empty and the full coalition, rounded up to pairs

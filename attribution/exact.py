@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 
 from attribution.attribution import Attribution
-from attribution.estimator import Estimate, Estimator, check_semivalue, run
+from attribution.estimator import Estimate, Estimator, check_semivalue, exact_estimate, run
 from attribution.games import CachedGame, Game, Progress
 from attribution.marginals import EndMarginals
 
@@ -37,7 +37,7 @@ class ExactEnumeration:
             )
         return int(2**n_players)
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Enumerate; nothing is drawn from `rng` and the errors are zero."""
         n = game.n_players
         masks = np.arange(self.minimum_budget(n))
@@ -53,7 +53,7 @@ class ExactEnumeration:
             weight = weights[sizes.reshape(-1, 2, 2**i)[:, 0].ravel()]
             values[:, i] = weight @ steps
             pivots[:, i] = weight @ np.maximum(steps, 0.0)
-        return Estimate(values, np.zeros_like(values), pivots, samples=None)
+        return exact_estimate(values, pivots)
 
     def _weight(self, size: int, n_players: int) -> float:
         if self.p is None:
@@ -89,7 +89,8 @@ def exact(
         players: names of the players.
         output: index or name of the output to explain, as in `explain`.
         batch_size: most coalitions in one call of `game`.
-        progress: called as progress(evaluations, 2^n_players) after each call of `game`.
+        progress: called as progress(evaluations, 2^n_players) after each call of `game`; baselines end with
+            progress(evaluations, evaluations).
 
     Raises:
         ValueError: for more than 14 players, an unknown semivalue or output, or a game that returns a wrong

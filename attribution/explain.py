@@ -1,11 +1,11 @@
-"""`explain`: the one call that attributes a game's outputs to its players."""
+"""`explain`, the one call that attributes a game's outputs to its players, and `check`, which needs no game."""
 
 from collections.abc import Sequence
 
 from attribution.adjusted import RegressionAdjusted
 from attribution.attribution import Attribution
 from attribution.banzhaf import BanzhafSampling
-from attribution.estimator import SEMIVALUES, Estimator, check_semivalue, run
+from attribution.estimator import SEMIVALUES, Estimator, check_budget, check_semivalue, run
 from attribution.exact import MAX_PLAYERS, exact_estimator
 from attribution.games import Game, Progress
 from attribution.kernel import KernelSampling
@@ -20,6 +20,7 @@ _OF = {
     "regression-adjusted": ("shapley",),
     "banzhaf": ("banzhaf",),
 }
+_WITH_PIVOTS = ("exact", "permutation")
 
 
 def explain(
@@ -57,21 +58,22 @@ def explain(
         budget: most distinct coalitions to evaluate, the full and the empty one included; never exceeded.
         permutations: number of orderings for "permutation", by default as many as the budget admits.
         seed: seed of all sampling.
-        progress: called as progress(evaluations, budget) after each call of `game`.
+        progress: called as progress(evaluations, budget) after each call of `game`, where `budget` is the whole
+            budget (but no more than 2^n_players), with `until` too. If fewer evaluations were needed, a last call
+            progress(evaluations, evaluations) follows, so that a progress bar is full once, at the end.
         output: index or name of the output to explain, one that is known once the full and the empty
             coalition are evaluated; by default the answer of the full coalition for votes, else output 0.
         batch_size: most coalitions in one call of `game`.
         until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
-        pivots: whether pivots are needed, which makes "auto" choose an estimator that gives them.
+        pivots: whether pivots are needed. "auto" then chooses an estimator that gives them; they come with "exact"
+            and "permutation", so never with sampled Banzhaf values.
 
     Raises:
-        ValueError: for unknown names, settings that contradict each other, a budget too small for the
-            estimator (the message names the minimum), or a game that returns a wrong shape or non-finite
-            values.
+        ValueError: before the game is called, for all that `check` refuses; later, for an unknown output, or a game
+            that returns a wrong shape or non-finite values.
     """
-    check_semivalue(semivalue, p)
     return run(
-        _choose(estimator, semivalue, p, n_players, budget, permutations, until, pivots),
+        _checked(estimator, semivalue, p, n_players, budget, permutations, until, pivots),
         game,
         n_players,
         players=players,
@@ -84,7 +86,29 @@ def explain(
     )
 
 
-def _choose(
+def check(
+    n_players: int,
+    *,
+    estimator: str = "auto",
+    semivalue: str = "shapley",
+    p: float = 0.5,
+    budget: int = 2000,
+    permutations: int | None = None,
+    until: StoppingRule | None = None,
+    pivots: bool = False,
+) -> None:
+    """Find out without a game whether `explain` takes these arguments, which are described there.
+
+    `explain` begins with the same check. Use it to find mistakes before a game is set up at some cost.
+
+    Raises:
+        ValueError: for unknown names, settings that contradict each other, too many players for the estimator, or a
+            budget too small for it (the message names the minimum).
+    """
+    _checked(estimator, semivalue, p, n_players, budget, permutations, until, pivots)
+
+
+def _checked(
     estimator: str,
     semivalue: str,
     p: float,
@@ -94,20 +118,40 @@ def _choose(
     until: StoppingRule | None,
     pivots: bool,
 ) -> Estimator:
+    """The estimator that the arguments ask for, if it can do as they say."""
+    check_semivalue(semivalue, p)
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
+    if until is not None and not isinstance(until, StoppingRule):
+        raise ValueError(f"`until` must be a stopping rule such as TopKCertain(5), got {until!r}")
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None
         shapley = "permutation" if pivots or permutations is not None else "kernel"
         samplers = {"shapley": shapley, "banzhaf": "banzhaf"}
         estimator = "exact" if enumerable else samplers.get(semivalue, "exact")
     if semivalue not in _OF[estimator]:
-        able = ", ".join(repr(name) for name, semivalues in _OF.items() if semivalue in semivalues)
-        raise ValueError(f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {able} or 'auto'")
+        raise ValueError(
+            f"estimator {estimator!r} does not estimate semivalue {semivalue!r}; use {_able(semivalue)} or 'auto'"
+        )
+    if pivots and estimator not in _WITH_PIVOTS:
+        raise ValueError(
+            f"estimator {estimator!r} gives no pivots of semivalue {semivalue!r}; "
+            f"use {_able(semivalue, _WITH_PIVOTS)}, or do without pivots"
+        )
     if permutations is not None and estimator != "permutation":
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")
     if estimator == "exact" and until is not None:
         raise ValueError("exact values need all coalitions, so `until` cannot stop earlier; choose another estimator")
+    chosen = _make(estimator, semivalue, p, permutations)
+    check_budget(chosen, n_players, budget)
+    return chosen
+
+
+def _able(semivalue: str, among: Sequence[str] = tuple(_OF)) -> str:
+    return ", ".join(repr(name) for name in among if semivalue in _OF[name])
+
+
+def _make(estimator: str, semivalue: str, p: float, permutations: int | None) -> Estimator:
     if estimator == "exact":
         return exact_estimator(semivalue, p)
     if estimator == "kernel":

@@ -118,6 +118,7 @@ class CachedGame:
         progress: called as progress(evaluations, budget) after each call of `game`.
 
     Attributes:
+        budget: as given; may be lowered for a while, which `progress` is not told.
         evaluations: number of distinct coalitions evaluated so far.
         n_outputs: number of outputs seen so far.
     """
@@ -132,12 +133,9 @@ class CachedGame:
         progress: Progress | None = None,
     ) -> None:
         """Start empty; raises ValueError on impossible counts."""
-        if n_players < 0:
-            raise ValueError(f"n_players must be 0 or more, got {n_players}")
+        check_counts(n_players, budget)
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-        if budget is not None and budget < 1:
-            raise ValueError(f"budget must be 1 evaluation or more, got {budget}")
         if isinstance(game, CachedGame) and game.n_players != n_players:
             raise ValueError(f"the cached game has {game.n_players} players, not {n_players}")
         self.game = game
@@ -146,7 +144,7 @@ class CachedGame:
         self.budget: int = 2**n_players if budget is None else min(index(budget), 2**n_players)
         self.evaluations = 0
         self.n_outputs = 0
-        self._progress = progress
+        self._progress, self._whole = progress, self.budget
         self._rows: dict[bytes, int] = {}
         self._values: Values = np.zeros((0, 0))
 
@@ -208,9 +206,20 @@ class CachedGame:
         rows = np.fromiter((self._rows[key] for key in keys), dtype=np.intp, count=len(keys))
         return self._values[rows, : self.n_outputs]
 
-    def spread(self, output: int) -> float:
-        """Highest less lowest worth that any evaluated coalition had for an output."""
-        return float(np.ptp(self._values[: self.evaluations, output])) if self.evaluations else 0.0
+    def finish(self) -> None:
+        """Say that no evaluation follows, by progress(evaluations, evaluations) if the budget is not spent."""
+        if self._progress is not None and self.evaluations < self._whole:
+            self._progress(self.evaluations, self.evaluations)
+
+    def spreads(self) -> Values:
+        """For each output the highest less the lowest worth that a coalition is known to have, (n_outputs,).
+
+        Votes range from 0 to 1, even where all coalitions evaluated so far give the same answer.
+        """
+        if self.utility == "votes":
+            return np.ones(self.n_outputs)
+        spreads: Values = np.ptp(self._values[: self.evaluations, : self.n_outputs], axis=0)
+        return spreads
 
     def _keys(self, coalitions: Coalitions) -> list[bytes]:
         packed = np.packbits(coalitions, axis=1)
@@ -239,7 +248,7 @@ class CachedGame:
         self._rows.update(zip(self._keys(coalitions), range(self.evaluations, stop), strict=True))
         self.evaluations, self.n_outputs = stop, values.shape[1]
         if self._progress is not None:
-            self._progress(self.evaluations, self.budget)
+            self._progress(self.evaluations, self._whole)
 
     def _reserve(self, n_rows: int, n_columns: int) -> None:
         """Make room by doubling; what is not yet written is zero, as an output not yet seen must be."""
@@ -249,6 +258,14 @@ class CachedGame:
             grown = np.zeros(room)
             grown[:rows, :columns] = self._values
             self._values = grown
+
+
+def check_counts(n_players: int, budget: int | None) -> None:
+    """Raise ValueError for a negative number of players, or a budget that admits no evaluation."""
+    if n_players < 0:
+        raise ValueError(f"n_players must be 0 or more, got {n_players}")
+    if budget is not None and budget < 1:
+        raise ValueError(f"budget must be 1 evaluation or more, got {budget}")
 
 
 def _describe(coalition: Coalitions) -> str:

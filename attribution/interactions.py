@@ -61,7 +61,8 @@ def interactions(
         budget: most distinct coalitions to evaluate.
         seed: seed of the sampling.
         batch_size: most coalitions in one call of `game`.
-        progress: called as progress(evaluations, budget) after each call of `game`.
+        progress: called as progress(evaluations, budget) after each call of `game`, and at the end as
+            progress(evaluations, evaluations) if the budget was not spent.
 
     Raises:
         ValueError: a budget below the number of unknowns (the message names the minimum), or a game that returns a
@@ -75,11 +76,13 @@ def interactions(
         raise ValueError(f"interactions of {n} players need a budget of at least {minimum} evaluations, got {budget}")
     ends = cached(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
     if n < 2:
+        cached.finish()
         nothing = np.zeros((cached.n_outputs, n, n))
         return Interactions(cached.outputs, nothing, nothing, cached.evaluations)
     sample = draw_pairs(n, (cached.budget - 2) // 2, np.random.default_rng(seed))
     rows = np.concatenate([sample.pairs, ~sample.pairs])
     worth = cached(rows)
+    cached.finish()
     ends = np.pad(ends, ((0, 0), (0, worth.shape[1] - ends.shape[1])))
     empty, total = ends[0], ends[1] - ends[0]
     first, second = np.array(pairs_of_players).T

@@ -26,7 +26,7 @@ class KernelSampling(PairSampling):
 
     name = "kernel"
 
-    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values]:
+    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values, Values]:
         """Weighted least squares."""
         pairs, weights = sample.pairs, sample.weights
         n = pairs.shape[1]
@@ -40,5 +40,5 @@ class KernelSampling(PairSampling):
         residuals = targets - rows @ shares.T
         # A residual is shrunk by its row's leverage (MacKinnon and White 1985, HC3).
         leverage = np.minimum((influence * rows).sum(axis=1), 1 - 1e-9)
-        variances = (residuals**2 * (sample.unseen / (1 - leverage) ** 2)[:, None]).T @ influence**2
-        return shares + total[:, None] / n, variances
+        left = residuals * (np.sqrt(sample.unseen) / (1 - leverage))[:, None]
+        return shares + total[:, None] / n, left, influence

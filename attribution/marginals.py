@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attribution.estimator import Estimate
+from attribution.estimator import Estimate, exact_estimate
 from attribution.games import CachedGame
 
 
@@ -27,7 +27,7 @@ class EndMarginals:
         """The empty and the full coalition, and one for each player."""
         return int(min(2**n_players, 2 + n_players))
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Evaluate; nothing is drawn from `rng` and the errors are zero."""
         n = game.n_players
         with_all = self.semivalue == "leave-one-out"
@@ -35,4 +35,4 @@ class EndMarginals:
         rows = np.concatenate([np.full((1, n), with_all), ~alone if with_all else alone])
         worth = game(rows)
         values = (worth[0] - worth[1:] if with_all else worth[1:] - worth[0]).T
-        return Estimate(values, np.zeros_like(values), np.maximum(values, 0.0), samples=None)
+        return exact_estimate(values, np.maximum(values, 0.0))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from attribution.games import Values
+from attribution.replicates import N_GROUPS
 
 
 class Moments:
@@ -11,11 +12,12 @@ class Moments:
     Stable where a running sum of squares is not: samples that are all equal have an error of zero.
     """
 
-    def __init__(self, n_players: int) -> None:
-        """Start with no sample and no output."""
+    def __init__(self, n_players: int, grouped: bool = False) -> None:
+        """Start with no sample and no output; `grouped` also sums every 128th sample, for `deviations`."""
         self.count = 0
         self.mean: Values = np.zeros((0, n_players))
         self._squares: Values = np.zeros((0, n_players))
+        self._sums: Values | None = np.zeros((N_GROUPS, 0, n_players)) if grouped else None
 
     def add(self, samples: Values) -> None:
         """Add (n_samples, n_outputs, n_players); outputs not seen before were zero in all earlier samples."""
@@ -29,6 +31,10 @@ class Moments:
         self.mean = mean + shift * (len(samples) / total)
         within = ((samples - block_mean) ** 2).sum(axis=0)
         self._squares = squares + within + shift**2 * (self.count * len(samples) / total)
+        if self._sums is not None:
+            rounds = np.pad(samples, ((0, -len(samples) % N_GROUPS), (0, 0), (0, 0)))
+            sums = rounds.reshape(len(rounds) // N_GROUPS, N_GROUPS, *samples.shape[1:]).sum(axis=0)
+            self._sums = np.pad(self._sums, ((0, 0), *grow)) + np.roll(sums, self.count, axis=0)
         self.count = total
 
     def standard_error(self) -> Values:
@@ -36,4 +42,12 @@ class Moments:
         if self.count < 2:
             raise ValueError(f"a standard error needs at least 2 samples, the budget admitted {self.count}")
         result: Values = np.sqrt(self._squares / (self.count - 1) / self.count)
+        return result
+
+    def deviations(self) -> Values | None:
+        """What each group adds to the error of the mean, (128, n_outputs, n_players); None if not grouped."""
+        if self._sums is None:
+            return None
+        counts = (self.count + N_GROUPS - 1 - np.arange(N_GROUPS)) // N_GROUPS
+        result: Values = (self._sums - counts[:, None, None] * self.mean) / (self.count * (self.count - 1)) ** 0.5
         return result

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from attribution.estimator import Estimate
+from attribution.estimator import Estimate, exact_estimate
 from attribution.games import CachedGame, Coalitions, Values
+from attribution.replicates import group_sums
 
-_CHUNK = 256  # drawn at a time, however many are wanted, so that the first ones are always the same
+_CHUNK = 256  # coalitions drawn at a time
 _ENUMERATE = 4096  # classes of at most so many pairs are listed and shuffled; of larger ones pairs are drawn
 
 
@@ -25,26 +26,32 @@ class PairSampling(ABC):
         """Empty and full coalition, and one pair more than there are values to solve for."""
         return int(min(2**n_players, 2 + 2 * n_players))
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Draw pairs within the budget of `game` and solve."""
         n = game.n_players
         empty, full = game(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
         total = full - empty
         if n < 2:
             values = np.repeat(total[:, None], n, axis=1)
-            return Estimate(values, np.zeros_like(values), None, None)
+            return exact_estimate(values)
         sample = draw_pairs(n, (game.budget - 2) // 2, rng)
         m = len(sample.pairs)
         worth = game(np.concatenate([sample.pairs, ~sample.pairs]))
         # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
         total = np.pad(total, (0, worth.shape[1] - len(total)))
         odd = worth[:m] - worth[m:] - np.outer(2 * sample.pairs.sum(axis=1) / n - 1, total)
-        values, variances = self.solve(sample, odd, total)
-        return Estimate(values, np.sqrt(variances), None, None if not sample.unseen.any() else 2 * m)
+        values, left, levers = self.solve(sample, odd, total)
+        if not sample.unseen.any():
+            return exact_estimate(values)
+        errors = np.sqrt((left**2).T @ levers**2)
+        return Estimate(values, errors, None, 2 * m, group_sums(left, levers) if deviations else None)
 
     @abstractmethod
-    def solve(self, sample: "PairSample", odd: Values, total: Values) -> tuple[Values, Values]:
-        """Values and their variances, (n_outputs, n_players).
+    def solve(self, sample: "PairSample", odd: Values, total: Values) -> tuple[Values, Values, Values]:
+        """Values (n_outputs, n_players), and the error that each pair brings into them.
+
+        The error is the product of what the pair leaves unexplained, (n_pairs, n_outputs), and of its lever on the
+        values, (n_pairs, n_players). The variance of a value is the sum of its squares.
 
         Args:
             sample: the pairs.
@@ -86,8 +93,11 @@ def draw_pairs(n: int, n_pairs: int, rng: np.random.Generator) -> PairSample:
         _distinct(n, size, count, take, seed)
         for size, count, take, seed in zip(sizes, counts, quota, rng.spawn(len(counts)), strict=True)
     ]
-    kernel = [count / max(1, take) / comb(n, size) / (size * (n - size)) for size, count, take in
-              zip(sizes, counts, quota, strict=True)]  # fmt: skip
+    # In proportion to the coalitions of a class times their weight 1 / (C(n, s) s (n - s)): C(n, s) cancels, which is
+    # beyond the range of floats for some 1,000 players.
+    kernel = [
+        (1 + (2 * size < n)) / max(1, take) / (size * (n - size)) for size, take in zip(sizes, quota, strict=True)
+    ]
     weights = np.repeat(kernel, quota)
     unseen = np.repeat([1 - take / count for count, take in zip(counts, quota, strict=True)], quota)
     return PairSample(np.concatenate(drawn), weights / weights.sum(), unseen)
@@ -101,7 +111,7 @@ def _distinct(n: int, size: int, count: int, take: int, rng: np.random.Generator
         return _rows(n, chosen)
     found: dict[bytes, Coalitions] = {}
     while len(found) < take:
-        drawn = rng.random((_CHUNK, n)).argsort(axis=1).argsort(axis=1) < size
+        drawn = rng.random((min(_CHUNK, take - len(found)), n)).argsort(axis=1).argsort(axis=1) < size
         if 2 * size == n:
             drawn ^= ~drawn[:, :1]  # the one of each pair that has player 0
         for row in drawn:

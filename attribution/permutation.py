@@ -44,12 +44,12 @@ class PermutationSampling:
         """Empty and full coalition and all between them on two pairs (or two orderings)."""
         return int(min(2**n_players, 2 + 2 * (1 + self.antithetic) * max(0, n_players - 1)))
 
-    def estimate(self, game: CachedGame, rng: np.random.Generator) -> Estimate:
+    def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Sample orderings within the budget of `game`."""
         n, together = game.n_players, 1 + self.antithetic
         left = (self.permutations or max(10_000, game.budget)) // together
         block = max(1, _BLOCK // (together * (n + 1)))
-        values, pivots = Moments(n), Moments(n)
+        values, pivots = Moments(n, grouped=deviations), Moments(n)
         while left:
             drawn = min(block, left)
             orderings = rng.permuted(np.tile(np.arange(n), (drawn, 1)), axis=1)[:, None]
@@ -66,4 +66,4 @@ class PermutationSampling:
                 values.add(marginals.mean(axis=1))
                 pivots.add(np.maximum(marginals, 0.0).mean(axis=1))
             left = left - fit if fit == drawn else 0
-        return Estimate(values.mean, values.standard_error(), pivots.mean, samples=values.count * together)
+        return Estimate(values.mean, values.standard_error(), pivots.mean, values.count * together, values.deviations())

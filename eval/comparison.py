@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
+from eval.records import save_json
 from eval.statistics import ComparisonSettings, Floats, bootstrap_intervals, holm, randomisation_test
 
 Table = Mapping[str, Mapping[str, Floats]]
 """By system and metric, the score of each question, NaN where it has none."""
+
+_Key = tuple[str, str, str | None]
+"""System and metric, and the base whose scores are taken from the system's; None for the scores themselves."""
 
 
 class BaselineSettings(ComparisonSettings):
@@ -52,7 +60,57 @@ class Row:
     p_holm: float | None = None
 
 
-def make_rows(table: Table, bases: Mapping[str, str | None], settings: BaselineSettings) -> list[Row]:
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Rows, curves and scores of a run, and what produced them.
+
+    Attributes:
+        run: the run; `run.report` says how systems were compared.
+        rows: system by system.
+        curves: by system, what is drawn.
+        ids: of the questions, in the order of `scores`.
+        scores: by system and metric, each question's score.
+        made_with: settings, checksums of files and reader, versions.
+        warnings: what was left out, or counts as not found.
+    """
+
+    FORMAT: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    run: Any
+    rows: Sequence[Row]
+    curves: Mapping[str, Any]
+    ids: Sequence[str]
+    scores: Table
+    made_with: Mapping[str, Any]
+    warnings: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers; NaN becomes None."""
+        return {
+            "format": self.FORMAT,
+            "version": self.VERSION,
+            **self.made_with,
+            "report": self.run.report.model_dump(mode="json"),
+            "warnings": list(self.warnings),
+            "rows": [asdict(row) for row in self.rows],
+            "curves": dict(self.curves),
+            "questions": list(self.ids),
+            "scores": {
+                system: {
+                    metric: [None if math.isnan(score) else round(score, 6) for score in scores.tolist()]
+                    for metric, scores in own.items()
+                }
+                for system, own in self.scores.items()
+            },
+        }
+
+    def save(self, path: Path) -> None:
+        """Write `to_dict` as JSON, whole or not at all."""
+        save_json(path, self.to_dict())
+
+
+def make_rows(table: Table, bases: Mapping[str, str | None], settings: ComparisonSettings) -> list[Row]:
     """Means with intervals, and each system's difference from its base, tested.
 
     Args:
@@ -60,37 +118,58 @@ def make_rows(table: Table, bases: Mapping[str, str | None], settings: BaselineS
         bases: by system, the one that it is compared with; of a metric, where both have it.
         settings: draws, confidence and seed.
     """
-    metrics = list(dict.fromkeys(metric for scores in table.values() for metric in scores))
-    found = {metric: _compare(table, metric, bases, settings) for metric in metrics}
-    return [found[metric][system] for system in table for metric in table[system] if system in found[metric]]
-
-
-def _compare(table: Table, metric: str, bases: Mapping[str, str | None], settings: BaselineSettings) -> dict[str, Row]:
-    systems = [system for system in table if metric in table[system]]
-    scores = np.column_stack([table[system][metric] for system in systems])
-    scores = scores[~np.isnan(scores).any(axis=1)]
-    if not len(scores):
-        return {}
-    column = {system: scores[:, place] for place, system in enumerate(systems)}
-    compared = [(system, base) for system in systems if (base := bases[system]) in column]
-    gains = {system: column[system] - column[base] for system, base in compared}
-    both = np.column_stack([scores, *gains.values()])
-    low, high = bootstrap_intervals(both, settings.draws, settings.confidence, settings.seed)
-    p_values = [randomisation_test(gain, settings.draws, settings.seed) for gain in gains.values()]
+    scored = {metric: _scored(table, metric) for own in table.values() for metric in own}
+    columns: dict[_Key, Floats] = {}
+    for system, own in table.items():
+        for metric, scores in own.items():
+            if scored[metric].any():
+                columns[system, metric, None] = scores[scored[metric]]
+                base = bases[system]
+                if base is not None and metric in table[base]:
+                    columns[system, metric, base] = (scores - table[base][metric])[scored[metric]]
+    ends = _intervals(columns, scored, settings)
+    p_values = {key: randomisation_test(columns[key], settings.draws, settings.seed) for key in columns if key[2]}
+    corrected: dict[_Key, float] = {}
+    for metric in scored:
+        family = [key for key in p_values if key[1] == metric]
+        corrected |= dict(zip(family, holm([p_values[key] for key in family]), strict=True))
     rows = {}
-    for place, system in enumerate(systems):
-        ends = float(low[place]), float(high[place])
-        rows[system] = Row(system, metric, len(scores), float(scores[:, place].mean()), *ends)
-    corrected = holm(p_values)
-    for place, (system, base) in enumerate(compared):
-        at = len(systems) + place
-        rows[system] = replace(
-            rows[system],
-            baseline=base,
-            difference=float(gains[system].mean()),
-            difference_low=float(low[at]),
-            difference_high=float(high[at]),
-            p=p_values[place],
-            p_holm=corrected[place],
-        )
-    return rows
+    for key, values in columns.items():
+        system, metric, base = key
+        if base is None:
+            rows[system, metric] = Row(system, metric, len(values), float(values.mean()), *ends[key])
+        else:
+            low, high = ends[key]
+            rows[system, metric] = replace(
+                rows[system, metric],
+                baseline=base,
+                difference=float(values.mean()),
+                difference_low=low,
+                difference_high=high,
+                p=p_values[key],
+                p_holm=corrected[key],
+            )
+    return list(rows.values())
+
+
+def _scored(table: Table, metric: str) -> np.ndarray:
+    """Which questions have a score of every system that has this metric, bool `(n_questions,)`."""
+    scores = np.array([own[metric] for own in table.values() if metric in own])
+    return ~np.isnan(scores).any(axis=0)
+
+
+def _intervals(
+    columns: Mapping[_Key, Floats],
+    scored: Mapping[str, np.ndarray],
+    settings: ComparisonSettings,
+) -> dict[_Key, tuple[float, float]]:
+    """Bootstrap interval of each column's mean; columns of the same questions share their resamples."""
+    groups = defaultdict(list)
+    for key in columns:
+        groups[scored[key[1]].tobytes()].append(key)
+    ends: dict[_Key, tuple[float, float]] = {}
+    for keys in groups.values():
+        together = np.column_stack([columns[key] for key in keys])
+        low, high = bootstrap_intervals(together, settings.draws, settings.confidence, settings.seed)
+        ends |= dict(zip(keys, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+    return ends

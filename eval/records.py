@@ -1,4 +1,4 @@
-"""Results on disk: kept question by question, so that a killed run goes on where it stopped, and written whole."""
+"""Results on disk: records kept question by question, so that a killed run resumes, and files written whole."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _KEPT = "the questions done so far are kept"
 class Records:
     """One JSON object with an "id" per question, appended to a file as they come; in memory without a file.
 
-    The file's first line says what the records were made with. A line that a kill left unfinished is dropped. Other
-    versions are no reason to measure again, and are said. The file is held until `close`, so that no second run writes
+    The file's first line says what the records were made with. A line that a kill left unfinished is dropped. Records
+    made with other versions are kept, with a warning. The file is locked until `close`, so that no second run writes
     into it.
 
     Args:
@@ -60,7 +60,7 @@ class Records:
             old = stored[0]["made_with"] if stored else header["made_with"]
             if changed := _changed({**old, "versions": None}, {**header["made_with"], "versions": None}):
                 raise SettingsError(f"{path} holds results made with other {changed}; choose another folder for these")
-            versions = old.get("versions", {})  # which files of before do not name
+            versions = old.get("versions", {})  # older files do not name them
             if changed := _changed(versions, {name: header["made_with"]["versions"].get(name) for name in versions}):
                 self.warnings.append(f"{path.name} was begun with other versions: {changed}")
             self._found = {record["id"]: record for record in stored[1:]}
@@ -95,7 +95,7 @@ class Records:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file, which is cut after the last of them."""
+    """The complete lines of a file; an incomplete last one is cut off."""
     raw = path.read_bytes()
     whole = raw.rfind(b"\n") + 1
     if whole < len(raw):

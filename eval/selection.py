@@ -14,45 +14,53 @@ from pydantic import Field, model_validator
 
 from attribution import normalize_answer
 from rag.questions import Question, QuestionSet, load_questions, mine_negatives
-from rag.retrieval import build_retriever, open_engine
-from rag.settings import RetrieverSettings
+from rag.retrieval import build_retriever, open_retriever
+from rag.settings import RetrieverSettings, Settings
 from rag.settings_base import Section, SettingsError
-from retrievers import CorpusError, Passage, Retriever, load_corpus, load_index
+from retrievers import CorpusError, Passage, Retriever, load_corpus
 
 
-class Selection(Section):
-    """What is asked, and from which passages.
+class QuestionSettings(Section):
+    """Which questions are asked, and what is searched for them.
 
     Attributes:
-        data: question files, or BEIR folders with answers.
+        data: question files, or BEIR folders.
+        pool: more files or folders whose passages are searched beside the data's own.
+        index: a saved index to search instead of the data's passages.
+        ids: all questions, or those whose id ends in an odd or even number.
+        limit: at most this many questions, drawn at random with `seed`; None is all.
+        seed: of that draw.
+    """
+
+    data: list[str] = Field(min_length=1)
+    pool: list[str] = Field(default=[])
+    index: str | None = None
+    ids: Literal["all", "odd", "even"] = "all"
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Selection(QuestionSettings):
+    """Which questions with accepted answers are asked, and which passages the reader gets for each.
+
+    Attributes:
         passages: "gold": those marked as holding the answer; "own": those that came with the question, in order;
             "hard": the gold ones, then those that the retriever finds and that do not hold the answer;
             "retrieved": those that the retriever finds.
         k: numbers of first passages to answer from; by default all for "gold" and "own", 10 for "hard" and the
             retriever's `passages` for "retrieved".
-        pool: more files or folders whose passages are searched, beside the data's own.
-        index: a saved index to search instead of the data's passages.
         kind: questions that have an answer, that have none, or both; those whose accepted answers all normalise to
             nothing are left out.
-        ids: all questions, or those whose id ends in an odd or even number.
-        limit: at most so many questions, drawn at random with `seed`; None is all.
-        seed: of that draw.
         retriever: how passages are found.
     """
 
-    data: list[str] = Field(min_length=1)
     passages: Literal["gold", "own", "hard", "retrieved"] = "retrieved"
     k: list[int] | None = Field(default=None, min_length=1)
-    pool: list[str] = Field(default=[])
-    index: str | None = None
     kind: Literal["answerable", "unanswerable", "all"] = "answerable"
-    ids: Literal["all", "odd", "even"] = "all"
-    limit: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
     retriever: RetrieverSettings = RetrieverSettings()
 
     @model_validator(mode="after")
-    def _consistent(self) -> Selection:
+    def _can_search(self) -> Selection:
         if self.k is not None and min(self.k) < 1:
             raise ValueError("k must be 1 or more")
         searched = self.passages in ("hard", "retrieved")
@@ -77,7 +85,7 @@ class Selection(Section):
         return [self.usual()] if self.k is None else [*sorted(set(self.k))]
 
 
-class Asked(NamedTuple):
+class Example(NamedTuple):
     """A question and the passages that the reader gets, best first."""
 
     question: Question
@@ -85,11 +93,11 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedQuestions:
     """The questions of an evaluation and where their passages come from.
 
     Attributes:
-        selection: what was chosen by.
+        selection: what was selected by.
         root: folder that its paths are relative to.
         data: all questions and passages.
         questions: those that are asked.
@@ -104,21 +112,50 @@ class Chosen:
     without_gold: int
     warnings: tuple[str, ...]
 
-    @property
-    def asked(self) -> Iterator[Asked]:
-        """All questions with their passages."""
-        return self.passages_of(self.questions)
+    def examples(self, questions: Sequence[Question] | None = None) -> Iterator[Example]:
+        """All questions, or these, with their passages; what is searched is indexed before the first is given."""
+        questions = self.questions if questions is None else questions
+        if not questions:
+            return iter(())
+        if self.selection.passages == "hard":
+            return self._with_hard_negatives(questions)
+        depth = self.selection.read()
+        if self.selection.passages == "retrieved":
+            assert depth is not None
+            retriever = self._retriever()
+            return (Example(q, [hit.passage for hit in retriever.search(q.text, depth)]) for q in questions)
+        gold = self.selection.passages == "gold"
+        places = (question.gold if gold and question.answers else question.passages for question in questions)
+        return (
+            Example(question, [self.data.passages[place] for place in own[:depth]])
+            for question, own in zip(questions, places, strict=True)
+        )
 
-    def passages_of(self, questions: Sequence[Question]) -> Iterator[Asked]:
-        """Some of the questions with their passages; what has to be indexed is so before the first is given."""
-        return _passages(self.data, questions, self.selection, self.root) if questions else iter(())
+    def _with_hard_negatives(self, questions: Sequence[Question]) -> Iterator[Example]:
+        depth = self.selection.read()
+        assert depth is not None
+        pool = pooled(self.data, self.selection.pool, self.root)
+        place = {passage.full_text: index for index, passage in enumerate(pool)}
+        gold = [tuple(place[self.data.passages[index].full_text] for index in q.gold) for q in questions]
+        placed = [replace(question, gold=own) for question, own in zip(questions, gold, strict=True)]
+        negatives = mine_negatives(build_retriever(pool, self.selection.retriever), pool, placed, 3 * depth)
+        return (
+            Example(question, [pool[index] for index in [*own, *others]][:depth])
+            for question, own, others in zip(questions, gold, negatives, strict=True)
+        )
+
+    def _retriever(self) -> Retriever:
+        settings, index = self.selection.retriever, self.selection.index
+        if index is not None or settings.is_engine:
+            return open_retriever(Settings(retriever=settings), index=None if index is None else self.root / index)
+        return build_retriever(pooled(self.data, self.selection.pool, self.root), settings)
 
 
-def choose(selection: Selection, root: Path | None = None) -> Chosen:
+def select_questions(selection: Selection, root: Path | None = None) -> SelectedQuestions:
     """Load the data and pick questions.
 
     Args:
-        selection: what to choose.
+        selection: which.
         root: folder that paths are relative to.
 
     Raises:
@@ -127,25 +164,29 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
     """
     root = root or Path()
     data = load_questions([root / path for path in selection.data])
-    wanted, warnings = askable(data, selection.data, selection.ids)
-    empty = [q for q in wanted if q.answers and not any(map(normalize_answer, q.answers))]
-    if empty:
+    wanted, warnings = usable_questions(data, selection)
+    scored: list[Question] = []
+    unscored: list[Question] = []
+    for question in wanted:
+        accepted = question.answers
+        (scored if not accepted or any(map(normalize_answer, accepted)) else unscored).append(question)
+    if unscored:
         warnings.append(
-            f"{len(empty)} questions are left out, such as {empty[0].id!r}: "
+            f"{len(unscored)} questions are left out, such as {unscored[0].id!r}: "
             "nothing of their accepted answers is left by normalisation"
         )
-    scored = [q for q in wanted if not q.answers or any(map(normalize_answer, q.answers))]
-    found = [q for q in scored if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")]
-    if selection.kind == "answerable" and len(found) < len(scored):
-        warnings.append(f"{len(scored) - len(found)} questions without accepted answer are left out (kind=answerable)")
-    if not found:
+    of_kind = [q for q in scored if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")]
+    if selection.kind == "answerable" and len(of_kind) < len(scored):
+        left_out = len(scored) - len(of_kind)
+        warnings.append(f"{left_out} questions without accepted answer are left out (kind=answerable)")
+    if not of_kind:
         raise SettingsError(
             f"none of {len(data.questions)} questions is left by kind={selection.kind} and ids={selection.ids}"
             + "".join(f"; {warning}" for warning in warnings)
         )
-    usable, without_gold = found, sum(not q.gold for q in found)
+    usable, without_gold = of_kind, sum(not q.gold for q in of_kind)
     if selection.passages in ("gold", "hard") and selection.kind == "answerable":
-        usable = [q for q in found if q.gold]
+        usable = [q for q in of_kind if q.gold]
         if not usable:
             raise SettingsError(
                 f"passages={selection.passages}: no question has a passage marked as holding its answer"
@@ -153,39 +194,33 @@ def choose(selection: Selection, root: Path | None = None) -> Chosen:
         if without_gold:
             warnings.append(f"{without_gold} questions left out: their answer stands whole in no passage")
     usable = sample(usable, selection.limit, selection.seed)
-    return Chosen(selection, root, data, usable, without_gold, tuple(warnings))
+    return SelectedQuestions(selection, root, data, usable, without_gold, tuple(warnings))
 
 
-def askable(
-    data: QuestionSet, names: Sequence[str], ids: Literal["all", "odd", "even"]
-) -> tuple[list[Question], list[str]]:
-    """The questions with such ids, without blank ones, and what is to be said of these.
+def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[list[Question], list[str]]:
+    """The questions with such ids that are not blank, and a warning about those that are.
 
     Raises:
-        CorpusError: two questions of these files have one id, by which results are kept.
-        SettingsError: an id holds no number, and is asked for one.
+        CorpusError: two questions have one id, by which results are kept.
+        SettingsError: ids are chosen by their number, and one holds none.
     """
     counts = Counter(question.id for question in data.questions)
     if repeated := [name for name, count in counts.items() if count > 1]:
-        raise CorpusError(f"{', '.join(names)}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
-    wanted = of_parity(data.questions, ids)
+        names = ", ".join(settings.data)
+        raise CorpusError(f"{names}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
+    ids = settings.ids
+    wanted = [question for question in data.questions if ids == "all" or _parity(question.id, ids) == ids]
     blank = [question for question in wanted if not question.text.strip()]
-    said = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
-    return [question for question in wanted if question.text.strip()], said
+    warnings = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
+    return [question for question in wanted if question.text.strip()], warnings
 
 
-def of_parity(questions: Sequence[Question], ids: Literal["all", "odd", "even"]) -> list[Question]:
-    """The questions whose id ends in an odd or an even number, or all; `SettingsError` for an id without number."""
-    if ids == "all":
-        return list(questions)
-    kept = []
-    for question in questions:
-        number = re.search(r"(\d+)\D*$", question.id)
-        if number is None:
-            raise SettingsError(f"ids={ids}: the id {question.id!r} holds no number")
-        if int(number[1]) % 2 == (ids == "odd"):
-            kept.append(question)
-    return kept
+def _parity(name: str, wanted: str) -> str:
+    """Whether the last number in an id is "odd" or "even"."""
+    number = re.search(r"(\d+)\D*$", name)
+    if number is None:
+        raise SettingsError(f"ids={wanted}: the id {name!r} holds no number")
+    return "odd" if int(number[1]) % 2 else "even"
 
 
 def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
@@ -194,43 +229,6 @@ def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[
         return list(questions)
     picked = sorted(random.Random(seed).sample(range(len(questions)), limit))
     return [questions[index] for index in picked]
-
-
-def _passages(data: QuestionSet, questions: Sequence[Question], selection: Selection, root: Path) -> Iterator[Asked]:
-    depth = selection.read()
-    if selection.passages == "retrieved":
-        assert depth is not None
-        retriever = _retriever(data, selection, root)
-        return (Asked(q, [hit.passage for hit in retriever.search(q.text, depth)]) for q in questions)
-    if selection.passages == "hard":
-        return _hard(data, questions, selection, root)
-    marked = (q.gold if selection.passages == "gold" and q.answers else q.passages for q in questions)
-    return (
-        Asked(question, [data.passages[index] for index in own[:depth]])
-        for question, own in zip(questions, marked, strict=True)
-    )
-
-
-def _hard(data: QuestionSet, questions: Sequence[Question], selection: Selection, root: Path) -> Iterator[Asked]:
-    depth = selection.read()
-    assert depth is not None
-    pool = pooled(data, selection.pool, root)
-    place = {passage.full_text: index for index, passage in enumerate(pool)}
-    gold = [tuple(place[data.passages[index].full_text] for index in question.gold) for question in questions]
-    placed = [replace(question, gold=own) for question, own in zip(questions, gold, strict=True)]
-    negatives = mine_negatives(build_retriever(pool, selection.retriever), pool, placed, 3 * depth)
-    return (
-        Asked(question, [pool[index] for index in [*own, *others]][:depth])
-        for question, own, others in zip(questions, gold, negatives, strict=True)
-    )
-
-
-def _retriever(data: QuestionSet, selection: Selection, root: Path) -> Retriever:
-    if selection.index is not None:
-        return load_index(root / selection.index)
-    if selection.retriever.is_engine:
-        return open_engine(selection.retriever.kind, selection.retriever, selection.retriever.dense.encoder)
-    return build_retriever(pooled(data, selection.pool, root), selection.retriever)
 
 
 def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> list[Passage]:

@@ -32,8 +32,8 @@ class ComparisonSettings(Section):
 def randomisation_test(differences: Floats, draws: int = 10_000, seed: int = 0) -> float:
     """Two-sided p-value of a mean difference, `(n_questions,)`, when each difference's sign is a fair coin's.
 
-    Exact where the signs of all differences that are not zero can be enumerated within `draws`; else from so many
-    random sign patterns, the observed one counted among them (Phipson and Smyth 2010), so that p is never 0.
+    It is exact where the signs of all differences that are not zero can be enumerated within `draws`. Otherwise that
+    many sign patterns are drawn and the observed one is counted among them (Phipson and Smyth 2010): p is never 0.
     """
     moved = np.asarray(differences, dtype=np.float64)
     moved = moved[moved != 0]

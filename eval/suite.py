@@ -1,18 +1,17 @@
-"""Several evaluations of answers from one file; a killed suite goes on where it stopped."""
+"""Several evaluations of answers from one file; a killed suite resumes where it stopped."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from eval.qa import QARun, evaluate_qa
+from eval.runner import Progress
 from rag.settings_base import Section, load_section
-
-Progress = Callable[[str, int, int], None]
 
 
 class Suite(Section):
@@ -45,28 +44,9 @@ def run_suite(
     results = []
     for run in suite.runs:
         run = load_section(QARun, None, overrides, base=run.model_dump(mode="json"))
-        report = None if progress is None else lambda done, total, name=run.name: progress(name, done, total)
+        report = None if progress is None else lambda _, done, total, name=run.name: progress(name, done, total)
         results.append(evaluate_qa(run, out / f"{_slug(run.name)}.json", root=root, progress=report).to_dict())
     return results
-
-
-def markdown(results: Sequence[dict[str, Any]]) -> str:
-    """One table of all rows: setting, questions, exact match and F1 with standard errors, "no answer", recall."""
-    lines = [
-        '| setting | passages | questions | exact match | F1 | "no answer" | answer in the passages |',
-        "|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        name, given = result["settings"]["name"], result["settings"]["passages"]
-        for row in result["rows"]:
-            setting = name if row["order"] == given else f"{name}, by {row['order']}"
-            recall = "–" if row["recall"] is None else f"{row['recall']:.1f} %"
-            lines.append(
-                f"| {setting} | {row['k'] or 'all'} | {row['questions']:,} "
-                f"| {row['exact_match']:.1f} ± {row['exact_match_error'] or 0:.1f} "
-                f"| {row['f1']:.1f} ± {row['f1_error'] or 0:.1f} | {row['no_answer']:.1f} % | {recall} |"
-            )
-    return "\n".join(lines)
 
 
 def _slug(name: str) -> str:

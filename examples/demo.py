@@ -1,5 +1,6 @@
 """Ask three questions of the example corpus and write one explanation page for each to `demo/`."""
 
+import sys
 from pathlib import Path
 
 from rag.cli import run
@@ -15,7 +16,8 @@ QUESTIONS = {
 
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
-    run(["index", str(HERE / "islands"), "--out", str(INDEX)])
+    codes = [run(["index", str(HERE / "islands"), "--out", str(INDEX)])]
     for name, question in QUESTIONS.items():
         print()
-        run(["ask", question, "--index", str(INDEX), "--html", str(OUT / f"{name}.html")])
+        codes.append(run(["ask", question, "--index", str(INDEX), "--html", str(OUT / f"{name}.html")]))
+    sys.exit(max(codes))

@@ -1,4 +1,4 @@
-"""Whether this installation works: environment, packages, weights, an index, settings; and what to do where not."""
+"""Checks whether this installation works (environment, packages, models, settings, an index), and says what to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, Literal
+
+from ragshap import HOME, PACKAGES, find_package
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -31,30 +33,30 @@ _ENGINE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of looking at one thing.
 
     Attributes:
         group: "environment", "packages", "extras", "models", "settings" or "index".
         name: what was looked at.
-        state: "missing" is an extra that nothing here asks for; with a "problem", something does not work.
-        said: what was found.
-        fix: what to do; "" where nothing need be done.
+        state: "missing" is an extra that is not installed and not needed; a "problem" keeps something from working.
+        finding: what was found.
+        fix: what to do about it; "" where there is nothing to do.
     """
 
     group: str
     name: str
     state: State
-    said: str
+    finding: str
     fix: str = ""
 
 
 def examine(index: Path | None = None, config: str | None = None, overrides: Sequence[str] = ()) -> list[Check]:
-    """All checks. What a check raises is a problem of its own, and none is left out for another's sake.
+    """Run all checks. A check that fails with an error is reported as a problem, and the others still run.
 
     Args:
-        index: an index folder to open, its checksums held against its files.
-        config: settings to read, as for every command; the reader, encoder and engine that they name are looked at.
-        overrides: as "section.key=value".
+        index: an index folder to open; its files are compared with their checksums.
+        config: settings to read, as for every command; the reader, encoder and engine that they name are checked.
+        overrides: changes to the settings, each as "section.key=value".
     """
     found = [
         *_guarded("environment", "machine", _machine),
@@ -85,7 +87,7 @@ def examine(index: Path | None = None, config: str | None = None, overrides: Seq
 def _guarded(group: str, name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
         yield from checks()
-    except Exception as error:  # whatever is broken, the rest is still examined
+    except Exception as error:  # whatever is broken, the rest is still checked
         yield Check(group, name, "problem", _line(error), _remedy(error))
 
 
@@ -118,26 +120,35 @@ def _temporary() -> Iterator[Check]:
         return
     free = shutil.disk_usage(folder).free
     little = free < _LEAST_DISK
-    said = f"{folder} can be written to, {free / _GB:.1f} GB free"
+    finding = f"{folder} can be written to, {free / _GB:.1f} GB free"
     fix = "make room, or name another folder in TMPDIR" if little else ""
-    yield Check("environment", "temporary files", "warning" if little else "ok", said, fix)
+    yield Check("environment", "temporary files", "warning" if little else "ok", finding, fix)
 
 
 def _torch() -> Iterator[Check]:
     import torch
 
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    said = f"{torch.get_num_threads()} threads; {', '.join(gpus) if gpus else 'no GPU'}"
-    yield Check("environment", "torch", "ok", said)
+    finding = f"{torch.get_num_threads()} threads; {', '.join(gpus) if gpus else 'no GPU'}"
+    yield Check("environment", "torch", "ok", finding)
 
 
 def _packages() -> Iterator[Check]:
+    for name in (*PACKAGES, "eval"):
+        found, own = find_package(name), HOME / name
+        if found == own:
+            yield Check("packages", name, "ok", str(own))
+        elif found is None:
+            yield Check("packages", name, "problem", f"{own} is missing", "install ragshap again")
+        else:
+            fix = f"give {found} another name, or start Python in another folder"
+            yield Check("packages", name, "problem", f"{found} hides {own}", fix)
     for requirement in _required(""):
         yield _package("packages", requirement)
 
 
 def _package(group: str, requirement: Requirement) -> Check:
-    """Whether a package is there in a version that we declare to work with."""
+    """Check that a package is installed in a version that ragshap's metadata allow."""
     wanted = f"{requirement.name}{requirement.specifier}"
     install = f"pip install '{wanted}'"
     try:
@@ -152,12 +163,12 @@ def _package(group: str, requirement: Requirement) -> Check:
 def _extras() -> Iterator[Check]:
     for extra in distribution("ragshap").metadata.get_all("Provides-Extra") or []:
         checks = {check.name: check for check in (_package("extras", one) for one in _required(extra))}.values()
-        lacking = [check for check in checks if check.said == "not installed"]
+        lacking = [check for check in checks if check.finding == "not installed"]
         wrong = [check for check in checks if check.state == "problem" and check not in lacking]
         install = f"pip install 'ragshap[{extra}]'"
         if wrong:
-            said = "; ".join(f"{check.name} {check.said}" for check in wrong)
-            yield Check("extras", extra, "warning", said, install)
+            finding = "; ".join(f"{check.name} {check.finding}" for check in wrong)
+            yield Check("extras", extra, "warning", finding, install)
         elif lacking:
             yield Check("extras", extra, "missing", f"without {', '.join(check.name for check in lacking)}", install)
         else:
@@ -165,7 +176,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _required(extra: str) -> list[Requirement]:
-    """What ragshap's own metadata ask for here: without extra, or of one, others that it names included."""
+    """Return what ragshap's metadata require here for an extra and those that it includes; "" is the core."""
     from packaging.requirements import Requirement
 
     found: list[Requirement] = []
@@ -192,8 +203,8 @@ def _reader(settings: ReaderSettings) -> Iterator[Check]:
     torch.empty(0, device=settings.device)
     if settings.is_embedded:
         check_files(WEIGHTS if name == "embedded" else Path(name))
-        said = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"
-        yield Check("models", "reader", "ok", said)
+        finding = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"
+        yield Check("models", "reader", "ok", finding)
     else:
         yield _checkpoint("reader", name)
 
@@ -215,7 +226,7 @@ def _encoder(settings: RetrieverSettings) -> Iterator[Check]:
 
 
 def _as_recorded(path: Path, algorithm: str, value: str) -> bool:
-    """Whether a file has the checksum that its package's record gives, in base64 without padding."""
+    """Say whether a file has the checksum that its package's record gives, in base64 without padding."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -226,18 +237,18 @@ def _as_recorded(path: Path, algorithm: str, value: str) -> bool:
 
 
 def _checkpoint(what: str, name: str) -> Check:
-    """A model in a folder, or one of the hub that is downloaded or not."""
+    """Check a model that is in a folder, or on the hub and perhaps downloaded."""
     from huggingface_hub import try_to_load_from_cache
 
     if Path(name).expanduser().is_dir():
         there = (Path(name).expanduser() / "config.json").is_file()
-        fix = "" if there else "name a folder with a model of transformers"
-        said = f"folder {name}" if there else f"folder {name} holds no config.json"
-        return Check("models", what, "ok" if there else "problem", said, fix)
+        fix = "" if there else "name a folder that holds a model of transformers"
+        finding = f"folder {name}" if there else f"folder {name} holds no config.json"
+        return Check("models", what, "ok" if there else "problem", finding, fix)
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return Check("models", what, "ok", f"{name}, downloaded")
     return Check(
-        "models", what, "warning", f"{name} is not downloaded", "the first use will, if the hub can be reached"
+        "models", what, "warning", f"{name} is not downloaded", "the first use downloads it, if the hub can be reached"
     )
 
 
@@ -261,7 +272,7 @@ def _index(folder: Path) -> Iterator[Check]:
     yield Check(
         "index", str(folder), "ok", f"{manifest.kind}, {len(found):,} passages, every file as its checksum says"
     )
-    yield Check("index", "made with", "ok", made or "not said")
+    yield Check("index", "made with", "ok", made or "the index does not say")
     members = [read_manifest(folder / member) for member in manifest.settings.get("members", ())]
     for one in (manifest, *members):
         if fingerprint := one.settings.get("encoder_fingerprint"):
@@ -271,12 +282,12 @@ def _index(folder: Path) -> Iterator[Check]:
 
 
 def _line(error: Exception) -> str:
-    """An exception in one line."""
+    """Return the message of an exception as one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _remedy(error: Exception) -> str:
-    """What helps where the message does not say."""
+    """Return what to do about an exception whose message does not say so."""
     if isinstance(error, PackageNotFoundError):
         return f"pip install {error.name}"
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -285,6 +296,6 @@ def _remedy(error: Exception) -> str:
 
 
 def summary(checks: Sequence[Check]) -> dict[str, Any]:
-    """How many checks are in which state."""
+    """Count the checks in each state."""
     states: tuple[State, ...] = ("ok", "missing", "warning", "problem")
     return {state: sum(check.state == state for check in checks) for state in states}

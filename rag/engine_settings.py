@@ -17,7 +17,7 @@ class LuceneSettings(Section):
     """A Lucene index; see `retrievers.search_engines.lucene`."""
 
     folder: str | None = None
-    k1: float = Field(default=0.9, ge=0)
+    k1: float = Field(default=0.9, ge=0, allow_inf_nan=False)
     b: float = Field(default=0.4, ge=0, le=1)
     title: str = "title"
     text: str = "contents"
@@ -36,7 +36,7 @@ class MilvusSettings(Section):
     sparse: str = "sparse"
     analyzer: str = "standard"
     token_env: str | None = None
-    timeout: float = Field(default=30.0, gt=0)
+    timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
 
 class RestSettings(Section):
@@ -55,7 +55,7 @@ class RestSettings(Section):
     user: str | None = None
     token_env: str | None = None
     ca_certs: str | None = None
-    timeout: float = Field(default=30.0, gt=0)
+    timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
 
 class EngineSections(Section):

@@ -1,4 +1,4 @@
-"""What indexing a corpus will cost, told from its beginning before the work starts."""
+"""Estimate what indexing a corpus will cost, from its beginning, before the work starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEEN_BYTES = 300  # of memory for the ids of a passage and its document, which 
 
 @dataclass(frozen=True)
 class IndexCost:
-    """An estimate; None where the number of passages cannot be told.
+    """An estimate; None where the number of passages is unknown.
 
     Attributes:
         passages: how many there are.
@@ -44,7 +44,7 @@ class IndexCost:
     def __str__(self) -> str:
         """In one line."""
         if self.passages is None or self.seconds is None:
-            return "the size of this corpus cannot be told before it is read"
+            return "the size of this corpus is unknown until it has been read"
         return (
             f"about {self.passages:,} passages: at most {_size(self.memory_bytes)} of memory, {_size(self.disk_bytes)} "
             f"of disk ({_size(self.peak_disk_bytes)} while it is made), about {_duration(self.seconds)}"
@@ -86,13 +86,13 @@ def check_room(cost: IndexCost, folder: Path) -> None:
     free = shutil.disk_usage(there).free
     if free < cost.peak_disk_bytes:
         raise ValueError(
-            f"{folder}: {cost}; only {_size(free)} of disk are free. Free some, choose another disk, or keep the "
+            f"{folder}: {cost}; only {_size(free)} of disk space is free. Free some, choose another disk, or keep the "
             "passages in a search engine (--kind milvus)"
         )
     available = available_memory()
     if available is not None and available < cost.memory_bytes - peak_memory():
         raise ValueError(
-            f"{folder}: {cost}; only {_size(available)} of memory are available. End other programs, or keep the "
+            f"{folder}: {cost}; only {_size(available)} of memory is available. End other programs, or keep the "
             "passages in a search engine (--kind milvus)"
         )
 

@@ -8,27 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from attribution import normalize_answer
+from attribution import Attribution
 from rag.answer import Answer, Evidence, OtherAnswer
-from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
-from rag.explanation.hierarchy import check_parts, explain_parts
+from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
-from rag.explanation.passages import Explanation, explain_passages
-from rag.explanation.screening import Screener, default_screener, screen
 from rag.provenance import sources, versions
-from rag.readers import Reader
+from rag.readers.base import Reader, Screener, close
 from rag.readers.loading import load_reader, set_threads
-from rag.rerank import attributed_order, needs_pivots
-from rag.retrieval import open_retriever
+from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
+from rag.scores import attributed_order
+from rag.session import Session
 from rag.settings import Settings, load_settings
-from retrievers import (
-    Hit,
-    Passage,
-    Searcher,
-)
+from rag.settings_base import SettingsError
+from retrievers import Hit, Passage, Searcher
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -38,25 +31,36 @@ class Pipeline:
     """Answers questions over one corpus and says which passages the answers come from.
 
     Args:
-        retriever: finds the passages.
-        reader: answers from them.
+        retriever: finds the passages; a function from a question and a number k to at most k passages will do. None,
+            with no `corpus`, is for passages that you bring to `explain`.
+        reader: answers from them; by default the one that the settings name.
         settings: how many passages, how attribution is estimated, what the final answer is read from.
         screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
         made_with: what answers say of where they come from; by default the versions alone (see `rag.provenance`).
+        corpus: passages or plain strings to index in memory, or the path of a corpus, instead of a retriever.
+
+    Raises:
+        SettingsError: both a retriever and a corpus are given.
     """
 
     def __init__(
         self,
-        retriever: Searcher | None,
-        reader: Reader,
+        retriever: Searcher | SearchFunction | None = None,
+        reader: Reader | None = None,
         settings: Settings | None = None,
         screener: Screener | None = None,
         made_with: Mapping[str, Any] | None = None,
+        *,
+        corpus: Corpus | None = None,
     ):
-        self.retriever = retriever
-        self.reader = reader
         self.settings = settings or Settings()
-        self.screener = screener or (default_screener() if self.settings.attribution.screen else None)
+        if corpus is not None:
+            if retriever is not None:
+                raise SettingsError("give either a retriever or a corpus, one of the two")
+            retriever = open_retriever(self.settings, corpus=corpus)
+        self.retriever = None if retriever is None else as_searcher(retriever)
+        self.reader = reader or load_reader(self.settings.reader)
+        self.screener = screener
         self.made_with = {"versions": versions()} if made_with is None else made_with
 
     @classmethod
@@ -76,16 +80,29 @@ class Pipeline:
             SettingsError: a setting is wrong, or not exactly one of these is given.
             CorpusError, IndexFormatError, FileNotFoundError: the corpus or index cannot be read.
         """
-        settings = config if isinstance(config, Settings) else load_settings(config, overrides)
+        settings = load_settings(config, overrides)
         set_threads(settings.threads)
         retriever = open_retriever(settings, corpus=corpus, index=index)
-        return cls(retriever, load_reader(settings.reader), settings, made_with=sources(settings, corpus, index))
+        reader = load_reader(settings.reader)  # first, because it says best what is wrong with a checkpoint
+        return cls(retriever, reader, settings, made_with=sources(settings, corpus, index))
+
+    def close(self) -> None:
+        """Release what the reader holds open, such as an endpoint's connections and its cache of replies."""
+        close(self.reader)
+
+    def __enter__(self) -> Pipeline:
+        """The pipeline itself; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the pipeline, also after an error."""
+        self.close()
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
-        """The retriever's passages, best first."""
+        """The k best passages, best first; by default as many as `retriever.passages` says."""
         if self.retriever is None:
             raise ValueError("this pipeline has no retriever; bring your passages to `explain`")
-        return self.retriever.search(question, k or self.settings.retriever.passages)
+        return self.retriever.search(question, self.settings.retriever.passages if k is None else k)
 
     def ask(self, question: str, *, progress: Progress | None = None) -> Answer:
         """Answer a question from the corpus."""
@@ -101,56 +118,48 @@ class Pipeline:
             warnings = (*warnings, f"{wanted} passages asked for, the corpus has {len(self.retriever)}")
         return replace(answer, seconds={"retrieve": retrieve, **answer.seconds}, warnings=warnings)
 
-    def explain(self, question: str, passages: Sequence[Passage | Hit], *, progress: Progress | None = None) -> Answer:
-        """Answer a question from passages that you bring, in their given order."""
-        hits = [item if isinstance(item, Hit) else Hit(item, 0.0) for item in passages]
-        _check_ids(hit.passage.id for hit in hits)
-        settings, keep = self.settings.attribution, self.settings.rerank.keep
-        if settings.k is None and isinstance(keep, int):
-            settings = settings.model_copy(update={"k": keep})
-        if self.settings.hierarchy.asks:
-            check_parts(self.reader, self.settings.hierarchy, settings.semivalue)  # before anything is spent
-        started = time.perf_counter()
-        read = self._screened(question, hits)
-        screening = time.perf_counter() - started
-        explanation = explain_passages(
-            self.reader,
-            question,
-            [hits[index].passage for index in read],
-            settings,
-            None if progress is None else lambda done, total: progress("attribute", done, total),
-            pivots=needs_pivots(self.settings.rerank.score),
-        )
-        started = time.perf_counter()
-        order = attributed_order(explanation.attribution, self.settings.rerank.score)
-        kept, text = distil(explanation.answers, explanation.text, order, keep)
-        answered = time.perf_counter()
-        attribution, answers = explanation.attribution, explanation.answers
+    def explain(
+        self, question: str, passages: Sequence[Passage | Hit | str], *, progress: Progress | None = None
+    ) -> Answer:
+        """Answer from passages or plain strings that you bring, in their given order.
+
+        Raises:
+            ValueError: the question is blank, or two passages have the same id.
+            SettingsError: the settings contradict one another, or the reader cannot do what they ask for.
+        """
+        hits = as_hits(passages)
+        own = self.settings.attribution
+        session = Session(self.reader, question, [hit.passage for hit in hits], self.settings, screener=self.screener)
+        clock = _Clock()
+        attribution = session.attribute(progress=progress and (lambda *counts: progress("attribute", *counts)))
+        others = _other_answers(session, attribution)
+        share = session.share(session.answer)
+        order = attributed_order(attribution, self.settings.rerank.score)
+        clock.stop("attribute")
+        kept, text = session.distil(order, self.settings.rerank.keep)
+        clock.stop("answer")
         sufficient = counterfactual = None
-        if settings.minimal_sets:
-            sufficient, counterfactual = minimal_sets(answers, order, attribution.players, settings.minimal_sets)
-        conflicting = conflicts(attribution, answers) if settings.utility == "votes" else ()
-        interacting = pair_interactions(attribution, answers, settings.budget) if settings.interactions else None
-        seconds = {**explanation.seconds, "answer": answered - started, "examine": time.perf_counter() - answered}
-        if self.screener is not None:
-            seconds = {"screen": screening, **seconds}
-        hierarchy = None
-        if self.settings.hierarchy.asks:
-            seed = self.settings.attribution.seed
-            hierarchy = explain_parts(self.reader, explanation, self.settings.hierarchy, seed=seed, progress=progress)
-            seconds["parts"] = hierarchy.seconds
+        if own.minimal_sets:
+            sufficient, counterfactual = minimal_sets(session, order, own.minimal_sets)
+        conflicting = conflicts(attribution, session) if own.utility == "votes" else ()
+        interacting = pair_interactions(attribution, session, own.budget) if own.interactions else None
+        clock.stop("examine")
+        hierarchy = explain_parts(session, attribution, progress) if self.settings.hierarchy.asks else None
+        reading: dict[str, float] = {
+            name: session.seconds[name] for name in ("screen", "encode") if name in session.seconds
+        }
         return Answer(
-            question=explanation.encoded.question,
+            question=session.encoded.question,
             text=text,
-            full_text=explanation.text,
-            share=explanation.share(explanation.text),
-            evidence=_evidence(hits, read, explanation, order, kept),
-            others=_other_answers(explanation),
+            full_text=session.answer,
+            share=share,
+            evidence=_evidence(hits, session, attribution, order, kept),
+            others=others,
             attribution=attribution,
             hierarchy=hierarchy,
-            seconds=seconds,
-            warnings=tuple(_warnings(explanation, len(hits))),
-            screened=tuple(hit.passage.id for index, hit in enumerate(hits) if index not in read),
+            seconds={**reading, **clock.seconds, **({"parts": hierarchy.seconds} if hierarchy else {})},
+            warnings=tuple(_warnings(session)),
+            screened=tuple(hit.passage.id for place, hit in enumerate(hits) if place not in session.read),
             sufficient=sufficient,
             counterfactual=counterfactual,
             conflicts=conflicting,
@@ -162,62 +171,45 @@ class Pipeline:
             },
         )
 
-    def _screened(self, question: str, hits: Sequence[Hit]) -> list[int]:
-        """The places of the passages that the reader gets."""
-        settings = self.settings.attribution
-        if self.screener is None:
-            return list(range(len(hits)))
-        return screen(self.screener, question, [hit.passage for hit in hits], settings.screen, settings.seed)
 
+class _Clock:
+    """Seconds of one stage after another."""
 
-def distil(answers: CoalitionAnswers, full: str, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
-    """The passages to keep and the answer read from them alone.
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
 
-    Args:
-        answers: gives the answers from subsets; nothing is encoded again.
-        full: the answer from all passages.
-        order: passages, best first.
-        keep: a number of passages, or "smallest": the fewest first ones that give the full answer.
-    """
-    sizes = range(len(order) + 1) if keep == "smallest" else [min(int(keep), len(order))]
-    prefixes = np.zeros((len(sizes), len(order)), dtype=bool)
-    for row, size in enumerate(sizes):
-        prefixes[row, list(order[:size])] = True
-    said = answers(prefixes)
-    if keep != "smallest":
-        return list(order[: sizes[0]]), said[0]
-    wanted = normalize_answer(full)
-    size = next(size for size, answer in zip(sizes, said, strict=True) if normalize_answer(answer) == wanted)
-    return list(order[:size]), said[size]
+    def stop(self, stage: str) -> None:
+        """A stage ends, the next begins."""
+        now = time.perf_counter()
+        self.seconds[stage], self._started = now - self._started, now
 
 
 def _evidence(
-    hits: Sequence[Hit], read: Sequence[int], explanation: Explanation, order: Sequence[int], kept: Sequence[int]
+    hits: Sequence[Hit], session: Session, attribution: Attribution, order: Sequence[int], kept: Sequence[int]
 ) -> tuple[Evidence, ...]:
-    attribution = explanation.attribution
     return tuple(
         Evidence(
-            passage=hits[read[index]].passage,
-            rank=read[index] + 1,
-            score=hits[read[index]].score,
+            passage=hits[session.read[index]].passage,
+            rank=session.read[index] + 1,
+            score=hits[session.read[index]].score,
             value=float(attribution.values[attribution.output, index]),
             error=float(attribution.errors[attribution.output, index]),
             kept=index in kept,
-            cut_tokens=explanation.encoded.cut_tokens[index],
+            cut_tokens=session.encoded.cut_tokens[index],
         )
         for index in order
     )
 
 
-def _other_answers(explanation: Explanation) -> tuple[OtherAnswer, ...]:
+def _other_answers(session: Session, attribution: Attribution) -> tuple[OtherAnswer, ...]:
     """All answers but the full one, with the passages that pull towards each."""
-    attribution = explanation.attribution
     if attribution.utility != "votes":
         return ()
     others = [
         OtherAnswer(
             text,
-            explanation.share(text),
+            session.share(text),
             tuple(item.player for item in attribution.top(3, index) if item.value >= max(ABOUT_ZERO, 2 * item.error)),
         )
         for index, text in enumerate(attribution.outputs)
@@ -226,20 +218,12 @@ def _other_answers(explanation: Explanation) -> tuple[OtherAnswer, ...]:
     return tuple(sorted(others, key=lambda other: -other.share))
 
 
-def _check_ids(ids: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in ids:
-        if name in seen:
-            raise ValueError(f"two passages have the id {name!r}; give each its own")
-        seen.add(name)
-
-
-def _warnings(explanation: Explanation, retrieved: int) -> Iterable[str]:
-    encoded = explanation.encoded
-    out = retrieved - len(encoded.passages)
+def _warnings(session: Session) -> Iterable[str]:
+    encoded, retrieved = session.encoded, len(session.passages)
+    out = retrieved - session.n_read
     if out:
         yield (
-            f"{out} of {retrieved} passages were screened out; the reader got the other {len(encoded.passages)}, and "
+            f"{out} of {retrieved} passages were screened out; the reader got the other {session.n_read}, and "
             "values say nothing of those left out"
         )
     cut = sum(tokens > 0 for tokens in encoded.cut_tokens)

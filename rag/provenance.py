@@ -45,9 +45,9 @@ def made_with(
 def sources(settings: Settings, corpus: str | Path | None = None, index: str | Path | None = None) -> dict[str, Any]:
     """What an answer says beside its settings: `made_with` without them, of an index or a corpus, if there is one."""
     named = (("corpus", corpus), ("index", index))
-    made = made_with({}, settings.reader, ((name, Path(path)) for name, path in named if path is not None))
-    del made["settings"]
-    return made
+    origin = made_with({}, settings.reader, ((name, Path(path)) for name, path in named if path is not None))
+    del origin["settings"]
+    return origin
 
 
 def versions(*libraries: str) -> dict[str, str]:

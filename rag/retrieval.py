@@ -5,14 +5,25 @@ Nothing here imports torch or transformers, so that `ragshap search` starts quic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.engine_settings import EngineSections
 from rag.settings import RetrieverSettings, Settings
 from rag.settings_base import SettingsError
-from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage, Retriever, load_corpus, load_index
+from retrievers import (
+    BM25Retriever,
+    DenseRetriever,
+    Hit,
+    HybridRetriever,
+    Passage,
+    Retriever,
+    Searcher,
+    load_corpus,
+    load_index,
+)
+from retrievers.base import check_query
 from retrievers.dense.encoder import Encoder
 from retrievers.loading import retriever_class
 
@@ -20,9 +31,45 @@ if TYPE_CHECKING:
     from retrievers.search_engines.base import SearchEngine
 
 
-def open_retriever(
-    settings: Settings, *, corpus: str | Path | None = None, index: str | Path | None = None
-) -> Retriever:
+SearchFunction = Callable[[str, int], Iterable[Passage | Hit | str]]
+"""Called as search(question, k); gives at most k passages, best first."""
+
+
+class FunctionRetriever:
+    """A function of yours as a retriever; what it gives beyond k is left out."""
+
+    def __init__(self, search: SearchFunction):
+        self._search = search
+
+    def search(self, query: str, k: int = 10) -> list[Hit]:
+        """The first k passages that the function gives; `ValueError` for a blank query or k < 1."""
+        check_query(query, k)
+        return as_hits(self._search(query, k))[:k]
+
+    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """`search` for each query."""
+        return [self.search(query, k) for query in queries]
+
+
+def as_hits(passages: Iterable[Passage | Hit | str]) -> list[Hit]:
+    """Passages as hits, in their order; strings get their places "1", "2", … as ids, passages the score 0."""
+    hits: list[Hit] = []
+    for place, item in enumerate(passages, start=1):
+        passage = Passage(str(place), item) if isinstance(item, str) else item
+        hits.append(passage if isinstance(passage, Hit) else Hit(passage, 0.0))
+    return hits
+
+
+def as_searcher(retriever: Searcher | SearchFunction) -> Searcher:
+    """A retriever as it is, or a function that searches as a retriever."""
+    return retriever if isinstance(retriever, Searcher) else FunctionRetriever(retriever)
+
+
+Corpus = str | Path | Iterable[Passage | str]
+"""Where a corpus is, or its passages themselves."""
+
+
+def open_retriever(settings: Settings, *, corpus: Corpus | None = None, index: str | Path | None = None) -> Retriever:
     """A saved index, a corpus indexed in memory, or the search engine that the settings name.
 
     Raises:
@@ -38,7 +85,10 @@ def open_retriever(
     if index is not None and corpus is None:
         return load_index(index)
     if corpus is not None and index is None:
-        passages = load_corpus(corpus, passage_words=settings.passage_words)
+        if isinstance(corpus, str | Path):
+            passages: Iterable[Passage] = load_corpus(corpus, passage_words=settings.passage_words)
+        else:
+            passages = [hit.passage for hit in as_hits(corpus)]
         return build_retriever(passages, settings.retriever)
     raise SettingsError("give either an index (--index) or a corpus (--corpus), one of the two")
 

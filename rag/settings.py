@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
 from rag.readers.prompt.template import check_template
+from rag.scores import DEFAULT_SCORE, OF_VALUES, ScoreName
 from rag.settings_base import Section, load_section
 
 
@@ -19,7 +20,7 @@ class BM25Settings(Section):
     """Lexical retrieval; `stemmer` is a language of PyStemmer, or null."""
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
-    k1: float = Field(default=1.5, ge=0)
+    k1: float = Field(default=1.5, gt=0, allow_inf_nan=False)
     b: float = Field(default=0.75, ge=0, le=1)
     stopwords: str | None = "en"
     stemmer: str | None = "english"
@@ -212,7 +213,7 @@ class RerankSettings(Section):
     `keep` is a number, or "smallest": as few of the first passages as still give the full answer.
     """
 
-    score: Literal["value", "positive", "pivots", "value+rrf", "positive+rrf", "pivots+rrf"] = "positive"
+    score: ScoreName = DEFAULT_SCORE
     keep: int | Literal["smallest"] = 5
 
     @model_validator(mode="after")
@@ -237,18 +238,25 @@ class Settings(Section):
     def _scored(self) -> Settings:
         if self.reader.is_endpoint and self.attribution.utility == "likelihood":
             raise ValueError("attribution.utility must be votes: endpoints give no log-probabilities of given answers")
+        if self.attribution.until == "top-k certain" and self.rerank.score not in OF_VALUES:
+            raise ValueError(
+                f"attribution.until: top-k certain speaks of an order by {' or '.join(OF_VALUES)}, but rerank.score is "
+                f"{self.rerank.score}; change one of the two"
+            )
         return self
 
 
-def load_settings(config: str | Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+def load_settings(config: str | Path | Settings | None = None, overrides: Sequence[str] = ()) -> Settings:
     """Settings from a YAML file or the name of a shipped one, changed by "section.key=value" overrides.
 
     Args:
-        config: a path; or "default", "quality", "gpu", "endpoint"; None is the default.
+        config: a path; or "default", "quality", "gpu", "endpoint"; or settings to start from; None is the default.
         overrides: for instance `["attribution.budget=500", "retriever.kind=hybrid"]`; values are YAML.
 
     Raises:
         SettingsError: names the key that is unknown, mistyped or cannot be honoured.
         FileNotFoundError: there is no such file.
     """
+    if isinstance(config, Settings):
+        return load_section(Settings, overrides=overrides, base=config.model_dump()) if overrides else config
     return load_section(Settings, config, overrides)

@@ -88,17 +88,26 @@ def _yaml(text: str) -> Any:
 
 
 def _find(config: str | Path) -> Path:
-    """A file as given; else a shipped configuration of that name, in the package or beside it in a checkout."""
+    """A file as given; else the shipped configuration of that name."""
     path = Path(config)
     if path.is_file():
         return path
-    here = Path(__file__).parent
-    shipped = {
-        file.stem: file for folder in ("../configs", "configs") for file in sorted((here / folder).glob("*.yaml"))
-    }
+    shipped = {file.stem: file for file in sorted(_shipped_folder().glob("*.yaml"))}
     if str(config) in shipped:
         return shipped[str(config)]
-    raise FileNotFoundError(f"no configuration file {config}; shipped ones are {', '.join(shipped)}")
+    raise FileNotFoundError(
+        f"there is no configuration file {config}; give a file, or the name of a shipped one: {', '.join(shipped)}"
+    )
+
+
+def _shipped_folder() -> Path:
+    """The folder `configs`: within the package where a wheel was installed, else beside it in a checkout.
+
+    A folder of that name beside an installed package is somebody else's.
+    """
+    package = Path(__file__).parent
+    in_checkout = not (package / "configs").is_dir() and (package.parent / "constraints.txt").is_file()
+    return (package.parent if in_checkout else package) / "configs"
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import fsum
 from pathlib import Path
 
-from retrievers.base import RRF_K, Progress, Retriever, check_query
+from retrievers.base import RRF_K, LocalRetriever, Progress, Retriever, check_queries
 from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
 from retrievers.storage.index_folder import MANIFEST_FILE, new_index, open_index, read_manifest
-from retrievers.storage.passage_store import distinct_ids
+from retrievers.storage.passage_store import PassageStore, check_new, distinct_ids
+from retrievers.storage.undo import Undoable
 
 
-class HybridRetriever:
+class HybridRetriever(LocalRetriever):
     """Adds up 1 / (rrf_k + rank) over the retrievers that find a passage (Cormack, Clarke and Büttcher 2009).
 
     Of passages with equal sums, the one comes first that the first retriever ranks higher, or else the
@@ -39,8 +40,8 @@ class HybridRetriever:
             raise ValueError("a hybrid needs at least one retriever")
         if len(counts := {len(retriever) for retriever in retrievers}) > 1:
             raise ValueError(f"the retrievers must hold the same passages, but hold {sorted(counts)} of them")
-        if rrf_k < 0:
-            raise ValueError(f"rrf_k must not be negative, got {rrf_k}")
+        if not 0 <= rrf_k < float("inf"):
+            raise ValueError(f"rrf_k must not be negative and must be finite, got {rrf_k}")
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.retrievers = tuple(retrievers)
@@ -51,60 +52,59 @@ class HybridRetriever:
         """All passages, in the order in which they were added."""
         return self.retrievers[0].passages
 
-    def search(self, query: str, k: int = 10) -> list[Hit]:
-        """The ``k`` passages of the highest fused score, best first.
+    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """For each query the ``k`` passages of the highest fused score, best first.
 
         Raises:
-            ValueError: The query is blank or ``k`` is below 1.
+            ValueError: A query is blank, or ``k`` is not a whole number from 1 on.
         """
-        check_query(query, k)
-        rankings = [retriever.search(query, max(k, self._depth)) for retriever in self.retrievers]
-        return self._fuse(rankings)[:k]
-
-    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
-        """:meth:`search` for each query."""
-        for query in queries:
-            check_query(query, k)
+        check_queries(queries, k)
         by_retriever = [retriever.search_many(queries, max(k, self._depth)) for retriever in self.retrievers]
         return [self._fuse(rankings)[:k] for rankings in zip(*by_retriever, strict=True)]
 
-    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+    def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
         """Add passages to every retriever; ``progress`` follows the last of them.
 
         Raises:
-            ValueError: An id is there already or occurs twice; nothing is added then.
+            ValueError: An id is there already or occurs twice.
         """
-        new = list(passages)
-        *others, last = self.retrievers
-        for retriever in others:
-            retriever.add(new)
-        last.add(new, progress=progress)
+        new = check_new(passages, len(self), self._find)
+        *others, last = self._undoable_first()
+        with self.all_or_nothing():
+            for retriever in others:
+                retriever.add(new)
+            last.add(new, progress=progress)
 
     def remove(self, ids: Iterable[str]) -> int:
-        """Remove passages from every retriever, and say how many.
+        """Remove passages from every retriever, and return how many.
 
         Raises:
-            ValueError: An id is not there; nothing is removed then.
+            ValueError: An id is not there.
         """
         names = distinct_ids(ids)
-        for retriever in self.retrievers:
-            retriever.remove(names)
+        with self.all_or_nothing():
+            for retriever in self._undoable_first():
+                retriever.remove(names)
         return len(names)
 
-    def save(self, folder: str | Path) -> None:
-        """Write an index folder with one index folder per retriever in it.
+    def _undoable_first(self) -> list[Retriever]:
+        """Search engines come last: what they have changed cannot be undone when another retriever fails."""
+        return sorted(self.retrievers, key=lambda retriever: not isinstance(retriever, Undoable))
 
-        Their passage files are one file on disk where the file system can link, copies elsewhere.
-        """
-        with self.saving(folder):
-            pass
+    def _find(self, ids: Sequence[str]) -> Collection[str]:
+        """Those of some ids that a retriever of ours holds; search engines are not asked."""
+        stores = (retriever.passages for retriever in self.retrievers if isinstance(retriever, Undoable))
+        return next((store.find(ids) for store in stores if isinstance(store, PassageStore)), ())
 
     @contextmanager
     def saving(self, folder: str | Path) -> Iterator[None]:
-        """Write an index folder, and what is added meanwhile as it comes."""
+        """Write an index folder with one index folder per retriever in it, and what is added meanwhile as it comes.
+
+        Their passage files are one file on disk where the file system can link, copies elsewhere.
+        """
         members = [f"{number}-{type(retriever).__name__}" for number, retriever in enumerate(self.retrievers)]
         settings = {"rrf_k": self._rrf_k, "depth": self._depth, "members": members}
-        with new_index(folder, self.kind, settings, self.__len__) as building:
+        with self.all_or_nothing(), new_index(folder, self.kind, settings, self.__len__) as building:
             with ExitStack() as parts:
                 for member, retriever in zip(members, self.retrievers, strict=True):
                     parts.enter_context(retriever.saving(building / member))

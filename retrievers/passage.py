@@ -1,8 +1,8 @@
-"""The unit that is retrieved and attributed, and a retrieved one with its score."""
+"""Passages, which are retrieved and attributed to, and hits, which are retrieved passages with their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ class Passage:
         id: Names the passage in runs, qrels and indexes.
         text: The text itself, without the title.
         title: Title of the document that the text comes from, or ``""``.
-        metadata: Anything else that the corpus says of it; must be JSON-serialisable to be saved in an index.
+        metadata: Anything else that the corpus says of it; retrievers take what JSON can hold.
     """
 
     id: str
@@ -34,3 +34,37 @@ class Hit(NamedTuple):
 
     passage: Passage
     score: float
+
+
+def as_passages(items: Iterable[Passage | str], first: int = 1) -> list[Passage]:
+    """Passages as they are, and strings as passages whose ids are their places in ``items``: "1", "2", and so on.
+
+    A number that a given passage has as its id is passed over, and the strings behind it count on from there.
+
+    Args:
+        items: Passages, strings, or both.
+        first: Number of the first item. What grows by several calls counts on from what it holds.
+
+    Raises:
+        TypeError: ``items`` is a single string, or something in it is neither a passage nor a string.
+        ValueError: A string is blank.
+    """
+    if isinstance(items, str):
+        raise TypeError(f"expected several passages, got the string {items[:40]!r}; put it into a list")
+    given = list(items)
+    taken = {item.id for item in given if isinstance(item, Passage)}
+    passages = []
+    number = first - 1
+    for place, item in enumerate(given, start=1):
+        number += 1
+        if isinstance(item, Passage):
+            passages.append(item)
+            continue
+        if not isinstance(item, str):
+            raise TypeError(f"expected retrievers.Passage objects or strings, got {type(item).__name__}")
+        if not item.strip():
+            raise ValueError(f"passage {place} of {len(given)} is blank: leave it out or give it a text")
+        while str(number) in taken:
+            number += 1
+        passages.append(Passage(str(number), item))
+    return passages

@@ -12,13 +12,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_linked_files_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    targets = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", README) + re.findall(r'src="([^"]+)"', README)
+    assert "docs/explanation.png" in targets
+    for target in targets:
         assert (ROOT / target).exists(), target
 
 
 def test_make_targets_that_are_named_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make (\w+)", README)):
+    for target in set(re.findall(r"(?:^|`)make (\w+)", README, re.M)):
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 

@@ -32,7 +32,7 @@ def test_what_the_image_copies_is_there_and_not_ignored():
 
 
 def test_the_image_holds_all_that_the_wheel_is_built_from():
-    packages = re.search(r"^packages = \[(.+)\]$", PROJECT, re.M)[1]
+    packages = re.search(r"^only-include = \[(.+)\]$", PROJECT, re.M)[1]
     licences = re.search(r"^license-files = \[(.+)\]$", PROJECT, re.M)[1]
     for name in [*re.findall(r'"(.+?)"', packages + licences), "configs", "README.md"]:
         assert name in COPIED
@@ -79,3 +79,15 @@ def test_linked_files_and_named_commands_exist(page):
 def test_contributing_names_five_commands():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^\| `", text, re.M)) == 5
+
+
+def test_the_demo_needs_the_core_alone_and_the_tests_the_rest():
+    if (make := shutil.which("make")) is None:
+        pytest.skip("make is not installed")
+
+    def steps(target: str) -> str:
+        return subprocess.run([make, "-nB", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert re.findall(r"--editable (.+)", steps("demo")) == ["."]
+    for target in ("test", "lint", "typecheck", "docs"):
+        assert re.findall(r"--editable (.+)", steps(target)) == [".", "'.[dev]'"]

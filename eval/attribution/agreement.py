@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from attribution.attribution import descending
-from rag.rerank import Scores
+from rag.scores import Scores
 
 _FIRST = 5
 
@@ -44,7 +44,7 @@ def _rounded(scores: Scores) -> Scores:
 def stability(runs: Sequence[Scores]) -> dict[str, float]:
     """Agreement of scores with other seeds: means over pairs of runs of Spearman's correlation and of the overlap.
 
-    The overlap is the part of the first 5 passages that both runs share. Two constant runs agree wholly, a constant
+    The overlap is the fraction of the first 5 passages that both runs share. Two constant runs agree wholly, a constant
     and another not at all.
     """
     correlations, overlaps = [], []

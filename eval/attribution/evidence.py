@@ -9,7 +9,7 @@ import numpy as np
 
 from attribution.attribution import descending
 from eval.retrieval.metrics import parse_metrics, score_by_qrels
-from rag.rerank import Scores
+from rag.scores import Scores
 
 PAIRS = "pairs.AP"
 

@@ -1,4 +1,4 @@
-"""Whether scores say what the reader does when passages are taken away.
+"""Faithfulness: whether scores predict what the reader does when passages are taken away.
 
 Of a question with n passages in the order of their scores: p is the probability of the answer from all passages, the
 vote whether a coalition gives that answer.
@@ -16,7 +16,7 @@ from attribution import Game
 from attribution.attribution import descending
 from eval.attribution.agreement import spearman
 from rag.readers.base import Coalitions
-from rag.rerank import Scores
+from rag.scores import Scores
 
 DROPS = (1, 3, 5)
 
@@ -42,7 +42,7 @@ def curves(game: Game, scores: Scores) -> Curves:
 
 
 def area(curve: Scores) -> float:
-    """Area under a curve over the part of passages removed or added, 0 to 1, by trapezoids."""
+    """Area under a curve over the fraction of passages removed or added, 0 to 1, by trapezoids."""
     return float((curve[:-1] + curve[1:]).mean() / 2)
 
 

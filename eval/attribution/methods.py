@@ -1,4 +1,4 @@
-"""What gives a score to each passage of a question, all from one encoding and one memory of coalitions.
+"""Methods that give a score to each passage of a question, all from one session.
 
 A method is named as a score of `evaluate retrieval` (see `eval.retrieval.scoring`), or
 
@@ -19,31 +19,17 @@ from typing import NamedTuple
 import numpy as np
 
 from attribution import Game, interactions
-from eval.retrieval.scoring import CandidateScores, Scored, Scoring, parse_scoring
-from rag.readers import Reader
+from eval.retrieval.scoring import Scored, Scoring, parse_scoring, score_passages
 from rag.readers.base import Coalitions
-from rag.rerank import Scores
-from rag.settings import AttributionSettings
-from retrievers import Passage
+from rag.scores import Scores
+from rag.session import Session
 
 PAIR_METHODS = ("interactions", "interactions:likelihood")
 OTHER_METHODS = ("lasso", "retriever", "random", *PAIR_METHODS)
 DEFAULT_METHODS = (
-    "shapley",
-    "shapley:likelihood",
-    "banzhaf",
-    "banzhaf:likelihood",
-    "banzhaf@0.1",
-    "banzhaf@0.1:likelihood",
-    "leave-one-out",
-    "leave-one-out:likelihood",
-    "first-in:likelihood",
-    "lasso",
-    "attention",
-    "relevance",
-    "retriever",
-    "random",
-    *PAIR_METHODS,
+    *("shapley", "shapley:likelihood", "banzhaf", "banzhaf:likelihood", "banzhaf@0.1", "banzhaf@0.1:likelihood"),
+    *("leave-one-out", "leave-one-out:likelihood", "first-in:likelihood"),
+    *("lasso", "attention", "relevance", "retriever", "random", *PAIR_METHODS),
 )
 
 
@@ -84,60 +70,50 @@ class QuestionMethods:
     """The methods for one question.
 
     Args:
-        reader: the reader.
-        question: its id and text.
-        passages: the candidates.
-        ranks: the retriever's rank of each, from 0.
-        settings: estimator and budget.
+        session: the question with its passages; its settings say the estimator and the budget.
+        name: the question's id.
+        ranks: the retriever's rank of each passage, from 0.
         lasso_alpha: weight of the penalty of "lasso".
-
-    Attributes:
-        candidates: encoding, answer, games, and semivalues.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        question: tuple[str, str],
-        passages: Sequence[Passage],
-        ranks: Sequence[int],
-        settings: AttributionSettings,
-        lasso_alpha: float,
-    ):
-        self.candidates = CandidateScores(reader, question[1], passages, settings)
-        self._number = zlib.crc32(question[0].encode())
-        self._ranks, self._settings, self._alpha = ranks, settings, lasso_alpha
-        self._sign = 1.0 if self.candidates.answer else -1.0  # "no answer": what is taken from it counts
+    def __init__(self, session: Session, name: str, ranks: Sequence[int], lasso_alpha: float):
+        self.session = session
+        self._number = zlib.crc32(name.encode())
+        self._ranks, self._alpha = ranks, lasso_alpha
+        self._sign = 1.0 if session.answer else -1.0  # "no answer": what is taken from it counts
 
     def __call__(self, name: str, seed: int) -> Callable[[], Costed]:
         """Score now; the cost is known when all methods are through."""
-        candidates = self.candidates
-        before, started = sum(candidates.seconds.values()), time.perf_counter()
+        seconds = self.session.seconds
+        before, started = sum(seconds.values()), time.perf_counter()
         scored = self._score(name, seed)
-        arithmetic = time.perf_counter() - started - (sum(candidates.seconds.values()) - before)
+        arithmetic = time.perf_counter() - started - (sum(seconds.values()) - before)
 
         def costed() -> Costed:
             if name in ("retriever", "random"):
                 return Costed(scored.scores, 0, arithmetic)
-            game = candidates.games[_utility(name)]
-            reading = candidates.seconds[_utility(name)] * scored.evaluations / max(1, game.evaluations)
-            return Costed(scored.scores, scored.evaluations, candidates.seconds["encode"] + reading + arithmetic)
+            votes = _utility(name) == "votes"
+            stage, read = ("generate", self.session.decodes) if votes else ("score", self.session.scored)
+            reading = seconds.get(stage, 0.0) * scored.evaluations / max(1, read)
+            return Costed(scored.scores, scored.evaluations, seconds["encode"] + reading + arithmetic)
 
         return costed
 
     def _score(self, name: str, seed: int) -> Scored:
-        candidates, n = self.candidates, self.candidates.n
+        n, budget = self.session.n_read, self.session.settings.attribution.budget
         scoring = parse_method(name)
         if scoring is not None:
-            return candidates(scoring, seed)
+            return score_passages(self.session, scoring, seed)
         if name == "retriever":
             return Scored(1 / (1 + np.asarray(self._ranks, dtype=np.float64)), 0)
         if name == "random":
             return Scored(np.random.default_rng([seed, self._number]).standard_normal(n), 0)
+        game = self.session.game(_utility(name))
+        game(np.ones((1, n), dtype=np.bool_))  # first, so that the answer heads the outputs of votes
         if name == "lasso":
-            scored = lasso(candidates.games["likelihood"], n, self._settings.budget, self._alpha, seed)
+            scored = lasso(game, n, budget, self._alpha, seed)
             return Scored(self._sign * scored.scores, scored.evaluations)
-        found = interactions(candidates.games[_utility(name)], n, budget=self._settings.budget, seed=seed)
+        found = interactions(game, n, budget=budget, seed=seed)
         return Scored(self._sign * found.values[0], found.evaluations)
 
 
@@ -148,8 +124,8 @@ def _utility(name: str) -> str:
 def lasso(game: Game, n_players: int, budget: int, alpha: float, seed: int) -> Scored:
     """Coefficients of a sparse linear model of the logit of the answer's probability (Cohen-Wang et al. 2024).
 
-    It is fitted to different coalitions in which each player is in with probability 1/2, as many as the budget admits.
-    Players are standardised before the penalty.
+    It is fitted to as many different coalitions as the budget admits; each player is in with probability 1/2. Players
+    are standardised before the penalty.
 
     Args:
         game: the answer's log-probability, output 0.

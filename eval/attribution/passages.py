@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from eval.attribution.settings import AttributionRun
 from eval.retrieval.first_stage import FirstStages, Search
 from eval.retrieval.settings import Kind
 from eval.retrieval.task import Task
+from eval.runner import Progress
 from rag.questions import Question
 from rag.settings_base import SettingsError
 from retrievers import Passage
@@ -17,22 +17,10 @@ from retrievers import Passage
 _AT_ONCE = 16  # questions retrieved together
 
 
-class Candidates(NamedTuple):
-    """A question, its passages in the reader's order, and the retriever's rank of each."""
-
-    question: Question
-    passages: list[Passage]
-    ranks: list[int]
-
-
 def find_candidates(
-    run: AttributionRun,
-    task: Task,
-    questions: Sequence[Question],
-    root: Path,
-    progress: Callable[[str, int, int], None] | None,
-) -> Iterator[Candidates]:
-    """The candidates of each question in turn.
+    run: AttributionRun, task: Task, questions: Sequence[Question], root: Path, progress: Progress | None
+) -> Iterator[tuple[Question, list[Passage], list[int], set[str]]]:
+    """Each question, its passages in the reader's order, their ranks by the retriever, and the ids marked as evidence.
 
     The retriever ranks a question's own passages by searching all passages of the data for it; those that it does not
     find come last, in their given order.
@@ -46,15 +34,15 @@ def find_candidates(
         raise SettingsError("passages=own: no question brings passages; leave it out to retrieve them")
 
     def stage(kind: Kind, depth: int) -> Search:
-        return FirstStages(run.search(kind, depth), task, root, progress).searches[kind]
+        return FirstStages(run, [kind], depth, task, root, progress=progress).searches[kind]
 
     given = stage("own" if own else run.retriever, run.depth)
     whole = stage(run.retriever, len(task.data.passages)) if own and "retriever" in run.systems() else None
     for start in range(0, len(questions), _AT_ONCE):
-        part = questions[start : start + _AT_ONCE]
-        # What was searched may keep more than the depth.
-        passages = [found[: run.depth] for found in given(part)]
-        ranked = passages if whole is None else whole(part)
-        for question, found, order in zip(part, passages, ranked, strict=True):
+        some = questions[start : start + _AT_ONCE]
+        passages = given(some)
+        ranked = passages if whole is None else whole(some)
+        for question, shown, order in zip(some, passages, ranked, strict=True):
             place = {passage.id: rank for rank, passage in enumerate(order)}
-            yield Candidates(question, found, [place.get(passage.id, len(place)) for passage in found])
+            ranks = [place.get(passage.id, len(place)) for passage in shown]
+            yield question, shown, ranks, task.relevant(question)

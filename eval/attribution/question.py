@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from attribution import Attribution
 from attribution.exact import MAX_PLAYERS
 from attribution.interactions import minimum_budget
 from eval.attribution.agreement import kendall, spearman, stability
@@ -22,13 +23,14 @@ from eval.attribution.methods import (
     random_coalitions,
 )
 from eval.attribution.settings import AttributionRun
-from eval.retrieval.scoring import CandidateScores, parse_scoring
+from eval.retrieval.scoring import attribute, parse_scoring
 from rag.questions import Question
 from rag.readers import Reader
-from rag.rerank import Scores
+from rag.scores import Scores
+from rag.session import Session
+from rag.settings import Settings
 from retrievers import Passage
 
-UTILITIES = ("votes", "likelihood")
 _DIGITS = 6
 
 
@@ -57,12 +59,11 @@ def measure_question(
         Of a question: `answer`, `passages`, `relevant`, `reference` ("exact" or "sampled", None if there is none) and
         `methods`; of a method: `scores`, `evaluations`, `seconds`, `measures` and curves of probability.
     """
-    methods = QuestionMethods(reader, (question.id, question.text), passages, ranks, run.sampling(), run.lasso_alpha)
-    candidates, n = methods.candidates, len(passages)
-    names = [passage.id for passage in passages]
-    faithful = n >= 2 and candidates.answer != ""
-    reference = _reference(run, candidates) if faithful else {}
-    pairs = n >= 3 and len(relevant) >= 2
+    session = Session(reader, question.text, passages, Settings(attribution=run.sampling()))
+    methods, n = QuestionMethods(session, question.id, ranks, run.lasso_alpha), len(passages)
+    names, marked = [passage.id for passage in passages], set(relevant)
+    faithful, pairs = n >= 2 and session.answer != "", n >= 3 and len(marked) >= 2
+    reference = _reference(run, session) if faithful else {}
     wanted = [
         name
         for name in (run.systems() if n else ())
@@ -75,47 +76,55 @@ def measure_question(
         if faithful and is_sampled(name)
     }
     costed = {name: cost() for name, cost in pending.items()}
-    measures: dict[str, dict[str, float]] = {name: {} for name in wanted}
-    drawn: dict[str, dict[str, Any]] = {}
+    records = {}
     for name, found in costed.items():
-        if relevant:
-            single = {} if name in PAIR_METHODS else evidence(found.scores, names, set(relevant))
-            measures[name] |= single | (pair_evidence(found.scores, names, set(relevant)) if pairs else {})
-    if faithful:
-        rows = random_coalitions(n, min(run.coalitions, 2**n), np.random.default_rng([run.seeds[0], n]))
-        worth = np.asarray(candidates.games["likelihood"](rows))[:, 0]
-        for name, found in costed.items():
-            if name in PAIR_METHODS:
-                continue
-            along = [curves(candidates.games[utility], found.scores) for utility in ("likelihood", "votes")]
-            measures[name] |= curve_measures(*along)
-            measures[name]["LDS"] = datamodelling_score(found.scores, rows, worth)
-            measures[name] |= _agreement(run, candidates, name, found.scores, reference)
-            if repeated.get(name):
-                measures[name] |= stability([found.scores, *repeated[name]])
-            drawn[name] = {side: _numbers(np.exp(curve)) for side, curve in along[0]._asdict().items()}
+        measures: dict[str, float] = {}
+        drawn: dict[str, list[float]] = {}
+        if marked and name not in PAIR_METHODS:
+            measures |= evidence(found.scores, names, marked)
+        if pairs:
+            measures |= pair_evidence(found.scores, names, marked)
+        if faithful and name not in PAIR_METHODS:
+            likelihood, votes = (curves(session.game(utility), found.scores) for utility in ("likelihood", "votes"))
+            measures |= curve_measures(likelihood, votes)
+            measures["LDS"] = _datamodelling_score(run, session, found.scores)
+            measures |= _agreement(run, session, name, found.scores, reference)
+            measures |= stability([found.scores, *repeated[name]]) if repeated.get(name) else {}
+            drawn = {side: _numbers(np.exp(curve)) for side, curve in likelihood._asdict().items()}
+        records[name] = _record(found, measures) | drawn
     return {
         "id": question.id,
         "question": question.text,
-        "answer": candidates.answer,
+        "answer": session.answer,
         "passages": names,
-        "relevant": sorted(relevant),
+        "relevant": sorted(marked),
         "reference": ("exact" if _is_exact(run, n) else "sampled") if faithful else None,
-        "methods": {name: _record(costed[name], measures[name]) | drawn.get(name, {}) for name in wanted},
+        "methods": records,
     }
 
 
-def _reference(run: AttributionRun, candidates: CandidateScores) -> dict[str, Scores]:
+def _reference(run: AttributionRun, session: Session) -> dict[str, Scores]:
     """Shapley values of the answer by utility, exact where that is affordable; sampled with a seed of their own."""
-    found = {}
-    for utility in UTILITIES:
-        scoring = parse_scoring("shapley" if utility == "votes" else "shapley:likelihood")
-        found[utility] = candidates.attribution(scoring, seed=max(run.seeds) + 1, budget=run.reference).of(0)
-    return found
+    names = {"votes": "shapley", "likelihood": "shapley:likelihood"}
+    seed, budget = max(run.seeds) + 1, run.reference
+    return {
+        utility: _of_answer(attribute(session, parse_scoring(name), seed=seed, budget=budget))
+        for utility, name in names.items()
+    }
+
+
+def _of_answer(attribution: Attribution) -> Scores:
+    return attribution.of(attribution.output)
+
+
+def _datamodelling_score(run: AttributionRun, session: Session, scores: Scores) -> float:
+    n = session.n_read
+    rows = random_coalitions(n, min(run.coalitions, 2**n), np.random.default_rng([run.seeds[0], n]))
+    return datamodelling_score(scores, rows, session.likelihoods(rows, [session.answer])[:, 0])
 
 
 def _agreement(
-    run: AttributionRun, candidates: CandidateScores, name: str, scores: Scores, reference: Mapping[str, Scores]
+    run: AttributionRun, session: Session, name: str, scores: Scores, reference: Mapping[str, Scores]
 ) -> dict[str, float]:
     """Rank correlation with the reference, and of sampled semivalues with the exact ones that they estimate."""
     found = {}
@@ -123,8 +132,8 @@ def _agreement(
         found[f"spearman:{utility}"] = spearman(scores, values)
         found[f"kendall:{utility}"] = kendall(scores, values)
     scoring = parse_method(name) if is_sampled(name) else None
-    if scoring is not None and scoring.mode in ("value", "likelihood") and _is_exact(run, candidates.n):
-        own = candidates.attribution(scoring, budget=run.reference).of(0)
+    if scoring is not None and scoring.mode in ("value", "likelihood") and _is_exact(run, session.n_read):
+        own = _of_answer(attribute(session, scoring, budget=run.reference))
         found |= {"spearman:own": spearman(scores, own), "kendall:own": kendall(scores, own)}
     return found
 

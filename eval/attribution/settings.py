@@ -9,29 +9,17 @@ from pydantic import Field, model_validator
 from attribution import BanzhafSampling
 from eval.attribution.methods import DEFAULT_METHODS, PAIR_METHODS, parse_method
 from eval.comparison import BaselineSettings
-from eval.retrieval.settings import Kind, RetrievalRun
-from rag.settings import AttributionSettings, BM25Settings, DenseSettings, ReaderSettings
-from rag.settings_base import Section
+from eval.retrieval.settings import SearchSettings
+from rag.settings import AttributionSettings, ReaderSettings
 
 
-class AttributionRun(Section):
+class AttributionRun(SearchSettings):
     """Questions, their passages, and the methods that score these.
 
     Attributes:
-        data: question files, or BEIR folders.
-        qrels: judgements that mark evidence; by default those of `split` in a BEIR folder, else the passages that the
-            questions mark as supporting.
-        split: of a BEIR folder's judgements.
         passages: "own": those that came with the question, in their order; "retrieved": what the retriever finds.
-        retriever: which finds the passages, and whose order is the method "retriever".
-        depth: at most so many passages of a question, the first ones.
-        index: a saved index to search instead of the data's passages.
-        corpus: a corpus to search instead, cut as `passage_words` says.
-        pool: more files or folders whose passages are searched beside the data's own.
-        passage_words: length at which the corpus's documents are cut; null keeps them whole.
-        ids: all questions, or those whose id ends in an odd or even number.
-        limit: at most so many questions, drawn at random with `seed`; null is all.
-        seed: of that draw.
+        retriever: finds the passages; its order is the method "retriever".
+        depth: at most this many passages of a question, the first ones.
         methods: what is compared (see `eval.attribution.methods`); by default all that the reader has.
         budget: distinct coalitions that each sampled method may ask the reader about.
         estimator: of Shapley values.
@@ -39,22 +27,13 @@ class AttributionRun(Section):
         lasso_alpha: weight of the penalty of "lasso".
         coalitions: random coalitions of the linear datamodelling score.
         reference: coalitions from which reference values are made; exact where these are all, up to 14 passages.
+        reader: answers, and is attributed.
         report: baseline (by default the first method), draws, confidence and seed.
     """
 
-    data: list[str] = Field(min_length=1)
-    qrels: str | None = None
-    split: str = "test"
     passages: Literal["own", "retrieved"] = "retrieved"
     retriever: Literal["bm25", "dense", "hybrid"] = "bm25"
     depth: int = Field(default=20, ge=2)
-    index: str | None = None
-    corpus: str | None = None
-    pool: list[str] = Field(default=[])
-    passage_words: int | None = Field(default=100, ge=1)
-    ids: Literal["all", "odd", "even"] = "all"
-    limit: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
     methods: list[str] | None = Field(default=None, min_length=1)
     budget: int = Field(default=300, ge=4)
     estimator: Literal["auto", "permutation", "kernel", "regression-adjusted"] = "auto"
@@ -62,8 +41,6 @@ class AttributionRun(Section):
     lasso_alpha: float = Field(default=0.01, gt=0)
     coalitions: int = Field(default=128, ge=8)
     reference: int = Field(default=4096, ge=64)
-    bm25: BM25Settings = BM25Settings()
-    dense: DenseSettings = DenseSettings()
     reader: ReaderSettings = ReaderSettings()
     report: BaselineSettings = BaselineSettings()
 
@@ -88,7 +65,6 @@ class AttributionRun(Section):
             raise ValueError("passages=own searches nothing; leave out index, corpus and pool")
         if self.report.baseline not in (None, *names):
             raise ValueError(f"report.baseline: {self.report.baseline!r} is no method; there are {', '.join(names)}")
-        self.search("bm25", self.depth)
         return self
 
     def systems(self) -> list[str]:
@@ -101,12 +77,6 @@ class AttributionRun(Section):
         """The method that all others are tested against; one of single passages, if there is one."""
         singles = [name for name in self.systems() if name not in PAIR_METHODS]
         return self.report.baseline or [*singles, *self.systems()][0]
-
-    def search(self, kind: Kind, depth: int) -> RetrievalRun:
-        """How `evaluate retrieval` finds the same questions' first `depth` passages."""
-        shared = ("data", "qrels", "split", "index", "corpus", "pool", "passage_words", "ids", "limit", "seed", "bm25")
-        given = {name: getattr(self, name) for name in (*shared, "dense")}
-        return RetrievalRun(**given, retrievers=[kind], depth=[depth], retrieve=max(20, depth))
 
     def sampling(self) -> AttributionSettings:
         """How values are estimated."""

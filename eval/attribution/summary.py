@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from eval.attribution.methods import PAIR_METHODS
 from eval.attribution.settings import AttributionRun
-from eval.comparison import Row, Table, make_rows
-from eval.records import save_json
+from eval.comparison import ComparisonResult, make_rows
 
-FORMAT = "ragshap-attribution-evaluation"
-VERSION = 1
 GRID = np.linspace(0, 1, 21)
-"""Parts of the passages at which curves are averaged over questions."""
+"""Fractions of the passages at which curves are averaged over questions."""
 
 
 class Cost(NamedTuple):
@@ -29,52 +24,23 @@ class Cost(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AttributionResult:
-    """All rows, curves and scores of a run, and what produced them.
+class AttributionResult(ComparisonResult):
+    """The methods' rows, curves and scores.
+
+    A method's curves are "deletion" and "insertion": the mean probability of the answer at `GRID`.
 
     Attributes:
-        run: the run.
-        rows: method by method.
         costs: by method.
-        curves: by method, "deletion" and "insertion": mean probability of the answer at `GRID`.
-        ids: of the questions, in the order of `scores`.
-        scores: by method and metric, each question's score.
-        made_with: settings, checksums of files and reader, versions.
-        warnings: what was left out, and what references are made of.
     """
 
-    run: AttributionRun
-    rows: tuple[Row, ...]
+    FORMAT = "ragshap-attribution-evaluation"
+
     costs: Mapping[str, Cost]
-    curves: Mapping[str, Mapping[str, list[float]]]
-    ids: tuple[str, ...]
-    scores: Table
-    made_with: Mapping[str, Any]
-    warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in lists, strings and numbers; NaN becomes None."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            **self.made_with,
-            "report": self.run.report.model_dump(mode="json"),
-            "warnings": list(self.warnings),
-            "rows": [asdict(row) for row in self.rows],
-            "costs": {method: cost._asdict() for method, cost in self.costs.items()},
-            "curves": {"at": GRID.tolist(), **self.curves},
-            "questions": list(self.ids),
-            "scores": {
-                method: {
-                    metric: [None if math.isnan(x) else x for x in values.tolist()] for metric, values in own.items()
-                }
-                for method, own in self.scores.items()
-            },
-        }
-
-    def save(self, path: Path) -> None:
-        """Write `to_dict` as JSON, whole or not at all."""
-        save_json(path, self.to_dict())
+        """As for every comparison, with the costs and where the curves were read."""
+        costs = {method: cost._asdict() for method, cost in self.costs.items()}
+        return {**super().to_dict(), "curves": {"at": GRID.tolist(), **self.curves}, "costs": costs}
 
 
 def summarise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class Variant:
     Attributes:
         name: what the table calls it.
         context: given the reader, switches the idea off within a `with` block.
-        distinct: whether a coalition that comes again is left out.
+        distinct: whether each coalition is evaluated only once.
     """
 
     name: str
@@ -52,42 +53,34 @@ for _name, _function in ((EXPANDED_ATTENTION, expanded_attention), (UNSHARED_PRE
     AttentionMaskInterface.register(_name, sdpa_mask)
 
 
-def _attention(name: str) -> Callable[[Any], AbstractContextManager[None]]:
+@contextmanager
+def _attention(name: str, reader: Any) -> Iterator[None]:
     """Another attention function in the decoder."""
-
-    @contextmanager
-    def context(reader: Any) -> Iterator[None]:
-        decoder = getattr(reader.model, "decoder", None) or reader.model.get_decoder()
-        decoder.set_attn_implementation(name)
-        try:
-            yield
-        finally:
-            decoder.set_attn_implementation(SHARED_ATTENTION)
-
-    return context
+    decoder = getattr(reader.model, "decoder", None) or reader.model.get_decoder()
+    decoder.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        decoder.set_attn_implementation(SHARED_ATTENTION)
 
 
-def _setting(name: str, value: int) -> Callable[[Any], AbstractContextManager[None]]:
+@contextmanager
+def _attribute(name: str, value: int, reader: Any) -> Iterator[None]:
     """Another value of a reader's attribute."""
-
-    @contextmanager
-    def context(reader: Any) -> Iterator[None]:
-        before = getattr(reader, name)
-        setattr(reader, name, value)
-        try:
-            yield
-        finally:
-            setattr(reader, name, before)
-
-    return context
+    before = getattr(reader, name)
+    setattr(reader, name, value)
+    try:
+        yield
+    finally:
+        setattr(reader, name, before)
 
 
 OURS = Variant("ours")
 VARIANTS = (
-    Variant("ours, keys and values expanded to every coalition", _attention(EXPANDED_ATTENTION)),
-    Variant("ours, first layer computed for every coalition", _attention(UNSHARED_PREFIXES)),
-    Variant("ours, never drafting answers", _setting("pass_cost", 0)),
-    Variant("ours, always drafting answers", _setting("pass_cost", 10**9)),
-    Variant("ours, all coalitions in one chunk", _setting("memory_mb", 1 << 20)),
-    Variant("ours, coalitions that come again evaluated again", distinct=False),
+    Variant("ours, keys and values expanded to every coalition", partial(_attention, EXPANDED_ATTENTION)),
+    Variant("ours, first layer computed for every coalition", partial(_attention, UNSHARED_PREFIXES)),
+    Variant("ours, never drafting answers", partial(_attribute, "pass_cost", 0)),
+    Variant("ours, always drafting answers", partial(_attribute, "pass_cost", 10**9)),
+    Variant("ours, all coalitions in one chunk", partial(_attribute, "memory_mb", 1 << 20)),
+    Variant("ours, repeated coalitions evaluated again", distinct=False),
 )

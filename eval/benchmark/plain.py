@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from attribution import normalize_answer
-from eval.benchmark.games import Coalitions
 from rag.readers import Reader
 from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
 from rag.readers.embedded.blocks import assemble
 from rag.readers.embedded.model import Source, extend_runs
@@ -36,11 +36,7 @@ class Blocks(NamedTuple):
 
     states: Tensor  # (1, n_tokens, hidden)
     block: Tensor  # (n_tokens,) block of each token
-    source: Source | None  # what the embedded reader's pointer needs besides
-
-    def lengths(self) -> np.ndarray:
-        """Tokens of each block, (n_passages + 1,)."""
-        return torch.bincount(self.block).cpu().numpy()
+    source: Source | None  # for the embedded reader's pointer
 
     def visible(self, coalitions: Coalitions) -> Tensor:
         """Which tokens each coalition sees, bool (n_coalitions, n_tokens); the empty one sees the question alone."""
@@ -56,35 +52,6 @@ class Generated(NamedTuple):
 
     tokens: list[int]
     gap: float
-
-
-class PlainReader(Protocol):
-    """Encodes and generates in the plain way, with a reader's model."""
-
-    def encode(self, question: str, passages: Sequence[Passage]) -> Blocks:
-        """Encode the blocks."""
-        ...
-
-    def generate(self, blocks: Blocks, coalitions: Coalitions) -> list[Generated]:
-        """Generate for all coalitions in one batch."""
-        ...
-
-    def tokens(self, answer: str) -> list[int]:
-        """Tokens of an answer in words."""
-        ...
-
-    def same_vote(self, answer: str, generated: Generated) -> bool:
-        """Whether an answer in words is, after normalisation, the one generated here."""
-        ...
-
-
-def plain(reader: Reader, max_block_tokens: int) -> PlainReader:
-    """The plain way of a reader; raises ValueError for one that is neither embedded nor an encoder-decoder."""
-    if isinstance(reader, EmbeddedReader):
-        return PlainEmbedded(reader)
-    if isinstance(reader, FiDReader):
-        return PlainFiD(reader, max_block_tokens)
-    raise ValueError(f"plain generation is known of the embedded reader and of FiDReader, not of {type(reader)}")
 
 
 class PlainFiD:
@@ -148,7 +115,7 @@ class PlainFiD:
 class PlainEmbedded:
     """The equivalent loop for the embedded reader's model, which has no `generate` of its own.
 
-    The pointer's keys are computed once and shared by the rows, because they are no part of a `generate`.
+    The pointer's keys are computed once and shared by the rows, because no `generate` has them.
     """
 
     def __init__(self, reader: EmbeddedReader) -> None:
@@ -160,9 +127,9 @@ class PlainEmbedded:
     def encode(self, question: str, passages: Sequence[Passage]) -> Blocks:
         """Encode blocks as the reader does."""
         reader = self._reader
-        asked = reader.tokenizer.encode([question.strip()])[0].ids
+        words = reader.tokenizer.encode([question.strip()])[0].ids
         pieces = reader.tokenizer.encode_passages(passages)
-        pairs = [*((asked, passage) for passage in pieces), (asked, None)]
+        pairs = [*((words, passage) for passage in pieces), (words, None)]
         blocks = assemble(pairs, reader.max_block_tokens).to(reader.device)
         states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
         row, column = blocks.mask.bool().nonzero(as_tuple=True)
@@ -240,11 +207,23 @@ class PlainEmbedded:
         return list(self._reader.tokenizer.encode([answer])[0].ids)
 
     def same_vote(self, answer: str, generated: Generated) -> bool:
-        """Compare word pieces, or what is left of them after normalisation: spelling is no part of the vote."""
+        """Compare word pieces, or what is left of them after normalisation: spelling does not count for votes."""
         tokens, decode = self.tokens(answer), self._reader.tokenizer.decode
         return tokens == generated.tokens or normalize_answer(decode(tokens)) == normalize_answer(
             decode(generated.tokens)
         )
+
+
+PlainReader = PlainEmbedded | PlainFiD
+
+
+def plain(reader: Reader, max_block_tokens: int) -> PlainReader:
+    """The plain way of a reader; raises ValueError for one that is neither embedded nor an encoder-decoder."""
+    if isinstance(reader, EmbeddedReader):
+        return PlainEmbedded(reader)
+    if isinstance(reader, FiDReader):
+        return PlainFiD(reader, max_block_tokens)
+    raise ValueError(f"plain generation is known of the embedded reader and of FiDReader, not of {type(reader)}")
 
 
 @contextmanager

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.benchmark.accuracy import DEFAULT
-from eval.benchmark.report import BenchmarkResult
-from eval.plotting import figure_class
-from retrievers.storage.atomic import replace_file
+from eval.benchmark.result import BenchmarkResult
+from eval.plotting import figure_class, save
 
 
 def plot(result: BenchmarkResult, folder: Path) -> list[Path]:
@@ -19,24 +17,23 @@ def plot(result: BenchmarkResult, folder: Path) -> list[Path]:
         ImportError: matplotlib is not installed.
     """
     figure_type = figure_class()
-    folder.mkdir(parents=True, exist_ok=True)
     numbers = {section.name: section.numbers for section in result.sections}
-    files = []
+    files: list[Path] = []
     if "accuracy" in numbers:
         drawn = figure_type(figsize=(8, 4.5), layout="constrained")
         _errors(drawn.subplots(), numbers["accuracy"]["errors"])
-        files.append(_save(drawn, folder / "accuracy.png"))
+        files += save(drawn, folder / "accuracy", [".png"])
     timed = [(name, numbers[name]["rows"]) for name in ("speed", "shape") if name in numbers]
     if timed:
         drawn = figure_type(figsize=(8, 0.6 + 2.4 * len(timed)), layout="constrained")
         for axes, (name, rows) in zip(drawn.subplots(len(timed), squeeze=False)[:, 0], timed, strict=True):
             _bars(axes, name, rows)
-        files.append(_save(drawn, folder / "speed.png"))
+        files += save(drawn, folder / "speed", [".png"])
     return files
 
 
 def _errors(axes: Any, errors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    for name, at in errors.items():
+    for number, (name, at) in enumerate(errors.items()):
         points = [(entry["distinct"], entry["squared"], entry["squared_interval"]) for entry in at.values() if "squared"
                   in entry]  # fmt: skip
         if not points:
@@ -45,7 +42,7 @@ def _errors(axes: Any, errors: Mapping[str, Mapping[str, Mapping[str, Any]]]) ->
         ours = name.startswith("ours")
         style = {"linewidth": 2.2 if ours else 1.0, "linestyle": "-" if ours else "--", "marker": "o", "markersize": 3}
         (line,) = axes.plot(spent, means, label=name, **style)
-        if name == DEFAULT:
+        if number == 0:  # the default estimator
             axes.fill_between(spent, *zip(*intervals, strict=True), alpha=0.15, color=line.get_color())
     axes.set(xlabel="distinct evaluations", ylabel="mean squared error", xscale="log", yscale="log")
     axes.grid(alpha=0.3)
@@ -61,9 +58,3 @@ def _bars(axes: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set(xscale="log", xlabel="seconds per question, encoding included", title=name)
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(alpha=0.3, axis="x")
-
-
-def _save(drawn: Any, target: Path) -> Path:
-    with replace_file(target) as temporary:
-        drawn.savefig(temporary, dpi=150)
-    return target

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
-from eval.benchmark.ablations import VARIANTS, Variant
-from eval.benchmark.accuracy import accuracy
-from eval.benchmark.certain import certain
-from eval.benchmark.growth import growth
-from eval.benchmark.levels import levels
-from eval.benchmark.peak import peak
-from eval.benchmark.peers import peers
-from eval.benchmark.report import BenchmarkResult
-from eval.benchmark.settings import SECTIONS, BenchmarkSettings
-from eval.benchmark.shape import shape
-from eval.benchmark.speed import speed
-from eval.benchmark.tables import Section
+from eval.benchmark.result import BenchmarkResult
+from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.timing import machine
-from eval.benchmark.votes import votes
-from eval.selection import Asked, Selection, choose
+from eval.runner import Progress
+from eval.selection import Example, Selection, select_questions
 from rag.provenance import made_with
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.settings_base import SettingsError
 
-Progress = Callable[[str, int, int], None]
+SECTIONS = {
+    "speed": "eval.benchmark",
+    **dict.fromkeys(("shape", "peak", "votes", "certain", "growth", "levels", "accuracy"), "eval.own_tables"),
+}
+"""The package of each section's module, which holds a function of the section's name; a wheel has no `own_tables`."""
 
 ISLANDS = Path(__file__).parents[2] / "examples" / "islands"
 
@@ -34,60 +31,61 @@ def benchmark_attribution(
     settings: BenchmarkSettings | None = None,
     *,
     root: Path | None = None,
-    only: Sequence[str] = SECTIONS,
+    only: Sequence[str] | None = None,
     quick: bool = False,
-    variants: Sequence[Variant] = VARIANTS,
     reader: Reader | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkResult:
-    """Measure all sections, or only some, in one run.
+    """Measure some sections in one run.
 
     Args:
         settings: sizes.
         root: folder of data with `openqa` in it, or a BEIR folder with answers; by default the example corpus.
-        only: names out of `SECTIONS`.
-        quick: whether the settings are too small for the numbers to mean anything; it is said in the result.
-        variants: ways of ours to time beside the full one.
+        only: names out of `SECTIONS`; by default all that are installed.
+        quick: whether the settings are too small for the numbers to mean anything; the result says so.
         reader: used instead of the one that the settings name.
         progress: called as progress(section, done, total).
 
     Raises:
-        SettingsError: an unknown section, or no questions.
+        SettingsError: an unknown section, one that is not installed, or no questions.
         ImportError: a library to compare with is missing.
     """
     settings = settings or BenchmarkSettings()
-    unknown = [name for name in only if name not in SECTIONS]
-    if unknown or not only:
+    wanted = installed_sections() if only is None else only
+    unknown = [name for name in wanted if name not in SECTIONS]
+    if unknown or not wanted:
         raise SettingsError(f"unknown sections {', '.join(unknown) or '(none)'}; known: {', '.join(SECTIONS)}")
-    if "accuracy" in only:
-        peers()  # a missing library is better met now than after an hour
+    modules = {name: _module(name) for name in SECTIONS if name in wanted}
+    for module in modules.values():
+        getattr(module, "check_libraries", lambda: None)()  # a missing library must show now, not after an hour
     folder = data_folder(root)
-    asked = questions(settings, folder) if set(only) != {"shape"} else []
+    examples = questions(settings, folder)
     own, reader = reader, reader or load_reader(settings.reader)
 
     def report(name: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(name, done, total) if progress is not None else None
 
-    measures: dict[str, Callable[[], Section]] = {
-        "speed": lambda: speed(settings, reader, asked, variants),
-        "shape": lambda: shape(settings, variants),
-        "peak": lambda: peak(settings, reader, asked),
-        "votes": lambda: votes(settings, reader, asked),
-        "certain": lambda: certain(settings, reader, asked, report("certain")),
-        "growth": lambda: growth(settings, asked),
-        "levels": lambda: levels(settings, reader, asked),
-        "accuracy": lambda: accuracy(settings, reader, asked, report("accuracy")),
-    }
     sections = []
-    for name in SECTIONS:
-        if name in only:
-            report(name)(0, 1)
-            sections.append(measures[name]())
-            report(name)(1, 1)
+    for name, module in modules.items():
+        report(name)(0, 1)
+        sections.append(getattr(module, name)(settings, reader, examples, report(name)))
+        report(name)(1, 1)
     made = made_with(
         settings.model_dump(mode="json"), own or settings.reader, [(folder.name, folder)], "captum", "shap", "shapiq"
     )
     return BenchmarkResult(sections, settings, machine(), made, folder.name, quick)
+
+
+def installed_sections() -> list[str]:
+    """The sections whose modules are there: in a checkout of the repository all, in a wheel some."""
+    return [name for name, package in SECTIONS.items() if find_spec(package) is not None]
+
+
+def _module(name: str) -> ModuleType:
+    package = SECTIONS[name]
+    if find_spec(package) is None:
+        raise SettingsError(f"{name}: this section needs a checkout of the repository; leave it out of --only")
+    return import_module(f"{package}.{name}")
 
 
 def data_folder(root: Path | None) -> Path:
@@ -99,7 +97,7 @@ def data_folder(root: Path | None) -> Path:
     return ISLANDS
 
 
-def questions(settings: BenchmarkSettings, folder: Path) -> list[Asked]:
+def questions(settings: BenchmarkSettings, folder: Path) -> list[Example]:
     """Questions with an answer, drawn at random, and the passages that BM25 finds for them.
 
     Of openqa only the odd ones, which are for reporting.
@@ -111,4 +109,4 @@ def questions(settings: BenchmarkSettings, folder: Path) -> list[Asked]:
         ids="odd" if folder.name == "openqa" else "all",
         limit=settings.questions,
     )
-    return list(choose(selection).asked)
+    return list(select_questions(selection).examples())

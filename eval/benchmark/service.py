@@ -1,4 +1,4 @@
-"""How a running service bears load: latency, losses, memory and refusals.
+"""A running service under load: latency, lost requests, memory and refusals.
 
 The documents are 100-word runs of a corpus's text, 20 a request, those that BM25 finds for each of its questions.
 """
@@ -57,10 +57,10 @@ class ServiceLoad:
         return {"format": "ragshap-service-load", "version": 1, **asdict(self), "memory_mb": memory}
 
     def lines(self) -> list[str]:
-        """What to tell of it."""
+        """What is printed."""
         low, middle, high = np.percentile(self.seconds, [25, 50, 75])
         before, after = self.memory_mb
-        said = [
+        lines = [
             f"one at a time: {middle:.2f} s ({low:.2f} to {high:.2f}, quartiles) of {len(self.seconds)}",
             f"{self.clients} clients: {self.outcomes} of {sum(self.outcomes.values())} in {self.together:.0f} s",
             f"memory: {before:.0f} MB before, {after:.0f} MB after",
@@ -68,8 +68,8 @@ class ServiceLoad:
         if self.statuses:
             refused = f"refused in {1000 * np.median(self.refused):.0f} ms" if self.refused else "none refused"
             most = f", at most {1000 * max(self.refused):.0f} ms" if self.refused else ""
-            said.append(f"{sum(self.statuses.values())} at one moment: {self.statuses}; {refused}{most}")
-        return said
+            lines.append(f"{sum(self.statuses.values())} at one moment: {self.statuses}; {refused}{most}")
+        return lines
 
 
 def benchmark_service(
@@ -88,16 +88,16 @@ def benchmark_service(
         OSError: the service does not answer, or refuses.
         CorpusError, FileNotFoundError: the corpus cannot be read.
     """
-    sent = requests_of(corpus)
+    requested = requests_of(corpus)
     try:
-        one_by_one(url, sent[:2])
-        times, expected = one_by_one(url, sent)
+        one_by_one(url, requested[:2])
+        times, expected = one_by_one(url, requested)
         before = memory_mb(url)
         started = time.perf_counter()
-        outcomes = together(url, sent, expected, requests, clients)
+        outcomes = together(url, requested, expected, requests, clients)
         seconds = time.perf_counter() - started
         after = memory_mb(url)
-        refused, statuses = refusals(url, sent[0], flood) if flood else ([], Counter[int]())
+        refused, statuses = refusals(url, requested[0], flood) if flood else ([], Counter[int]())
     except httpx2.HTTPError as error:
         raise OSError(f"{url}: {error or type(error).__name__}; is `ragshap serve` running there?") from None
     made = {"versions": versions(), "files": {str(corpus): checksum(Path(corpus))}, "machine": machine()}
@@ -126,9 +126,9 @@ def one_by_one(url: str, requests: Sequence[dict[str, Any]]) -> tuple[list[float
     """Seconds and results of each request alone."""
     times, results = [], []
     with httpx2.Client(timeout=_TIMEOUT) as http:
-        for sent in requests:
+        for request in requests:
             started = time.perf_counter()
-            answer = http.post(f"{url}/v2/rerank", json=sent)
+            answer = http.post(f"{url}/v2/rerank", json=request)
             times.append(time.perf_counter() - started)
             results.append(answer.raise_for_status().json()["results"])
     return times, results
@@ -137,29 +137,21 @@ def one_by_one(url: str, requests: Sequence[dict[str, Any]]) -> tuple[list[float
 def together(
     url: str, requests: Sequence[dict[str, Any]], expected: Sequence[Any], count: int, clients: int
 ) -> Counter[str]:
-    """How many of `count` requests from so many clients at once came back right, wrong or not at all."""
-    numbers = iter(range(count))
-    lock = threading.Lock()
+    """How many of `count` requests from this many clients at once came back right, wrong or not at all."""
+    limits = httpx2.Limits(max_connections=clients, max_keepalive_connections=clients)
+    with httpx2.Client(timeout=_TIMEOUT, limits=limits) as http, ThreadPoolExecutor(clients) as pool:
 
-    def client(_: int) -> list[str]:
-        found: list[str] = []
-        with httpx2.Client(timeout=_TIMEOUT) as http:
-            while True:
-                with lock:
-                    number = next(numbers, None)
-                if number is None:
-                    return found
-                place = number % len(requests)
-                answer = http.post(f"{url}/v2/rerank", json=requests[place])
-                right = answer.status_code == 200 and answer.json()["results"] == expected[place]
-                found.append("right" if right else f"wrong, status {answer.status_code}")
+        def send(number: int) -> str:
+            place = number % len(requests)
+            answer = http.post(f"{url}/v2/rerank", json=requests[place])
+            right = answer.status_code == 200 and answer.json()["results"] == expected[place]
+            return "right" if right else f"wrong, status {answer.status_code}"
 
-    with ThreadPoolExecutor(clients) as pool:
-        return Counter(outcome for outcomes in pool.map(client, range(clients)) for outcome in outcomes)
+        return Counter(pool.map(send, range(count)))
 
 
-def refusals(url: str, sent: dict[str, Any], clients: int) -> tuple[list[float], Counter[int]]:
-    """Seconds until each 429, and all statuses, when so many clients ask at the same moment."""
+def refusals(url: str, request: dict[str, Any], clients: int) -> tuple[list[float], Counter[int]]:
+    """Seconds until each 429, and all statuses, when this many clients ask at the same moment."""
     barrier = threading.Barrier(clients)
 
     def client(_: int) -> tuple[int, float]:
@@ -167,7 +159,7 @@ def refusals(url: str, sent: dict[str, Any], clients: int) -> tuple[list[float],
             http.get(f"{url}/health")
             barrier.wait()
             started = time.perf_counter()
-            status = http.post(f"{url}/v2/rerank", json=sent).status_code
+            status = http.post(f"{url}/v2/rerank", json=request).status_code
             return status, time.perf_counter() - started
 
     with ThreadPoolExecutor(clients) as pool:

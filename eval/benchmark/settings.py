@@ -7,8 +7,6 @@ from pydantic import Field
 from rag.settings import ReaderSettings
 from rag.settings_base import Section
 
-SECTIONS = ("speed", "shape", "peak", "votes", "certain", "growth", "levels", "accuracy")
-
 
 class Shape(Section):
     """A T5 with random weights (by default the sizes of T5-small), and what it reads and writes.

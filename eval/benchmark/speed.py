@@ -9,23 +9,22 @@ import numpy as np
 
 from attribution import VotesGame, explain
 from eval.benchmark.ablations import OURS, VARIANTS, Variant
-from eval.benchmark.games import Coalitions, evenly, permutation_coalitions
 from eval.benchmark.plain import PlainReader, plain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds, seconds_after
-from eval.selection import Asked
+from eval.selection import Example
+from eval.tables import Table
 from rag.readers import EncodedQuestion, Reader
+from rag.readers.base import Coalitions
 
 Row = dict[str, Any]
 
 
-def speed(
-    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], variants: Sequence[Variant] = VARIANTS
-) -> Section:
+def speed(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Time all ways on the first questions."""
-    questions = [Asked(a.question, a.passages[: settings.passages]) for a in asked[: settings.timed_questions]]
-    rows = compare(settings, reader, questions, plain(reader, settings.reader.max_block_tokens), variants)
+    questions = [Example(a.question, a.passages[: settings.passages]) for a in examples[: settings.timed_questions]]
+    rows = compare(settings, reader, questions, plain(reader, settings.reader.max_block_tokens))
     n = max(len(a.passages) for a in questions)
     return Section(
         "speed",
@@ -37,64 +36,88 @@ def speed(
 def compare(
     settings: BenchmarkSettings,
     reader: Reader,
-    questions: Sequence[Asked],
+    questions: Sequence[Example],
     way: PlainReader,
-    variants: Sequence[Variant],
     *,
     naive_sample: int | None = None,
     expanded_sample: int | None = None,
 ) -> list[Row]:
     """One row per way: seconds per question without and with encoding, coalitions evaluated, coalitions timed."""
-    naive_sample = naive_sample or settings.naive_sample
-    expanded_sample = expanded_sample or settings.expanded_sample
-    n_questions, repeats = len(questions), settings.repeats
+    n, repeats = len(questions), settings.repeats
     work = [permutation_coalitions(len(a.passages), settings.permutations, seed) for seed, a in enumerate(questions)]
     total = sum(map(len, work))
 
     def encode_all() -> list[EncodedQuestion]:
         return [reader.encode(a.question.text, a.passages) for a in questions]
 
-    encoded = encode_all()
-    encode = seconds(encode_all, repeats).times(1 / n_questions)
-    rows = []
+    def row(name: str, coalitions: int, timed: int | None, after: Seconds | None, whole: Seconds) -> Row:
+        return {
+            "name": name,
+            "questions": n,
+            "coalitions": coalitions / n,
+            "timed": None if timed is None else timed / n,
+            "seconds": after,
+            "with_encoding": whole,
+        }
 
-    few = [evenly(coalitions, naive_sample) for coalitions in work]
+    encoded = encode_all()
+    encode = seconds(encode_all, repeats).times(1 / n)
+
+    few = [evenly(coalitions, naive_sample or settings.naive_sample) for coalitions in work]
+    timed = sum(map(len, few))
     taken = seconds(lambda: [naive(way, a, some) for a, some in zip(questions, few, strict=True)], repeats)
-    taken = taken.times(total / sum(map(len, few)) / n_questions)
-    rows.append(_row("naive: encode and generate for each coalition", total, few, n_questions, None, taken))
+    name = "naive: encode and generate for each coalition"
+    rows = [row(name, total, timed, None, taken.times(total / timed / n))]
 
     blocks = [way.encode(a.question.text, a.passages) for a in questions]
-    some = [evenly(coalitions, expanded_sample) for coalitions in work]
+    some = [evenly(coalitions, expanded_sample or settings.expanded_sample) for coalitions in work]
+    timed = sum(map(len, some))
 
     def released() -> None:
         for one, coalitions in zip(blocks, some, strict=True):
             for first in range(0, len(coalitions), settings.batch):
                 way.generate(one, coalitions[first : first + settings.batch])
 
-    taken = seconds(released, repeats).times(total / sum(map(len, some)) / n_questions)
+    taken = seconds(released, repeats).times(total / timed / n)
     name = f"released way: encode once, generate {settings.batch} at a time"
-    rows.append(_row(name, total, some, n_questions, taken, _plus(taken, encode)))
+    rows.append(row(name, total, timed, taken, taken.plus(encode)))
 
-    for variant in (OURS, *variants):
-        evaluated = sum(len(asked_for(reader, one, settings.permutations, variant)) for one in encoded)
+    for variant in (OURS, *VARIANTS):
+        evaluated = sum(len(evaluated_coalitions(reader, one, settings.permutations, variant)) for one in encoded)
 
         def attribute_all(fresh: Sequence[EncodedQuestion], variant: Variant = variant) -> None:
             for one in fresh:
                 attribute(reader, one, settings.permutations, variant)
 
         with variant.context(reader):  # encoded anew, or the answers of the run before would be known
-            taken = seconds_after(encode_all, attribute_all, repeats)
-        taken = taken.times(1 / n_questions)
-        rows.append(_row(variant.name, evaluated, None, n_questions, taken, _plus(taken, encode)))
+            taken = seconds_after(encode_all, attribute_all, repeats).times(1 / n)
+        rows.append(row(variant.name, evaluated, None, taken, taken.plus(encode)))
     return rows
 
 
-def naive(way: PlainReader, asked: Asked, coalitions: Coalitions) -> list[list[int]]:
+def permutation_coalitions(n_players: int, permutations: int, seed: int) -> Coalitions:
+    """The coalitions that random orderings pass through, bool (permutations * n_players, n_players).
+
+    Each ordering gives the n_players prefixes from the first player alone to all players.
+    """
+    rng = np.random.default_rng(seed)
+    places = rng.permuted(np.tile(np.arange(n_players), (permutations, 1)), axis=1)
+    return (places[:, None, :] < np.arange(1, n_players + 1)[:, None]).reshape(-1, n_players)
+
+
+def evenly(coalitions: Coalitions, count: int) -> Coalitions:
+    """`count` of the coalitions at even distances in the order of their sizes, or all if there are no more."""
+    order = np.argsort(coalitions.sum(axis=1), kind="stable")
+    places = (np.arange(count) + 0.5) * len(order) / count
+    return coalitions[order[places.astype(int)]] if count < len(order) else coalitions
+
+
+def naive(way: PlainReader, example: Example, coalitions: Coalitions) -> list[list[int]]:
     """For each coalition encode its passages and generate, as if there were nothing else."""
     answers = []
     for row in coalitions:
-        passages = [passage for passage, member in zip(asked.passages, row, strict=True) if member]
-        blocks = way.encode(asked.question.text, passages)
+        passages = [passage for passage, member in zip(example.passages, row, strict=True) if member]
+        blocks = way.encode(example.question.text, passages)
         answers.append(way.generate(blocks, np.ones((1, len(passages)), dtype=np.bool_))[0].tokens)
     return answers
 
@@ -109,7 +132,9 @@ def attribute(reader: Reader, encoded: EncodedQuestion, permutations: int, varia
         game(permutation_coalitions(n, permutations, seed=0))
 
 
-def asked_for(reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant = OURS) -> Coalitions:
+def evaluated_coalitions(
+    reader: Reader, encoded: EncodedQuestion, permutations: int, variant: Variant = OURS
+) -> Coalitions:
     """The coalitions that `attribute` has the reader evaluate, (n_coalitions, n_passages)."""
     seen: list[Coalitions] = []
 
@@ -145,35 +170,5 @@ def table(title: str, settings: BenchmarkSettings, rows: Sequence[Row]) -> Table
         "coalitions at even distances in size. The first two rows evaluate every coalition that the orderings pass "
         "through, ours each different one once."
     )
-    heads = [
-        "way",
-        "coalitions",
-        "timed on",
-        "after encoding, s",
-        "with encoding, s",
-        "× ours",
-        "× with encoding",
-    ]
-    return Table(title, how, heads, cells)
-
-
-def _plus(one: Seconds, other: Seconds) -> Seconds:
-    return Seconds(*(a + b for a, b in zip(one, other, strict=True)))
-
-
-def _row(
-    name: str,
-    coalitions: int,
-    sample: Sequence[Coalitions] | None,
-    n_questions: int,
-    after: Seconds | None,
-    whole: Seconds,
-) -> Row:
-    return {
-        "name": name,
-        "questions": n_questions,
-        "coalitions": coalitions / n_questions,
-        "timed": None if sample is None else sum(map(len, sample)) / n_questions,
-        "seconds": after,
-        "with_encoding": whole,
-    }
+    heads = "way|coalitions|timed on|after encoding, s|with encoding, s|× ours|× with encoding".split("|")
+    return Table(heads, cells, title, how)

@@ -27,6 +27,10 @@ class Seconds(NamedTuple):
         """All of them multiplied."""
         return Seconds(*(factor * part for part in self))
 
+    def plus(self, other: Seconds) -> Seconds:
+        """The sums of medians, of leasts and of mosts."""
+        return Seconds(*(one + two for one, two in zip(self, other, strict=True)))
+
     def __str__(self) -> str:
         """As "1.23 (1.20–1.30)"."""
         return f"{self.median:.3g} ({self.least:.3g}–{self.most:.3g})"
@@ -38,7 +42,7 @@ def seconds(function: Callable[[], Any], repeats: int) -> Seconds:
 
 
 def seconds_after(prepare: Callable[[], Prepared], function: Callable[[Prepared], Any], repeats: int) -> Seconds:
-    """The same for a function of what is prepared anew each time, which is not timed."""
+    """Time a function of something that is prepared anew, untimed, before each call."""
     function(prepare())
     taken = []
     for _ in range(repeats):

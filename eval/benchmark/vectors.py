@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.benchmark.tables import Section, Table
+from eval.benchmark.result import Section
+from eval.runner import Progress
+from eval.tables import Table
 from retrievers.dense.recall import broaden
 from retrievers.dense.vector_index import INDEXES, VectorIndex
 from retrievers.dense.vectors import exact_search
-
-Progress = Callable[[str, int, int], None]
 
 _SLAB = 2**14
 _NEIGHBOURS = 32
@@ -86,38 +86,34 @@ def measure_indexes(
     if len(queries) < 4:
         raise ValueError(f"at least four queries are needed, got {len(queries)}")
     total = sum(len(slab) for slab in slabs())
-    numbers, rows = {}, []
+    numbers = {}
     with TemporaryDirectory() as temporary:
         for kind in kinds:
             place = (folder or Path(temporary)) / kind
             place.mkdir(parents=True)
-            report = _reporter(kind, total, progress)
-            measured = _measure(INDEXES[kind], slabs, queries, target, place, report)
-            numbers[kind] = measured
-            rows.append(
-                (
-                    kind,
-                    f"{measured['build_seconds']:.0f}",
-                    f"{measured['bytes'] / 1e6:.0f}",
-                    f"{measured['median_ms']:.2f}",
-                    f"{measured['p95_ms']:.2f}",
-                    f"{measured['recall']:.3f} ±{measured['recall_error']:.3f}",
-                    f"{measured['breadth']:.0f}" if measured["breadth"] else "all",
-                )
-            )
+            report = None if progress is None else lambda done, kind=kind: progress(kind, done, total)
+            numbers[kind] = _measure(INDEXES[kind], slabs, queries, target, place, report)
+    rows = [
+        (
+            kind,
+            f"{measured['build_seconds']:.0f}",
+            f"{measured['bytes'] / 1e6:.0f}",
+            f"{measured['median_ms']:.2f}",
+            f"{measured['p95_ms']:.2f}",
+            f"{measured['recall']:.3f} ±{measured['recall_error']:.3f}",
+            f"{measured['breadth']:.0f}" if measured["breadth"] else "all",
+        )
+        for kind, measured in numbers.items()
+    ]
     n_measured = len(queries) // 2
     table = Table(
+        _COLUMNS,
+        rows,
         f"Search among {total:,} vectors of {queries.shape[1]} dimensions",
         f"{how} Ten nearest of {n_measured:,} queries, one at a time, in indexes opened from disk; breadth (lists "
         f"looked into, or length of the list of candidates) chosen on others for a recall of {target:g}.".strip(),
-        _COLUMNS,
-        rows,
     )
     return Section("vectors", [table], {"vectors": total, "target": target, "indexes": numbers})
-
-
-def _reporter(kind: str, total: int, progress: Progress | None) -> Callable[[int], None]:
-    return lambda done: progress(kind, done, total) if progress is not None else None
 
 
 def _measure(
@@ -126,7 +122,7 @@ def _measure(
     queries: NDArray[np.float32],
     target: float,
     folder: Path,
-    report: Callable[[int], None],
+    report: Callable[[int], None] | None,
 ) -> dict[str, float]:
     index = index_class(queries.shape[1])
     seconds, started = 0.0, time.perf_counter()
@@ -135,7 +131,8 @@ def _measure(
             before = time.perf_counter()
             index.add(slab)
             seconds += time.perf_counter() - before  # without the making of the vectors
-            report(len(index))
+            if report is not None:
+                report(len(index))
         started = time.perf_counter()
         index.settle()
     seconds += time.perf_counter() - started
@@ -145,7 +142,7 @@ def _measure(
     times = []
     for query in queries:
         before = time.perf_counter()
-        opened.search(query, 10)
+        opened.search(query[None], 10)
         times.append(time.perf_counter() - before)
     milliseconds = 1000 * np.array(times[1::2])
     return {

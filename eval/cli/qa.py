@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eval.cli.tables import print_table
+from eval.cli.options import RunOptions
 from rag.cli.options import (
-    Address,
-    Engine,
-    Even,
     Json,
-    Limit,
     Markdown,
-    Odd,
     Overrides,
-    Pool,
     Quiet,
-    Workers,
-    chosen_executor,
-    chosen_ids,
-    given_values,
     print_json,
     progress_bars,
     say,
@@ -33,12 +23,14 @@ from rag.cli.options import (
 
 if TYPE_CHECKING:
     from eval.qa import QADifference, QAResult
+    from eval.tables import Table
 
 QA_EXAMPLE = "Example: ragshap evaluate qa examples/islands -k 1 -k 5 --rerank shapley --limit 20 -o answers.json"
 SUITE_EXAMPLE = "Example: ragshap evaluate suite model-card --root data --out results"
 
 
 def qa(
+    shared: RunOptions,
     data: Annotated[
         list[str],
         typer.Argument(
@@ -55,61 +47,35 @@ def qa(
         list[str] | None,
         typer.Option(help="Answer also by these orders: relevance, shapley, banzhaf:likelihood, … and each with +rrf."),
     ] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="Read and rerank the first so many passages.")] = None,
-    pool: Pool = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="How many first passages are read and reranked.")] = None,
     index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index instead.")] = None,
-    odd: Odd = False,
-    even: Even = False,
-    limit: Limit = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write answers and settings as JSON, with --rerank plots beside it."),
+        typer.Option("--out", "-o", help="Write answers and settings as JSON; with --rerank, also plots beside it."),
     ] = None,
-    markdown: Markdown = False,
-    overrides: Overrides = None,
-    engine: Engine = "local",
-    address: Address = None,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Exact match and F1 of the reader's answers, by number of passages and by their order.
 
     The passages are those marked as gold, the question's own, gold ones among hard negatives, or retrieved ones. With
-    --out, a run that was stopped goes on where it was. Other settings: kind=answerable|unanswerable|all, seed, rrf_k,
+    --out, a stopped run resumes where it was. Other settings: kind=answerable|unanswerable|all, seed, rrf_k,
     retriever.…, reader.…, attribution.…, report.… (with --set).
     """
-    given = {
+    from eval.qa import QARun, evaluate_qa
+    from eval.qa.plots import plot_answers
+
+    settings = {
         "data": data,
         "passages": passages,
         "k": k,
         "rerank": split_names(rerank),
         "depth": depth,
-        "pool": pool,
         "index": index,
-        "ids": chosen_ids(odd, even),
-        "limit": limit,
     }
-    with progress_bars(quiet) as progress:
-        from eval.plotting import figure_class
-        from eval.qa import QARun, evaluate_qa
-        from eval.qa.plots import plot_answers
-        from rag.settings_base import load_section
-
-        run = load_section(QARun, None, overrides or [], base=given_values(given))
-        drawn = out is not None and bool(run.rerank)
-        if drawn:
-            figure_class()  # a missing library is better met now than after an hour
-        bar = stage_progress(progress)
-        executor = chosen_executor(engine, address, workers, run.reader.device.startswith("cuda"))
-        result = evaluate_qa(run, out, progress=lambda done, total: bar("asking", done, total), executor=executor)
-    files = plot_answers(result.rows, out.with_suffix("")) if out is not None and drawn else []
-    if as_json:
-        print_json(result.to_dict())
-        return
-    _print_result(result, markdown)
-    if out is not None:
-        say("\n" + ", ".join(map(str, [out, *files])))
+    result: QAResult = shared.evaluate(
+        evaluate_qa, QARun, settings, out, draws=lambda run: out is not None and bool(run.rerank)
+    )
+    files = [] if out is None else [out, *(plot_answers(result.rows, out.with_suffix("")) if result.run.rerank else [])]
+    shared.show(result, _print_result, files)
 
 
 def suite(
@@ -121,77 +87,72 @@ def suite(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Several evaluations of answers from one file; run again after a stop, it goes on where it was."""
+    """Several evaluations of answers from one file; after a stop, the same command resumes."""
     with progress_bars(quiet) as progress:
-        from eval.suite import markdown as table
         from eval.suite import run_suite
 
         results = run_suite(config, root, out, overrides=overrides or [], progress=stage_progress(progress))
     if as_json:
         print_json([{key: value for key, value in result.items() if key != "questions"} for result in results])
-    elif markdown:
-        say(table(results))
     else:
-        _print_rows(results, markdown=False)
+        _rows_table(results, times=not markdown).print(markdown)
 
 
 def _print_result(result: QAResult, markdown: bool) -> None:
-    _print_rows([result.to_dict()], markdown)
+    _rows_table([result.to_dict()]).print(markdown)
     if result.differences:
-        say(f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "
-                   "p by paired randomisation, Holm-corrected.\n")  # fmt: skip
-        header = ["order", "passages", "less", "exact match", "p", "F1", "p"]
-        print_table(header, list(_differences(result.differences, result.run.passages)), markdown, names=3)
-    for warning in result.warnings:
-        say(f"\n{warning}")
+        say(
+            f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "
+            "p by paired randomisation, Holm-corrected.\n"
+        )
+        _differences_table(result.differences, result.run.passages).print(markdown)
 
 
-def _differences(differences: Sequence[QADifference], given: str) -> Iterator[list[str]]:
-    """One line for the two measures of each difference."""
-    found: dict[tuple[str, str, str], dict[str, QADifference]] = {}
+def _differences_table(differences: Sequence[QADifference], given: str) -> Table:
+    """One row for the two measures of each difference."""
+    from eval.tables import Table
+
+    rows: dict[tuple[str, str, str], list[str]] = {}
     for one in differences:
         other = f"all {given}" if one.against == "all" else f"{one.k} {given}"
-        found.setdefault((one.order, str(one.k or "all"), other), {})[one.measure] = one
-    for names, measures in found.items():
-        cells = []
-        for one in measures.values():
-            cells += [f"{one.difference:+.1f} [{one.low:+.1f}, {one.high:+.1f}]", f"{one.p_holm:.4f}"]
-        yield [*names, *cells]
+        cells = rows.setdefault((one.order, str(one.k or "all"), other), [])
+        cells += [f"{one.difference:+.1f} [{one.low:+.1f}, {one.high:+.1f}]", f"{one.p_holm:.4f}"]
+    header = ["order", "passages", "less", "exact match", "p", "F1", "p"]
+    return Table(header, [[*names, *cells] for names, cells in rows.items()], names=3)
 
 
-def _print_rows(results: Sequence[Mapping[str, Any]], markdown: bool) -> None:
+def _rows_table(results: Sequence[Mapping[str, Any]], times: bool = True) -> Table:
+    """All rows of some results; columns that no row fills are left out."""
+    from eval.tables import Table
+
     named = any(result["settings"]["name"] for result in results)
     reranked = any(row["evaluations"] is not None for result in results for row in result["rows"])
-    lines = []
+    rows = []
     for result in results:
         for row in result["rows"]:
             kept = str(row["k"] or "all")
-            lines.append(
-                [
-                    *([result["settings"]["name"]] if named else []),
-                    *([row["order"]] if reranked else []),
-                    f"smallest ({row['passages']:.1f})" if kept == "smallest" else kept,
-                    f"{row['questions']:,}",
-                    f"{row['exact_match']:.1f} ±{row['exact_match_error'] or 0:.1f}",
-                    f"{row['f1']:.1f} ±{row['f1_error'] or 0:.1f}",
-                    f"{row['no_answer']:.1f} %",
-                    "–" if row["recall"] is None else f"{row['recall']:.1f} %",
-                    *(_milliseconds(row[stage]) for stage in ("retrieve", "encode")),
-                    *([_milliseconds(row["attribute"])] if reranked else []),
-                    _milliseconds(row["answer"]),
-                    *(["" if row["evaluations"] is None else f"{row['evaluations']:,.0f}"] if reranked else []),
-                ]
-            )
-    header = [
-        *(["setting"] if named else []),
-        *(["order"] if reranked else []),
-        *["passages", "questions", "exact match", "F1", "no answer", "recall", "retrieve", "encode"],
-        *(["attribute"] if reranked else []),
-        "answer",
-        *(["coalitions"] if reranked else []),
-    ]
-    print_table(header, lines, markdown, names=named + reranked)
+            cells = {
+                "setting": result["settings"]["name"] if named else None,
+                "order": row["order"] if reranked else None,
+                "passages": f"smallest ({row['passages']:.1f})" if kept == "smallest" else kept,
+                "questions": f"{row['questions']:,}",
+                "exact match": f"{row['exact_match']:.1f} ±{row['exact_match_error'] or 0:.1f}",
+                "F1": f"{row['f1']:.1f} ±{row['f1_error'] or 0:.1f}",
+                "no answer": f"{row['no_answer']:.1f} %",
+                "recall": "–" if row["recall"] is None else f"{row['recall']:.1f} %",
+                "retrieve": _milliseconds(row["retrieve"]) if times else None,
+                "encode": _milliseconds(row["encode"]) if times else None,
+                "attribute": _milliseconds(row["attribute"]) if times and reranked else None,
+                "answer": _milliseconds(row["answer"]) if times else None,
+                "coalitions": _count(row["evaluations"]) if reranked else None,
+            }
+            rows.append({head: cell for head, cell in cells.items() if cell is not None})
+    return Table([*rows[0]], [[*row.values()] for row in rows], names=named + reranked)
 
 
 def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{1000 * seconds:.0f} ms"
+
+
+def _count(evaluations: float | None) -> str:
+    return "" if evaluations is None else f"{evaluations:,.0f}"

@@ -1,34 +1,62 @@
-"""Tables on a terminal or as Markdown."""
+"""Comparisons of systems as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rag.cli.options import say
-
-
-def print_table(header: Sequence[str], lines: Sequence[Sequence[str]], markdown: bool = False, names: int = 1) -> None:
-    """Print a table whose first `names` columns hold names, the others numbers; no cell is broken."""
-    if markdown:
-        for line in [header, ["---"] * len(header), *lines]:
-            say(f"| {' | '.join(line)} |")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from rag.report.text import one_line
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, name in enumerate(header):
-        table.add_column(Text(one_line(name)), justify="right" if place >= names else "left", no_wrap=True)
-    lines = [[one_line(cell) for cell in line] for line in lines]
-    for line in lines:
-        table.add_row(*map(Text, line))
-    needed = sum(2 + max(map(len, column)) for column in zip(header, *lines, strict=True))
-    Console(width=max(Console().width, needed)).print(table)
+from eval.comparison import Row
+from eval.statistics import ComparisonSettings
+from eval.tables import Table
 
 
-def stars(p: float) -> str:
-    """How significant a p-value is: ** below 0.01, * below 0.05."""
+def comparison_table(
+    rows: Sequence[Row],
+    metrics: Sequence[str],
+    *,
+    head: str,
+    percent: bool = False,
+    more: Mapping[str, Mapping[str, str]] | None = None,
+) -> Table:
+    """One row per system and one column per metric.
+
+    A cell holds the mean, half the width of its interval, and the difference from the baseline, with stars where it is
+    significant.
+
+    Args:
+        rows: of the comparison.
+        metrics: names of the columns.
+        head: of the systems.
+        percent: whether the metrics are fractions, shown as percentages.
+        more: further columns, by head and system.
+    """
+    cells = {(row.system, row.metric): _cell(row, percent) for row in rows}
+    more = more or {}
+    lines = [
+        [
+            system,
+            *(cells.get((system, metric), "–") for metric in metrics),
+            *(column.get(system, "") for column in more.values()),
+        ]
+        for system in dict.fromkeys(row.system for row in rows)
+    ]
+    return Table([head, *metrics, *more], lines)
+
+
+def _cell(row: Row, percent: bool) -> str:
+    factor, digits = (100, 1) if percent else (1, 3)
+    text = f"{factor * row.mean:.{digits}f} ±{factor * (row.high - row.low) / 2:.{digits}f}"
+    if row.difference is None or row.p_holm is None:
+        return text
+    return f"{text} ({factor * row.difference:+.{digits}f}{_stars(row.p_holm)})"
+
+
+def _stars(p: float) -> str:
     return "**" if p < 0.01 else "*" if p < 0.05 else ""
+
+
+def legend(settings: ComparisonSettings, baseline: str) -> str:
+    """What the cells of a comparison mean."""
+    return (
+        f"±: half the {100 * settings.confidence:g} % bootstrap interval. In brackets: less {baseline}; * p < 0.05, "
+        "** p < 0.01, paired randomisation, Holm-corrected."
+    )

@@ -9,33 +9,31 @@ from typing import Any
 import numpy as np
 
 from eval.qa.settings import Keep, QARun
-from eval.retrieval.scoring import CandidateScores, Scored, Scoring, parse_scoring, rerank
-from eval.selection import Asked
-from rag.pipeline import distil
+from eval.retrieval.scoring import Scored, open_session, parse_scoring, rerank, score_passages
+from eval.selection import Example
 from rag.questions import Question, holds_answer, score_answer
-from rag.readers import EncodedQuestion, Reader
+from rag.readers import Reader
+from rag.session import Session
 from retrievers import Passage
 
 
-def answer_question(run: QARun, reader: Reader, asked: Asked, retrieve: float | None = None) -> dict[str, Any]:
+def answer_question(run: QARun, reader: Reader, example: Example, retrieve: float | None = None) -> dict[str, Any]:
     """One question's record: what was read, answered and scored, from passages that are encoded once.
 
     Args:
         run: sizes and scores.
         reader: the reader.
-        asked: the question with its passages.
+        example: the question with its passages.
         retrieve: seconds that it took to find them; None if they came with the question.
 
     Returns:
         `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `encode_seconds`, `by_k`
         (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `recall`, `seconds` of one decode),
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
-        `seconds` that this score takes by itself, and its own `by_k`.
+        `seconds` that this score alone takes, and its own `by_k`.
     """
-    question, passages = asked
-    started = time.perf_counter()
-    encoded = reader.encode(question.text, passages)
-    encode = time.perf_counter() - started
+    question, passages = example
+    session = open_session(reader, question.text, passages, run.attribution, len(run.rerank))
     given = range(len(passages))
     record: dict[str, Any] = {
         "id": question.id,
@@ -43,63 +41,51 @@ def answer_question(run: QARun, reader: Reader, asked: Asked, retrieve: float | 
         "accepted": list(question.answers),
         "passages": [passage.id for passage in passages],
         "retrieve_seconds": retrieve,
-        "encode_seconds": encode,
-        "by_k": [_answered(reader, encoded, question, given, size) for size in run.sizes()],
+        "encode_seconds": session.seconds["encode"],
+        "by_k": [_answer(session, question, given, size) for size in run.sizes()],
     }
     if run.rerank:
-        record["reranked"] = _reranked(run, reader, encoded, question)
+        record["reranked"] = _reranked(run, session, question)
     return record
 
 
-def _reranked(run: QARun, reader: Reader, encoded: EncodedQuestion, question: Question) -> dict[str, Any]:
+def _reranked(run: QARun, session: Session, question: Question) -> dict[str, Any]:
     """By score, its order and the answers from its first passages."""
-    passages = encoded.passages
-    games: dict[tuple[str, str], tuple[CandidateScores, Scored, float]] = {}
-    found = {}
+    passages = session.passages
+    scored_alone: dict[tuple[str, str], tuple[Session, Scored, float]] = {}
+    reranked = {}
     for name in run.rerank:
         scoring = parse_scoring(name)
-        alone = scoring.semivalue, scoring.mode
-        if alone not in games:  # nothing is shared with other scores, so that the seconds are those of this one
-            games[alone] = _score(run, reader, encoded, question, scoring)
-        candidates, scored, seconds = games[alone]
+        key = scoring.semivalue, scoring.mode
+        if key not in scored_alone:  # nothing is shared with other scores, so that the seconds are those of this one
+            alone, started = session.anew(), time.perf_counter()
+            scored_alone[key] = alone, score_passages(alone, scoring), time.perf_counter() - started
+        alone, scored, seconds = scored_alone[key]
         order, scores = rerank(scored, scoring.fused, run.rrf_k)
-        by_k = [_answered(reader, encoded, question, order, size) for size in run.sizes()[:-1]]
+        by_k = [_answer(session, question, order, size) for size in run.sizes()[:-1]]
         started = time.perf_counter()
-        kept, text = distil(candidates.answers, candidates.answer, order, "smallest")
-        took = time.perf_counter() - started
-        by_k.append(_entry(question, [passages[index] for index in kept], "smallest", text, took))
-        found[name] = {
+        kept, text = alone.distil(order, "smallest")
+        shown = [passages[index] for index in kept]
+        by_k.append(_entry(question, shown, "smallest", text, time.perf_counter() - started))
+        reranked[name] = {
             "passages": [passages[index].id for index in order],
             "scores": [round(float(score), 6) for score in scores],
             "evaluations": scored.evaluations,
             "seconds": seconds,
             "by_k": by_k,
         }
-    return found
+    return reranked
 
 
-def _score(
-    run: QARun, reader: Reader, encoded: EncodedQuestion, question: Question, scoring: Scoring
-) -> tuple[CandidateScores, Scored, float]:
-    started = time.perf_counter()
-    candidates = CandidateScores(
-        reader, question.text, encoded.passages, run.attribution, len(run.rerank), encoded=encoded
-    )
-    scored = candidates(scoring)
-    return candidates, scored, time.perf_counter() - started
-
-
-def _answered(
-    reader: Reader, encoded: EncodedQuestion, question: Question, order: Sequence[int], size: int | None
-) -> dict[str, Any]:
+def _answer(session: Session, question: Question, order: Sequence[int], size: int | None) -> dict[str, Any]:
     """The answer from the first passages of an order, decoded anew, so that the seconds are those of a decode."""
     kept = list(order[:size])
-    row = np.zeros(len(encoded.passages), dtype=bool)
-    row[kept] = True
+    row = np.zeros((1, session.n_read), dtype=bool)
+    row[0, kept] = True
     started = time.perf_counter()
-    text = reader.generate(encoded, row[None])[0]
+    text = session.reader.generate(session.encoded, row)[0]
     seconds = time.perf_counter() - started
-    return _entry(question, [encoded.passages[index] for index in kept], size, text, seconds)
+    return _entry(question, [session.passages[index] for index in kept], size, text, seconds)
 
 
 def _entry(question: Question, shown: Sequence[Passage], size: Keep, text: str, seconds: float) -> dict[str, Any]:

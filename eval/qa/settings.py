@@ -1,4 +1,4 @@
-"""What an evaluation of answers asks."""
+"""Settings of an evaluation of answers."""
 
 from __future__ import annotations
 
@@ -6,56 +6,37 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from eval.retrieval.scoring import parse_scoring
+from eval.retrieval.settings import RerankedBy
 from eval.selection import Selection
 from eval.statistics import ComparisonSettings
-from rag.settings import AttributionSettings, ReaderSettings
-from retrievers.base import RRF_K
 
 Keep = int | Literal["smallest"] | None
-"""How many passages an answer is read from: the first so many; None is all; "smallest" is as few of the first ones as
-give the answer from all."""
+"""How many of the first passages an answer is read from. None is all; "smallest" is the smallest number that gives the
+answer from all."""
 
 _CURVE = (1, 2, 3, 5, 10)
 
 
-class QARun(Selection):
-    """What is asked (see `Selection`), under which name, of which reader, and from which orders of the passages.
+class QARun(Selection, RerankedBy):
+    """Which questions are asked, under which name, of which reader, and from which orders of the passages.
+
+    With `rerank`, answers from the first passages of each reranked order are compared with those from the given one.
 
     Attributes:
         name: what the rows are called in a suite.
-        rerank: scores by which the passages are reordered; see `eval.retrieval.scoring`. The answers from the first
-            passages of each order are then held against those from the given order.
         depth: how many first passages the reader gets, which are those that are reranked; by default the largest k,
             and with `rerank` no fewer than are usual for `passages`.
-        rrf_k: constant of reciprocal-rank fusion.
-        reader: answers, and is attributed.
-        attribution: estimator, budget and seed of the values; utility and semivalue are part of `rerank`.
         report: of the comparisons; changing it asks no reader again.
     """
 
     name: str = ""
-    rerank: list[str] = Field(default=[])
     depth: int | None = Field(default=None, ge=1)
-    rrf_k: float = Field(default=RRF_K, ge=0)
-    reader: ReaderSettings = ReaderSettings()
-    attribution: AttributionSettings = AttributionSettings()
     report: ComparisonSettings = ComparisonSettings()
 
     @model_validator(mode="after")
-    def _can_rerank(self) -> QARun:
-        if len(set(self.rerank)) < len(self.rerank):
-            raise ValueError("rerank names a score twice")
+    def _deep_enough(self) -> QARun:
         if self.depth is not None and self.k is not None and max(self.k) > self.depth:
             raise ValueError(f"depth: {self.depth} passages are fewer than the largest k")
-        modes = {parse_scoring(scoring).mode for scoring in self.rerank}
-        if self.reader.is_endpoint and "likelihood" in modes:
-            raise ValueError("rerank: endpoints give no log-probabilities of given answers; leave out :likelihood")
-        plain = AttributionSettings()
-        if (self.attribution.utility, self.attribution.semivalue) != (plain.utility, plain.semivalue):
-            raise ValueError("attribution.utility and attribution.semivalue are chosen by rerank, as in 'banzhaf'")
-        if self.attribution.screen or self.attribution.interactions:
-            raise ValueError("attribution.screen and attribution.interactions have no part in rerank; leave them out")
         return self
 
     def read(self) -> int | None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from eval.comparison import make_rows
 from eval.qa.settings import Keep, QARun
-from eval.records import save_json
-from eval.selection import Chosen
-from eval.statistics import ComparisonSettings, bootstrap_intervals, holm, randomisation_test
+from eval.statistics import Floats
 
 MEASURES: tuple[Literal["exact_match", "f1"], ...] = ("exact_match", "f1")
 
@@ -29,11 +26,11 @@ class QARow:
     Percentages: `exact_match` and `f1` with their standard errors, `no_answer` (how often the reader declined) and
     `recall` (questions with an accepted answer in these passages; None without accepted answers). Seconds are medians
     per question: `retrieve` and `encode` once for all rows (None if nothing was searched), `attribute` for this order
-    by itself (None in the given one), `answer` for this row.
+    alone (None in the given one), `answer` for this row.
 
     Attributes:
         order: the score reranked by; "retrieved", "own", "gold" or "hard" for the order given.
-        k: the first so many passages, None for all, or "smallest": as few as give the answer from all.
+        k: how many first passages, None for all, or "smallest": the smallest number that gives the answer from all.
         passages: how many these are, on average.
         evaluations: distinct coalitions read per question to rerank, on average; None in the given order.
     """
@@ -57,18 +54,10 @@ class QARow:
 
 @dataclass(frozen=True)
 class QADifference:
-    """How much better one row's answers are than another's, in percentage points, on the same questions.
+    """How much better one row's answers are than another's on the same questions, in percentage points.
 
-    Attributes:
-        order: the row's.
-        k: the row's.
-        against: the given order's row with the same k, or with all passages.
-        measure: "exact_match" or "f1".
-        difference: mean of the row less that of the other.
-        low: lower end of its bootstrap interval.
-        high: upper end.
-        p: of a two-sided paired randomisation test.
-        p_holm: the same, corrected for the orders compared at this k.
+    The other row is the given order's with the same k, or with all passages. The interval, p and p_holm are those of
+    `eval.comparison.Row`; p_holm is corrected for the orders compared at this k.
     """
 
     order: str
@@ -118,10 +107,6 @@ class QAResult:
             "questions": list(self.per_question),
         }
 
-    def save(self, path: Path) -> None:
-        """Write `to_dict` as JSON, whole or not at all."""
-        save_json(path, self.to_dict())
-
 
 class _Column(NamedTuple):
     """One row's entries, a question each."""
@@ -131,21 +116,23 @@ class _Column(NamedTuple):
     entries: Records
     reranked: Records | None
 
-    def scores(self, measure: str) -> NDArray[np.float64]:
+    def scores(self, measure: str) -> Floats:
         """In percent, `(n_questions,)`."""
         return 100 * np.array([entry[measure] for entry in self.entries], dtype=np.float64)
 
 
-def summarise(run: QARun, records: Records, made_with: Mapping[str, Any], chosen: Chosen) -> QAResult:
+def summarise(
+    run: QARun, records: Records, made_with: Mapping[str, Any], left_out: int, warnings: Sequence[str]
+) -> QAResult:
     """The result of a run from its questions' records."""
     columns = list(_columns(run, records))
     return QAResult(
         run=run,
         rows=tuple(_row(column, records) for column in columns),
-        differences=tuple(_differences(columns, run.sizes(), run.report)),
+        differences=tuple(_differences(run, columns)),
         per_question=tuple(records),
-        left_out=chosen.without_gold,
-        warnings=chosen.warnings,
+        left_out=left_out,
+        warnings=tuple(warnings),
         made_with=made_with,
     )
 
@@ -183,38 +170,37 @@ def _row(column: _Column, records: Records) -> QARow:
     )
 
 
-def _error(scores: NDArray[np.float64]) -> float | None:
+def _error(scores: Floats) -> float | None:
     """Standard error of a mean; None for a single one."""
     return float(scores.std(ddof=1)) / math.sqrt(len(scores)) if len(scores) > 1 else None
 
 
-def _differences(
-    columns: Sequence[_Column], sizes: Sequence[int | None], report: ComparisonSettings
-) -> Iterator[QADifference]:
+def _differences(run: QARun, columns: Sequence[_Column]) -> list[QADifference]:
     """All rows against the given order's with the same k, and against its last, whose answers "smallest" repeats."""
-    given = {column.k: column for column in columns[: len(sizes)]}
-    compared: list[tuple[_Column, _Column, Literal["same k", "all"]]] = []
-    compared += [(column, given[column.k], "same k") for column in columns[len(sizes) :] if column.k in given]
-    compared += [(column, given[sizes[-1]], "all") for column in columns if column.k not in (sizes[-1], "smallest")]
-    for measure in MEASURES:
-        gains = [one.scores(measure) - other.scores(measure) for one, other, _ in compared]
-        if not gains:
-            return
-        low, high = bootstrap_intervals(np.column_stack(gains), report.draws, report.confidence, report.seed)
-        p_values = [randomisation_test(gain, report.draws, report.seed) for gain in gains]
-        corrected: dict[int, float] = {}
-        for family in {(column.k, against) for column, _, against in compared}:
-            places = [place for place, (column, _, against) in enumerate(compared) if (column.k, against) == family]
-            corrected |= zip(places, holm([p_values[place] for place in places]), strict=True)
-        for place, (column, _, against) in enumerate(compared):
-            yield QADifference(
-                order=column.order,
-                k=column.k,
-                against=against,
-                measure=measure,
-                difference=float(gains[place].mean()),
-                low=float(low[place]),
-                high=float(high[place]),
-                p=p_values[place],
-                p_holm=corrected[place],
-            )
+    sizes, given = run.sizes(), run.passages
+    whole = columns[len(sizes) - 1]
+    bases = {column.order: given if column.order != given else None for column in columns}
+    same = [column for column in columns if column.k in sizes] if run.rerank else []
+    differences = _compare(run, "same k", same, bases)
+    fewer = [column for column in columns if column.k not in (whole.k, "smallest")]
+    repeated = [whole._replace(order="all", k=column.k) for column in fewer]
+    differences += _compare(run, "all", [*fewer, *repeated], {"all": None, **dict.fromkeys(bases, "all")})
+    return sorted(differences, key=lambda difference: MEASURES.index(difference.measure))
+
+
+def _compare(
+    run: QARun, against: Literal["same k", "all"], columns: Sequence[_Column], bases: Mapping[str, str | None]
+) -> list[QADifference]:
+    """The differences between columns of the same k, by measure."""
+    metrics = {f"{measure}@{column.k}": (measure, column.k) for column in columns for measure in MEASURES}
+    table: dict[str, dict[str, Floats]] = {}
+    for column in columns:
+        for measure in MEASURES:
+            table.setdefault(column.order, {})[f"{measure}@{column.k}"] = column.scores(measure)
+    differences = []
+    for row in make_rows(table, bases, run.report):
+        if row.difference is not None:
+            measure, k = metrics[row.metric]
+            tested = (row.difference, row.difference_low, row.difference_high, row.p, row.p_holm)
+            differences.append(QADifference(row.system, k, against, measure, *tested))  # type: ignore[arg-type]
+    return differences

@@ -58,7 +58,7 @@ def make_report(file: ReportFile, data: Path, out: Path, progress: Progress | No
     Commands that keep what they have measured go on from there when the report is made again.
 
     Raises:
-        ValueError: a command failed; the message holds what it said.
+        ValueError: a command failed; the message holds its last line.
     """
     parts = []
     for number, section in enumerate(file.sections, 1):
@@ -83,9 +83,9 @@ def _run(title: str, arguments: list[str]) -> str:
         [sys.executable, "-m", "rag", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
     )
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["nothing"]
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["nothing"]
         raise ValueError(
-            f"section {title!r}: `ragshap {shlex.join(arguments)}` ended with {done.returncode}: {said[0]}"
+            f"section {title!r}: `ragshap {shlex.join(arguments)}` ended with {done.returncode}: {lines[0]}"
         )
     return done.stdout
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ValidationError, model_validator
 
 from eval.retrieval.settings import ReportSettings
-from eval.retrieval.summary import FORMAT, VERSION, RetrievalRow, Table, retrieval_rows
+from eval.retrieval.summary import RetrievalResult, RetrievalRow, retrieval_rows
+from eval.statistics import Floats
 from retrievers.storage.json_text import parse_json
 
 
@@ -30,70 +29,68 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is no result, or the two share no system, metric or question.
+        ValueError: a file is not a result, or the two share no system, metric or question.
     """
-    report = report or ReportSettings()
     old, new = _load(first), _load(second)
-    pairs = {name: name for name in old["scores"] if name in new["scores"]}
-    if len(old["scores"]) == len(new["scores"]) == 1:
-        pairs = {next(iter(old["scores"])): next(iter(new["scores"]))}
+    pairs = {name: name for name in old.scores if name in new.scores}
+    if len(old.scores) == len(new.scores) == 1:
+        pairs = {next(iter(old.scores)): next(iter(new.scores))}
     if not pairs:
         raise ValueError(
-            f"{first} and {second} share no system: {', '.join(old['scores'])} against {', '.join(new['scores'])}"
+            f"{first} and {second} share no system: {', '.join(old.scores)} against {', '.join(new.scores)}"
         )
-    places = {name: place for place, name in enumerate(new["questions"])}
-    shared = [(at, places[name]) for at, name in enumerate(old["questions"]) if name in places]
+    places = {name: place for place, name in enumerate(new.questions)}
+    shared = [(at, places[name]) for at, name in enumerate(old.questions) if name in places]
     if not shared:
         raise ValueError(f"{first} and {second} share no question")
     before, after = (list(column) for column in zip(*shared, strict=True))
-    table: Table = {}
+    table: dict[str, dict[str, Floats]] = {}
     bases: dict[str, str | None] = {}
     for base, system in pairs.items():
         mine, theirs = f"{base} (first)", f"{system} (second)"
-        metrics = [metric for metric in old["scores"][base] if metric in new["scores"][system]]
+        metrics = [metric for metric in old.scores[base] if metric in new.scores[system]]
         if not metrics:
             raise ValueError(f"{first} and {second} share no metric of {base}")
-        table[mine] = {metric: _floats(old["scores"][base][metric])[before] for metric in metrics}
-        table[theirs] = {metric: _floats(new["scores"][system][metric])[after] for metric in metrics}
+        table[mine] = {metric: old.column(base, metric, before) for metric in metrics}
+        table[theirs] = {metric: new.column(system, metric, after) for metric in metrics}
         bases |= {mine: None, theirs: mine}
-    said = [
-        f"{path}: {len(content['questions']) - len(shared)} of {len(content['questions'])} questions "
-        "are not in the other"
+    warnings = [
+        f"{path}: {len(content.questions) - len(shared)} of {len(content.questions)} questions are not in the other"
         for path, content in ((first, old), (second, new))
-        if len(content["questions"]) > len(shared)
+        if len(content.questions) > len(shared)
     ]
-    return retrieval_rows(table, bases, report), said
+    return retrieval_rows(table, bases, report or ReportSettings()), warnings
 
 
-def _load(path: Path) -> Mapping[str, Any]:
+class _Scores(BaseModel, strict=True):
+    """What is read of a result: its questions, and by system and metric a score or None for each of them."""
+
+    questions: list[str]
+    scores: dict[str, dict[str, list[float | None]]]
+
+    @model_validator(mode="after")
+    def _one_score_per_question(self) -> _Scores:
+        if any(len(column) != len(self.questions) for own in self.scores.values() for column in own.values()):
+            raise ValueError("not one score per question")
+        return self
+
+    def column(self, system: str, metric: str, places: list[int]) -> Floats:
+        """Scores of the questions at these places, NaN where there is none."""
+        return np.array(self.scores[system][metric], dtype=np.float64)[places]
+
+
+def _load(path: Path) -> _Scores:
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != RetrievalResult.FORMAT:
         raise ValueError(f"{path} is no result of `ragshap evaluate retrieval`; give the result.json in its folder")
-    if content.get("version") != VERSION:
-        raise ValueError(f"{path} is of version {content.get('version')!r}; this release reads version {VERSION}")
-    if not _is_sound(content):
-        raise ValueError(f"{path} is damaged: questions or scores are missing, or not one score per question")
-    return content
-
-
-def _is_sound(content: Mapping[str, Any]) -> bool:
-    """Whether a result's questions are names and every metric has a number, or none, for each."""
-    questions, scores = content.get("questions"), content.get("scores")
-    if not isinstance(questions, list) or not all(isinstance(name, str) for name in questions):
-        return False
-    if not isinstance(scores, dict) or not all(isinstance(own, dict) for own in scores.values()):
-        return False
-    return all(
-        isinstance(column, list)
-        and len(column) == len(questions)
-        and all(one is None or (isinstance(one, int | float) and not isinstance(one, bool)) for one in column)
-        for own in scores.values()
-        for column in own.values()
-    )
-
-
-def _floats(values: list[float | None]) -> np.ndarray:
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    if content.get("version") != RetrievalResult.VERSION:
+        given = content.get("version")
+        raise ValueError(f"{path} has version {given!r}; this release reads version {RetrievalResult.VERSION}")
+    try:
+        return _Scores.model_validate(content)
+    except ValidationError:
+        message = "questions or scores are missing, or not one score per question"
+        raise ValueError(f"{path} is damaged: {message}") from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.retrieval.settings import Kind, RetrievalRun, run_name
+from eval.retrieval.settings import Kind, RetrievalRun, SearchSettings, run_name
 from eval.retrieval.task import Task, first_with_text
+from eval.runner import Progress
 from eval.selection import pooled
 from rag.engine_settings import ENGINES
 from rag.questions import Question
@@ -21,13 +22,16 @@ Search = Callable[[Sequence[Question]], list[list[Passage]]]
 
 
 class FirstStages:
-    """The orders that a run names, over one corpus.
+    """Orders of the passages of one corpus.
 
     Args:
-        run: retrievers, runs and corpus.
+        settings: what is searched; of a run with search engines, also their sections.
+        kinds: retrievers, or "own".
+        depth: how many passages of each question are kept.
         task: the questions.
         root: folder that paths are relative to.
-        progress: called as progress("indexing …", done, total), in passages.
+        runs: TREC runs.
+        progress: called as progress("indexing", done, total), in passages.
 
     Attributes:
         searches: the search of each name.
@@ -38,69 +42,70 @@ class FirstStages:
     """
 
     def __init__(
-        self, run: RetrievalRun, task: Task, root: Path, progress: Callable[[str, int, int], None] | None = None
+        self,
+        settings: SearchSettings,
+        kinds: Sequence[Kind],
+        depth: int,
+        task: Task,
+        root: Path,
+        *,
+        runs: Sequence[str] = (),
+        progress: Progress | None = None,
     ):
-        self._progress = progress
-        self._run, self._root, self._data = run, root, task.data
-        self._depth = run.kept()
-        self._built: dict[str, Retriever] = {}
-        self._index = None if run.index is None else load_index(root / run.index)
-        self._passages: Sequence[Passage] = self._load() if set(run.first_stages()) - {"own", *ENGINES} else ()
-        self.searches: dict[str, Search] = {kind: self._search(kind) for kind in run.kinds()}
-        self.searches |= {run_name(path): self._replay(root / path, task.questions) for path in run.runs}
+        self._settings, self._kinds, self._depth = settings, kinds, depth
+        self._data = task.data
+        self._index = None if settings.index is None else load_index(root / settings.index)
+        ours = [kind for kind in kinds if kind not in ("own", *ENGINES)]
+        self._passages: Sequence[Passage] = self._load(root) if ours or runs else ()
+        retrievers = self._open(ours, progress) if ours else {}
+        retrievers |= {kind: open_engine(kind, settings, settings.dense.encoder) for kind in kinds if kind in ENGINES}  # type: ignore[arg-type]
+        self.searches: dict[str, Search] = {
+            kind: self._own() if kind == "own" else self._search(retrievers[kind]) for kind in kinds
+        }
+        self.searches |= {run_name(path): self._replay(root / path, task.questions) for path in runs}
 
     def known(self) -> set[str] | None:
         """Ids of all passages; None if a search engine may hold others."""
-        if set(self._run.kinds()) & set(ENGINES):
+        if set(self._kinds) & set(ENGINES):
             return None
-        own = self._data.passages if "own" in self._run.kinds() else ()
+        own = self._data.passages if "own" in self._kinds else ()
         return {passage.id for passages in (self._passages, own) for passage in passages}
 
-    def _load(self) -> Sequence[Passage]:
-        run = self._run
+    def _load(self, root: Path) -> Sequence[Passage]:
+        corpus = self._settings.corpus
         if self._index is not None:
             return self._index.passages
-        if run.corpus is not None:
-            source = run.corpus if run.corpus.startswith("hf:") else self._root / run.corpus
-            return list(load_corpus(source, passage_words=run.passage_words))
-        return pooled(self._data, run.pool, self._root)
+        if corpus is None:
+            return pooled(self._data, self._settings.pool, root)
+        source = corpus if corpus.startswith("hf:") else root / corpus
+        return list(load_corpus(source, passage_words=self._settings.passage_words))
 
-    def _search(self, kind: Kind) -> Search:
-        if kind == "own":
-            first, passages = first_with_text(self._data), self._data.passages
-            return lambda questions: [
-                [first[passages[i].full_text] for i in q.passages[: self._depth]] for q in questions
-            ]
-        retriever = self._retriever(kind)
+    def _open(self, kinds: Sequence[str], progress: Progress | None) -> dict[str, Retriever]:
+        """The retriever of each kind: the members of one hybrid, where there are several."""
+        settings, total = self._settings, len(self._passages)
+        whole = self._index
+        if whole is None:
+            kind = kinds[0] if len(kinds) == 1 else "hybrid"
+            parts = {"kind": kind, "bm25": settings.bm25, "dense": settings.dense}
+            report = None if progress is None else lambda done: progress("indexing", done, total)
+            whole = build_retriever(self._passages, RetrieverSettings.model_validate(parts), report)
+        members = whole.retrievers if isinstance(whole, HybridRetriever) else ()
+        found = {getattr(one, "kind", ""): one for one in (whole, *members)}
+        if missing := [kind for kind in kinds if kind not in found]:
+            raise SettingsError(f"retrievers: {settings.index} holds {', '.join(found)}, not {missing[0]}")
+        return found
+
+    def _own(self) -> Search:
+        first, passages = first_with_text(self._data), self._data.passages
+        return lambda questions: [
+            [first[passages[i].full_text] for i in question.passages[: self._depth]] for question in questions
+        ]
+
+    def _search(self, retriever: Retriever) -> Search:
         return lambda questions: [
             [hit.passage for hit in hits]
             for hits in retriever.search_many([question.text for question in questions], self._depth)
         ]
-
-    def _retriever(self, kind: str) -> Retriever:
-        if kind in self._built:
-            return self._built[kind]
-        if kind in ENGINES:
-            self._built[kind] = open_engine(kind, self._run, self._run.dense.encoder)
-            return self._built[kind]
-        if self._index is not None:
-            parts = self._index.retrievers if isinstance(self._index, HybridRetriever) else ()
-            found = {getattr(part, "kind", ""): part for part in (self._index, *parts)}
-            if kind not in found:
-                raise SettingsError(f"retrievers: {self._run.index} holds {', '.join(found)}, not {kind}")
-            self._built[kind] = found[kind]
-        elif kind == "hybrid":
-            self._built[kind] = HybridRetriever([self._retriever("bm25"), self._retriever("dense")])
-        else:
-            settings = RetrieverSettings.model_validate(
-                {"kind": kind, "bm25": self._run.bm25, "dense": self._run.dense}
-            )
-            self._built[kind] = build_retriever(self._passages, settings, self._report(kind))
-        return self._built[kind]
-
-    def _report(self, kind: str) -> Callable[[int], None] | None:
-        report = self._progress
-        return None if report is None else lambda done: report(f"indexing {kind}", done, len(self._passages))
 
     def _replay(self, path: Path, questions: Sequence[Question]) -> Search:
         ranked = read_run(path)
@@ -111,19 +116,19 @@ class FirstStages:
                 f"{path}: {len(missing)} passages are not in the corpus, such as {min(missing)!r}; "
                 "give the corpus that the run was made from"
             )
-        return lambda asked: [[passages[name] for name in ranked.get(q.id, [])[: self._depth]] for q in asked]
+        return lambda some: [[passages[name] for name in ranked.get(q.id, [])[: self._depth]] for q in some]
 
 
 def run_warnings(run: RetrievalRun, task: Task, root: Path) -> list[str]:
     """How many questions each run misses, and how many it has that are not in the data."""
-    said = []
+    warnings = []
     known = {question.id for question in task.data.questions}
     for path in run.runs:
         ranked = read_run(root / path)
         if missing := sum(question.id not in ranked for question in task.questions):
-            said.append(
+            warnings.append(
                 f"{path} has no passages for {missing} of {len(task.questions)} questions; they count as not found"
             )
         if unknown := len(ranked.keys() - known):
-            said.append(f"{path} has {unknown} questions that are not in the data; they are left out")
-    return said
+            warnings.append(f"{path} has {unknown} questions that are not in the data; they are left out")
+    return warnings

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from eval.statistics import Floats
 from rag.settings_base import SettingsError
-
-Floats = NDArray[np.float64]
 
 
 def first_rank(passages: Sequence[str], counting: set[str]) -> float:

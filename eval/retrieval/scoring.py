@@ -1,36 +1,30 @@
-"""By what a question's candidates are reranked, all from one encoding and one game of each kind.
+"""The scores by which a question's passages are reranked, all from one session.
 
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
 "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or a score of the
 reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the cross-attention that a
 passage gets while the answer is given. Alone it is the value for the answer in votes; "likelihood" is that in
-log-probability ("first-in:likelihood": of the answer from each passage by itself). With "+rrf" at its end it is fused
+log-probability ("first-in:likelihood": of the answer from each passage alone). With "+rrf" at its end it is fused
 with the order that it reranks.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
+from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
-from rag.explanation.coalition_answers import CoalitionAnswers
-from rag.explanation.passages import stopping_rule
-from rag.readers import EncodedQuestion, Reader
-from rag.readers.base import AttentiveReader, Coalitions, CostlyReader
+from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
-from rag.rerank import BY_VALUES, Scores, fuse, passage_scores
-from rag.settings import AttributionSettings
+from rag.scores import OF_VALUES, Scores, fuse, passage_scores
+from rag.session import Session
+from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
-_MODES = (*BY_VALUES, "likelihood")
+_MODES = (*OF_VALUES, "pivots", "likelihood")
 _OWN = ("relevance", "attention")
 
 
@@ -75,107 +69,48 @@ def _probability(text: str) -> float | None:
     return p if 0 < p < 1 else None
 
 
-class CandidateScores:
-    """The candidates of one question: encoded once, and each coalition asked once per utility.
+def open_session(
+    reader: Reader, question: str, passages: Sequence[Passage], settings: AttributionSettings, n_scores: int
+) -> Session:
+    """A session that expects to be scored this many times, each time with the budget of the settings."""
+    most = min(2 ** len(passages), n_scores * settings.budget)
+    return Session(reader, question, passages, Settings(attribution=settings), most_decodes=most)
 
-    Args:
-        reader: the reader.
-        question: the question.
-        passages: the candidates, in the order that is reranked.
-        settings: estimator, budget, stopping and seed.
-        n_games: how many scores will be asked for, which tells a costly reader what to expect.
-        encoded: the candidates, where the reader has encoded them already.
 
-    Attributes:
-        encoded: the encoded question.
-        answer: the reader's answer from all candidates.
-        answers: those from any of them.
-        games: by utility, the game that remembers its coalitions; output 0 is the answer.
-        seconds: time spent in the reader, for "encode" and by utility.
-    """
+def score_passages(session: Session, scoring: Scoring, seed: int | None = None) -> Scored:
+    """Score a session's passages; raises `SettingsError` where reader or estimator cannot."""
+    reader, encoded = session.reader, session.encoded
+    if scoring.semivalue == "relevance":
+        if not isinstance(reader, EmbeddedReader):
+            raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
+        return Scored(reader.relevance(encoded), 0)
+    if scoring.semivalue == "attention":
+        if not isinstance(reader, AttentiveReader):
+            raise SettingsError("rerank: attention is for readers with cross-attention; leave it out")
+        return Scored(reader.attention(encoded, session.answer), 1)
+    attribution = attribute(session, scoring, seed=seed)
+    return Scored(passage_scores(attribution, _score_of(scoring)), attribution.evaluations)
 
-    def __init__(
-        self,
-        reader: Reader,
-        question: str,
-        passages: Sequence[Passage],
-        settings: AttributionSettings,
-        n_games: int = 1,
-        encoded: EncodedQuestion | None = None,
-    ):
-        self.reader, self.settings, self.n = reader, settings, len(passages)
-        self.seconds = {"encode": 0.0, "votes": 0.0, "likelihood": 0.0}
-        with self._timed("encode"):
-            self.encoded = reader.encode(question, passages) if encoded is None else encoded
-        self._batch_size = 1024
-        if isinstance(reader, CostlyReader):
-            reader.announce(self.encoded, min(2**self.n, n_games * settings.budget))
-            self._batch_size = reader.batch_size
-        self.answers = CoalitionAnswers(reader, self.encoded)
-        everything = np.ones((1, self.n), dtype=bool)
-        votes = CachedGame(VotesGame(self._generate), self.n, batch_size=self._batch_size)
-        votes(everything)
-        self.answer = votes.outputs[0]
-        likelihood = LikelihoodGame(self._score, [self.answer])
-        self.games = {
-            "votes": votes,
-            "likelihood": CachedGame(likelihood, self.n, batch_size=self._batch_size),
-        }
-        self._attributions: dict[tuple[Scoring, int, int], Attribution] = {}
 
-    def _generate(self, rows: Coalitions) -> list[str]:
-        with self._timed("votes"):
-            return self.answers(rows)
+def attribute(session: Session, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
+    """The attribution that a score is read from; seed and budget are by default those of the session's settings."""
+    own = session.settings.attribution
+    shapley, sampled = scoring.semivalue == "shapley", scoring.semivalue in ("shapley", "banzhaf")
+    changes = {
+        "utility": "likelihood" if scoring.mode == "likelihood" else "votes",
+        "estimator": own.estimator if shapley else "auto",
+        "semivalue": scoring.semivalue,
+        "p": scoring.p or own.p if scoring.semivalue == "banzhaf" else 0.5,
+        "budget": budget or own.budget,
+        "permutations": own.permutations if shapley else None,
+        "seed": own.seed if seed is None else seed,
+        "until": own.until if sampled else "none",
+    }
+    return session.attribute(own.model_copy(update=changes), score=_score_of(scoring))
 
-    def _score(self, rows: Coalitions, answers: Sequence[str]) -> Scores:
-        with self._timed("likelihood"):
-            return self.reader.score(self.encoded, rows, answers)
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - started
-
-    def __call__(self, scoring: Scoring, seed: int | None = None) -> Scored:
-        """Score the candidates; raises `SettingsError` where reader or estimator cannot."""
-        if scoring.semivalue == "relevance":
-            if not isinstance(self.reader, EmbeddedReader):
-                raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")
-            return Scored(self.reader.relevance(self.encoded), 0)
-        if scoring.semivalue == "attention":
-            if not isinstance(self.reader, AttentiveReader):
-                raise SettingsError("rerank: attention is for readers with cross-attention; leave it out")
-            return Scored(self.reader.attention(self.encoded, self.answer), 1)
-        attribution = self.attribution(scoring, seed=seed)
-        return Scored(
-            passage_scores(attribution, "value" if scoring.mode == "likelihood" else scoring.mode),
-            attribution.evaluations,
-        )
-
-    def attribution(self, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
-        """The attribution that a score is read from; seed and budget are by default those of the settings."""
-        seed, budget = self.settings.seed if seed is None else seed, budget or self.settings.budget
-        semivalue, mode, _, p = scoring
-        # Values and their positive sums are read from one attribution.
-        alike = mode if mode in ("likelihood", "pivots") else "value"
-        key = Scoring(semivalue, alike, False, p), seed, budget
-        if key not in self._attributions:
-            shapley, sampled = semivalue == "shapley", semivalue in ("shapley", "banzhaf")
-            self._attributions[key] = explain(
-                self.games["likelihood" if mode == "likelihood" else "votes"],
-                self.n,
-                estimator=self.settings.estimator if shapley else "auto",
-                semivalue=semivalue,
-                p=p or self.settings.p if semivalue == "banzhaf" else 0.5,
-                budget=budget,
-                permutations=self.settings.permutations if shapley else None,
-                seed=seed,
-                batch_size=self._batch_size,
-                until=stopping_rule(self.settings) if sampled else None,
-                pivots=mode == "pivots",
-            )
-        return self._attributions[key]
+def _score_of(scoring: Scoring) -> str:
+    return "value" if scoring.mode == "likelihood" else scoring.mode
 
 
 def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores]:

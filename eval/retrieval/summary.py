@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from eval.comparison import Row, make_rows
-from eval.records import save_json
+from eval.comparison import ComparisonResult, Row, Table, make_rows
 from eval.retrieval.metrics import area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
 from eval.retrieval.settings import ReportSettings, RetrievalRun
 from eval.retrieval.task import Task
+from eval.statistics import Floats
 from rag.settings_base import SettingsError
-
-FORMAT = "ragshap-retrieval"
-VERSION = 1
-
-Floats = NDArray[np.float64]
-Table = dict[str, dict[str, Floats]]
-"""By system and metric, the score of each question, NaN where it has none."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +21,7 @@ class RetrievalRow(Row):
     """One metric of one system: "recall@k", "AUC@k", or a measure of ir_measures, as a fraction.
 
     Attributes:
-        headroom: for AUC@k, the part closed of what reordering the baseline's first k passages could gain:
+        headroom: for AUC@k, the fraction gained of what reordering the baseline's first k passages could gain:
             difference / (the baseline's recall@k less its AUC@k).
     """
 
@@ -39,53 +29,21 @@ class RetrievalRow(Row):
 
 
 @dataclass(frozen=True)
-class RetrievalResult:
-    """All rows, recall curves and scores of a run, and what produced them.
+class RetrievalResult(ComparisonResult):
+    """The systems' rows, recall at 1, 2, ... as curves, and scores.
 
     Attributes:
-        run: the run.
-        rows: system by system.
-        curves: recall at 1, 2, ... by system.
-        ids: of the questions, in the order of `scores`.
-        scores: by system and metric, each question's score.
         evaluations: by reranking system, how many distinct coalitions were read per question, on average.
-        made_with: settings, checksums of files and reader, versions.
-        warnings: what was left out or counts as not found.
     """
 
-    run: RetrievalRun
-    rows: tuple[RetrievalRow, ...]
-    curves: Mapping[str, list[float]]
-    ids: tuple[str, ...]
-    scores: Table
+    FORMAT = "ragshap-retrieval"
+
+    rows: Sequence[RetrievalRow]
     evaluations: Mapping[str, float]
-    made_with: Mapping[str, Any]
-    warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in lists, strings and numbers; NaN becomes None."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            **self.made_with,
-            "report": self.run.report.model_dump(mode="json"),
-            "warnings": list(self.warnings),
-            "rows": [asdict(row) for row in self.rows],
-            "curves": dict(self.curves),
-            "evaluations": dict(self.evaluations),
-            "questions": list(self.ids),
-            "scores": {
-                system: {
-                    metric: [None if math.isnan(x) else round(x, 6) for x in values.tolist()]
-                    for metric, values in metrics.items()
-                }
-                for system, metrics in self.scores.items()
-            },
-        }
-
-    def save(self, path: Path) -> None:
-        """Write `to_dict` as JSON, whole or not at all."""
-        save_json(path, self.to_dict())
+        """As for every comparison, with the evaluations."""
+        return {**super().to_dict(), "evaluations": dict(self.evaluations)}
 
 
 def summarise(
@@ -103,7 +61,7 @@ def summarise(
         bases = {name: None if name == run.report.baseline else run.report.baseline for name in bases}
     measures = parse_metrics(run.report.metrics)
     depth = max(run.report.k)
-    table: Table = {}
+    table: dict[str, dict[str, Floats]] = {}
     curves = {}
     for system in bases:
         ranked = {record["id"]: record["systems"][system]["passages"] for record in records}
@@ -113,7 +71,8 @@ def summarise(
         table[system] |= score_by_qrels(measures, ranked, task.qrels)
         curves[system] = [float(recall(ranks, k).mean()) for k in range(1, run.kept() + 1)]
     unknown = sum(record["unknown"] for record in records)
-    said = [*warnings, *([f"{unknown} relevant passages are not in the corpus"] if unknown else [])]
+    if unknown:
+        warnings = [*warnings, f"{unknown} relevant passages are not in the corpus"]
     return RetrievalResult(
         run=run,
         rows=tuple(retrieval_rows(table, bases, run.report)),
@@ -122,7 +81,7 @@ def summarise(
         scores=table,
         evaluations=_evaluations(records, bases),
         made_with=made_with,
-        warnings=tuple(said),
+        warnings=tuple(warnings),
     )
 
 
@@ -142,5 +101,5 @@ def _headroom(table: Table, row: Row) -> float | None:
 
 
 def _evaluations(records: Sequence[Mapping[str, Any]], systems: Mapping[str, Any]) -> dict[str, float]:
-    asked = {system: [record["systems"][system].get("evaluations") for record in records] for system in systems}
-    return {system: float(np.mean(counts)) for system, counts in asked.items() if None not in counts}
+    counts = {system: [record["systems"][system].get("evaluations") for record in records] for system in systems}
+    return {system: float(np.mean(own)) for system, own in counts.items() if None not in own}

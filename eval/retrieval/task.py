@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from eval.retrieval.settings import RetrievalRun
-from eval.selection import askable, sample
+from eval.retrieval.settings import SearchSettings
+from eval.selection import sample, usable_questions
 from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
 from rag.settings_base import SettingsError
 from retrievers import Passage
@@ -16,11 +16,11 @@ Qrels = dict[str, dict[str, int]]
 
 
 class Task(NamedTuple):
-    """What is asked.
+    """The questions of an evaluation.
 
     Attributes:
         data: all questions and passages of the data.
-        questions: those that are asked.
+        questions: those that are measured.
         qrels: relevance by question and passage id; empty if nothing is judged.
         warnings: what was left out, and how much of it.
     """
@@ -41,7 +41,7 @@ class Task(NamedTuple):
         return passage.id in self.relevant(question)
 
 
-def load_task(run: RetrievalRun, root: Path) -> Task:
+def load_task(run: SearchSettings, root: Path) -> Task:
     """Load questions and judgements.
 
     Raises:
@@ -49,7 +49,7 @@ def load_task(run: RetrievalRun, root: Path) -> Task:
         SettingsError: no question remains.
     """
     data = load_questions([root / path for path in run.data])
-    wanted, warnings = askable(data, run.data, run.ids)
+    wanted, warnings = usable_questions(data, run)
     qrels = _judgements(run, root) or gold_qrels(data)
     if unknown := len(qrels.keys() - {question.id for question in data.questions}):
         warnings.append(f"{unknown} judged questions are not in the data and are left out")
@@ -80,7 +80,7 @@ def first_with_text(data: QuestionSet) -> dict[str, Passage]:
     return {passage.full_text: passage for passage in reversed(data.passages)}
 
 
-def _judgements(run: RetrievalRun, root: Path) -> Qrels:
+def _judgements(run: SearchSettings, root: Path) -> Qrels:
     """Those of the qrels file, or of the BEIR folders among the data."""
     if run.qrels is not None:
         return read_qrels(root / run.qrels)

@@ -1,22 +1,65 @@
-"""The command's frame: subcommands, exit codes, and errors as one clear line."""
+"""The command's frame: subcommands that are imported when they are used, exit codes, and errors as one clear line."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from functools import cache
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from rag.cli import asking, doctor, indexing, mcp, reranking, serving, training
 from rag.cli.options import say
+from ragshap import PACKAGES, check_packages
 
 _LONGEST = 2000  # characters of an error, which may repeat what was read
+_CHECKOUT_ONLY = "eval.own_tables"  # stays out of the wheel
+
+# The module whose `register` adds the command, and the command's line in the list. The modules of `eval` are named
+# as text because `rag` must not depend on `eval`.
+_COMMANDS = {
+    "index": ("rag.cli.indexing", "Build an index of a corpus."),
+    "add": ("rag.cli.indexing", "Add a corpus to an index."),
+    "remove": ("rag.cli.indexing", "Remove passages from an index."),
+    "search": ("rag.cli.indexing", "Find passages, without an answer."),
+    "ask": ("rag.cli.asking", "Answer a question and say which passages the answer comes from."),
+    "explain": ("rag.cli.asking", "Attribute an answer to passages that you bring."),
+    "rerank": ("rag.cli.reranking", "Rerank the results of any search engine by attribution."),
+    "train": ("rag.cli.training", "Train a reader."),
+    "serve": ("rag.cli.serving", "Answer over HTTP, with an explorer page."),
+    "mcp": ("rag.cli.mcp", "Serve search, ask and explain to assistants as MCP tools."),
+    "doctor": ("rag.cli.doctor", "Check whether everything works here, and say what to do."),
+    "evaluate": ("eval.cli.evaluate", "Measure retrieval, answers and explanations."),
+    "benchmark": ("eval.cli.benchmark", "Measure speed against the alternatives."),
+}
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by name and one line; imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, name and _load(name), rest
+
+
+@cache
+def _load(name: str) -> Any:
+    """The command of that name, out of all that its module registers."""
+    module, _ = _COMMANDS[name]
+    if name != "doctor":  # which reports what is wrong with the packages
+        check_packages(*PACKAGES, module.partition(".")[0])
+    registered = typer.Typer(rich_markup_mode=None)
+    import_module(module).register(registered)
+    return get_group(registered).commands[name]
+
 
 app = typer.Typer(
     name="ragshap",
+    cls=_LazyGroup,
     help="Question answering that knows why it answers.",
     no_args_is_help=True,
     add_completion=False,
@@ -24,19 +67,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-indexing.register(app)
-asking.register(app)
-reranking.register(app)
-training.register(app)
-for commands in ("eval.cli.evaluate", "eval.cli.benchmark"):  # by name: `rag` does not depend on `eval`
-    import_module(commands).register(app)
-serving.register(app)
-mcp.register(app)
-doctor.register(app)
+for _name, (_, _line) in _COMMANDS.items():
+    app.command(_name, short_help=_line)(lambda: None)
 
 
 class _Notices(logging.Handler):
-    """Prints what the package has to say on standard error."""
+    """Prints the package's own log messages on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"ragshap: {record.getMessage()}", err=True)
@@ -63,26 +99,29 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; exits with 0 when done, 1 when it failed, 2 when it was used wrongly."""
+    """Run the command and exit: with 0 when it is done, 1 when it failed, 2 when it was used wrongly."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command with arguments; returns the exit code."""
-    from rag.settings_base import SettingsError
-
+    """Run the command with arguments and return the exit code."""
     try:
         app(arguments)
     except SystemExit as done:
         return int(done.code or 0)
-    except SettingsError as error:
-        return _fail(str(error), 2)
     except (ValueError, OSError, ImportError) as error:
-        return _fail(str(error) or type(error).__name__, 1)
+        return _fail(error)
     return 0
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(error: Exception) -> int:
+    """Print an error as one line and return its exit code."""
+    from rag.settings_base import SettingsError
+
+    message = str(error) or type(error).__name__
+    code = 2 if isinstance(error, SettingsError) else 1
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(_CHECKOUT_ONLY):
+        message, code = "this command needs a checkout of the repository", 2
     say(f"ragshap: {message if len(message) <= _LONGEST else f'{message[:_LONGEST]}…'}", err=True)
     return code

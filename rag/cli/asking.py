@@ -26,11 +26,13 @@ from rag.cli.options import (
 if TYPE_CHECKING:
     from rag.answer import Answer
 
-Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation as one HTML page.")]
-Passages = Annotated[int | None, typer.Option("-k", min=1, help="Passages to retrieve.")]
-Level = Annotated[str | None, typer.Option("--level", help="What to attribute to: passage, sentence or word.")]
-QuestionWords = Annotated[bool, typer.Option("--question-words", help="Attribute to the words of the question too.")]
-Budget = Annotated[int | None, typer.Option("--budget", help="Coalitions to evaluate.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation to this file, as one HTML page.")]
+Passages = Annotated[int | None, typer.Option("-k", min=1, help="Number of passages to retrieve.")]
+Level = Annotated[str | None, typer.Option("--level", help="Attribute the answer to each passage, sentence or word.")]
+QuestionWords = Annotated[
+    bool, typer.Option("--question-words", help="Also attribute the answer to the words of the question.")
+]
+Budget = Annotated[int | None, typer.Option("--budget", help="Number of coalitions to evaluate.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,10 +62,9 @@ def ask(
     with progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
 
-        pipeline = Pipeline.from_config(
-            config, corpus=corpus, index=index, overrides=_settings(overrides, k, level, budget, question_words)
-        )
-        answer = pipeline.ask(question, progress=stage_progress(progress))
+        changes = _settings(overrides, k, level, budget, question_words)
+        with Pipeline.from_config(config, corpus=corpus, index=index, overrides=changes) as pipeline:
+            answer = pipeline.ask(question, progress=stage_progress(progress))
     _show(answer, as_json, html)
 
 
@@ -79,7 +80,7 @@ def explain(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Attribute an answer over passages that you bring."""
+    """Attribute an answer to passages that you bring."""
     check_question(question)
     with progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
@@ -92,15 +93,15 @@ def explain(
         set_threads(settings.threads)
         own = list(load_corpus(passages, passage_words=settings.passage_words))
         reader = load_reader(settings.reader)
-        pipeline = Pipeline(None, reader, settings, made_with=sources(settings, passages))
-        answer = pipeline.explain(question, own, progress=stage_progress(progress))
+        with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
+            answer = pipeline.explain(question, own, progress=stage_progress(progress))
     _show(answer, as_json, html)
 
 
 def _settings(
     overrides: list[str] | None, k: int | None, level: str | None, budget: int | None, question_words: bool
 ) -> list[str]:
-    """The short options as overrides; they win over `--set`."""
+    """Return the short options as overrides, after those of `--set`, over which they win."""
     short = {
         "retriever.passages": k,
         "hierarchy.level": level,

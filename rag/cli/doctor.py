@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
 def doctor(
     index: IndexFolder = None, config: Config = None, overrides: Overrides = None, as_json: Json = False
 ) -> None:
-    """Check environment, packages, models, settings and an index, and say what to do where something is wrong.
+    """Check the environment, packages, models, settings and an index, and say what to do where something is wrong.
 
-    Nothing is downloaded or changed. Exit code 1 if there is a problem.
+    Nothing is downloaded or changed. The exit code is 1 if there is a problem.
     """
     from rag.doctor import examine, summary
 
@@ -37,7 +37,7 @@ def doctor(
         print_json({"checks": [asdict(check) for check in checks], "summary": counts})
     else:
         _print(checks)
-        say(f"\n{counts['problem']} problems, {counts['warning']} warnings")
+        say(f"\nproblems: {counts['problem']}, warnings: {counts['warning']}")
     if counts["problem"]:
         raise typer.Exit(1)
 
@@ -54,8 +54,8 @@ def _print(checks: Sequence[Check]) -> None:
         table = Table(box=None, show_header=False, pad_edge=False, title=Text(group, "bold"), title_justify="left")
         for check in (check for check in checks if check.group == group):
             mark, style = _MARKS[check.state]
-            said = Text(harmless(check.said))
+            finding = Text(harmless(check.finding))
             if check.fix:
-                said.append(f"\n{harmless(check.fix)}", "bold" if check.state in ("warning", "problem") else "dim")
-            table.add_row(Text(mark, style), Text(harmless(check.name)), said)
+                finding.append(f"\n{harmless(check.fix)}", "bold" if check.state in ("warning", "problem") else "dim")
+            table.add_row(Text(mark, style), Text(harmless(check.name)), finding)
         console.print(table)

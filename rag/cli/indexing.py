@@ -28,8 +28,6 @@ from rag.cli.options import (
     progress_bars,
     say,
 )
-from retrievers.storage.index_folder import read_manifest
-from retrievers.storage.locks import writing
 
 if TYPE_CHECKING:
     from rag.index_cost import IndexCost
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from retrievers import Retriever
     from retrievers.dense.recall import Recall
 
-IndexToChange = Annotated[Path, typer.Option("--index", "-i", help="Index folder made by `ragshap index`.")]
+IndexToChange = Annotated[Path, typer.Option("--index", "-i", help="The index folder to change.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,12 +49,12 @@ def register(app: typer.Typer) -> None:
 def index(
     corpus: Annotated[
         str,
-        typer.Argument(help="Corpus: a BEIR folder, JSONL, TSV, SQuAD JSON, .txt and .md files, hf:NAME."),
+        typer.Argument(help="A BEIR folder, JSONL, TSV, SQuAD JSON, a folder of .txt and .md files, or hf:NAME."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write the index to; not needed for milvus.")
+        Path | None, typer.Option("--out", "-o", help="Folder to write the index to. Milvus needs none.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="bm25, dense, hybrid or milvus.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of index: bm25, dense, hybrid or milvus.")] = None,
     config: Config = None,
     overrides: Overrides = None,
     engine: Engine = "local",
@@ -66,18 +64,18 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
-    from rag.readers.loading import set_threads
     from rag.report.wording import count
     from rag.retrieval import new_retriever
     from rag.scale.encoding import SpreadEncoder
     from rag.settings import load_settings
+    from rag.threads import set_threads
 
     settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
     if out is None and not settings.retriever.is_engine:
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
     executor = chosen_executor(engine, address, workers, gpu=None)
     if executor.remote and settings.retriever.kind not in ("dense", "hybrid"):
-        raise typer.BadParameter("ray spreads the encoding of dense and hybrid indexes alone", param_hint="--engine")
+        raise typer.BadParameter("Ray can only spread the encoding of dense and hybrid indexes", param_hint="--engine")
     set_threads(settings.threads)
     work = _Work(corpus, settings, settings.retriever.kind, out, quiet)
     retriever = new_retriever(
@@ -99,23 +97,27 @@ def index(
 
 
 def add(
-    corpus: Annotated[str, typer.Argument(help="Corpus to add, in any layout that `ragshap index` reads.")],
+    corpus: Annotated[str, typer.Argument(help="The corpus to add, in any layout that `ragshap index` reads.")],
     index: IndexToChange,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add a corpus to an index, which is not rebuilt; refused if an id is there already."""
-    from rag.readers.loading import set_threads
+    """Add a corpus to an index without rebuilding it.
+
+    Nothing is added if the index already holds one of the ids.
+    """
     from rag.report.wording import count
     from rag.settings import load_settings
+    from rag.threads import set_threads
     from retrievers import load_index
+    from retrievers.storage.index_folder import read_manifest
 
     settings = load_settings(config, overrides or [])
     set_threads(settings.threads)
     with _changing(index):
-        # What is there is linked with its checksums, so that damage to it is still found when it is searched.
+        # The existing files are linked with their checksums, so that a search still finds damage to them.
         retriever = load_index(index, verify=False)
         n_before = len(retriever)
         work = _Work(corpus, settings, read_manifest(index).kind, index, quiet)
@@ -130,11 +132,14 @@ def add(
 
 def remove(
     index: IndexToChange,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of the passages.", metavar="ID...")] = None,
-    file: Annotated[Path | None, typer.Option("--ids", help="File with an id in each line.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of the passages to remove.", metavar="ID...")] = None,
+    file: Annotated[Path | None, typer.Option("--ids", help="A file with one id on each line.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Remove passages from an index, which is not rebuilt; refused if an id is not there."""
+    """Remove passages from an index without rebuilding it.
+
+    Nothing is removed if the index lacks one of the ids.
+    """
     from rag.report.wording import count
     from retrievers import load_index
 
@@ -154,20 +159,23 @@ def remove(
 
 @contextmanager
 def _changing(index: Path) -> Iterator[None]:
-    """Hold an index from before it is opened, so that no other writer's change is lost."""
+    """Lock an index before it is opened, so that no other writer's change is lost."""
+    from retrievers.storage.index_folder import read_manifest
+    from retrievers.storage.locks import writing
+
     read_manifest(index)
     with writing(index):
         yield
 
 
 def _recall(retriever: Retriever) -> Recall | None:
-    """What was measured of an approximate index in the retriever."""
+    """The measured recall of the approximate index in a retriever, None if there is no such index."""
     measured = (getattr(member, "recall", None) for member in getattr(retriever, "retrievers", (retriever,)))
     return next((recall for recall in measured if recall is not None), None)
 
 
 class _Work:
-    """Adding a corpus to a retriever: what it will cost, the doing of it, and what it cost."""
+    """Adds a corpus to a retriever: estimates the cost, does the work, and reports what it took."""
 
     def __init__(self, corpus: str, settings: Settings, kind: str, out: Path | None, quiet: bool) -> None:
         from rag.index_cost import check_room, estimate
@@ -182,7 +190,7 @@ class _Work:
                 say(f"ragshap: {self.estimate}", err=True)
 
     def add_to(self, retriever: Retriever) -> None:
-        """Add the corpus, and save."""
+        """Add the corpus and save the retriever."""
         from retrievers import load_corpus
         from retrievers.corpora.stream import add_stream
 
@@ -195,7 +203,7 @@ class _Work:
         self.seconds = time.perf_counter() - started
 
     def report(self, content: dict[str, Any], line: str, as_json: bool) -> None:
-        """Print what was done."""
+        """Print what was done, with the estimate and the actual cost in JSON."""
         from rag.index_cost import folder_bytes, peak_memory
 
         if not as_json:
@@ -210,13 +218,13 @@ def search(
     question: Question,
     index: IndexFolder = None,
     corpus: CorpusPath = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of passages.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of passages to find.")] = 10,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Retrieve passages only."""
+    """Find the passages that a question needs, without answering it."""
     from rich.console import Console
 
     from rag.report import print_hits

@@ -18,11 +18,16 @@ def register(app: typer.Typer) -> None:
 def mcp(
     index: IndexFolder = None, corpus: CorpusPath = None, config: Config = None, overrides: Overrides = None
 ) -> None:
-    """Serve search, ask and explain to assistants as MCP tools, over standard input and output."""
-    with redirect_stdout(sys.stderr):  # standard output is the protocol's alone
+    """Serve search, ask and explain to assistants as MCP tools.
+
+    The protocol runs over standard input and output.
+    """
+    with redirect_stdout(sys.stderr):  # nothing but the protocol may be written to standard output
         from rag.adapters.mcp import build_server
         from rag.pipeline import Pipeline
 
         silence_libraries()
-        server = build_server(Pipeline.from_config(config, corpus=corpus, index=index, overrides=overrides or []))
-    server.run()
+        pipeline = Pipeline.from_config(config, corpus=corpus, index=index, overrides=overrides or [])
+        server = build_server(pipeline)
+    with pipeline:
+        server.run()

@@ -1,8 +1,9 @@
-"""Options that several commands share, and what stands behind them."""
+"""The options that several commands share, and how commands print."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,58 +12,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
-from retrievers.storage.atomic import replace_file
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from rag.scale import Executor
 
 Question = Annotated[str, typer.Argument(help="The question.", metavar="QUESTION", show_default=False)]
 Config = Annotated[
-    str | None, typer.Option("--config", "-c", help="YAML settings: a file, or default, quality, gpu or endpoint.")
+    str | None,
+    typer.Option("--config", "-c", help="Settings: a YAML file, or one of default, quality, gpu and endpoint."),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", help="Override a setting, such as attribution.budget=500; repeatable."),
+    typer.Option("--set", "-s", help="Change one setting, such as attribution.budget=500. May be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-IndexFolder = Annotated[Path | None, typer.Option("--index", "-i", help="Index folder made by `ragshap index`.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
+IndexFolder = Annotated[Path | None, typer.Option("--index", "-i", help="An index folder that `ragshap index` made.")]
 CorpusPath = Annotated[
     str | None,
-    typer.Option("--corpus", help="Corpus to index in memory instead: a folder of .txt and .md, BEIR, JSONL, …"),
+    typer.Option(
+        "--corpus", help="A corpus to index in memory instead: a folder of .txt and .md files, BEIR, JSONL, …"
+    ),
 ]
 
-Pool = Annotated[list[str] | None, typer.Option(help="Search these files' passages too; repeatable.")]
-Odd = Annotated[bool, typer.Option("--odd", help="Only questions whose id ends in an odd number.")]
-Even = Annotated[bool, typer.Option("--even", help="Only questions whose id ends in an even number.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many questions, drawn at random.")]
-DrawSeed = Annotated[int | None, typer.Option(min=0, help="Of that draw.")]
-Qrels = Annotated[str | None, typer.Option(help="TREC or BEIR judgements.")]
-SearchedIndex = Annotated[str | None, typer.Option("--index", "-i", help="Search this index.")]
+Pool = Annotated[list[str] | None, typer.Option(help="Also search the passages of this file. May be repeated.")]
+Odd = Annotated[bool, typer.Option("--odd", help="Ask only the questions whose id ends in an odd number.")]
+Even = Annotated[bool, typer.Option("--even", help="Ask only the questions whose id ends in an even number.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Draw at most this many questions at random.")]
+DrawSeed = Annotated[int | None, typer.Option(min=0, help="Seed of that draw.")]
+Qrels = Annotated[str | None, typer.Option(help="Relevance judgements in the format of TREC or BEIR.")]
+SearchedIndex = Annotated[str | None, typer.Option("--index", "-i", help="The index to search.")]
 ResultsFolder = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for results, plots, and what a stopped run goes on from.")
+    Path | None, typer.Option("--out", "-o", help="Folder for results and plots. A stopped run continues from it.")
 ]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
 
 Engine = Annotated[
-    Literal["local", "ray"], typer.Option(help="Work in this process, or spread by Ray; see docs/cluster.md.")
+    Literal["local", "ray"],
+    typer.Option(help="Work in this process, or spread the work with Ray; see docs/cluster.md."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="A Ray cluster's HOST:PORT, or auto; without it, Ray runs here while the command does."),
+    typer.Option(help="HOST:PORT of a Ray cluster, or auto. Without it, Ray is started here and stopped afterwards."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes that Ray spreads the work over; by default one per CPU or GPU.")
+    int | None, typer.Option(min=1, help="Number of processes that Ray starts. The default is one per CPU or GPU.")
 ]
 
 
@@ -71,7 +67,10 @@ _CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes those below U+0020 only
 
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Progress]:
-    """Progress on standard error; nothing when quiet or when standard error is no terminal."""
+    """Show progress on standard error, unless `quiet` is set or standard error is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
     silence_libraries()
     console = Console(stderr=True)
     with Progress(
@@ -88,7 +87,7 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
 
 
 def stage_progress(progress: Progress) -> Any:
-    """A `progress(stage, done, total)` callback that keeps one bar per stage."""
+    """Return a callback `(stage, done, total)` that keeps one bar for each stage."""
     tasks: dict[str, Any] = {}
 
     def update(stage: str, done: int, total: int) -> None:
@@ -100,57 +99,61 @@ def stage_progress(progress: Progress) -> Any:
 
 
 def silence_libraries() -> None:
-    """No progress bars or reports of `transformers` between the user and the answer."""
-    from transformers.utils import logging
+    """Keep the progress bars and reports of `transformers` from between the user and the answer.
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    It reads these variables when it is imported, which takes seconds and is left to the code that needs it.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if (loaded := sys.modules.get("transformers.utils.logging")) is not None:
+        loaded.set_verbosity_error()
+        loaded.disable_progress_bar()
 
 
 def check_question(question: str) -> str:
-    """A question with at least one word; anything else is wrong use."""
+    """Return a question that has at least one word; anything else is an error of use."""
     if not question.strip():
         raise typer.BadParameter("the question is empty; ask something", param_hint="QUESTION")
     return question
 
 
 def split_names(names: Sequence[str] | None) -> list[str] | None:
-    """Names given one by one or with commas between."""
+    """Return the names that an option was given, one at a time or separated by commas."""
     return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
 
 
 def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given."""
+    """Return the options that were given a value."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 def chosen_ids(odd: bool, even: bool) -> str | None:
-    """What --odd and --even choose; None for neither."""
+    """Return "odd" or "even" for the option of that name, None where neither was given."""
     if odd and even:
-        raise typer.BadParameter("give one of --odd and --even")
+        raise typer.BadParameter("--odd and --even exclude each other; give one of them")
     return "odd" if odd else "even" if even else None
 
 
 def chosen_executor(engine: str, address: str | None, workers: int | None, gpu: bool | None = False) -> Executor:
-    """What --engine, --address and --workers ask for; `gpu` as `RayExecutor` takes it."""
+    """Return the executor that --engine, --address and --workers ask for; `gpu` is passed to `RayExecutor`."""
     from rag.scale import LocalExecutor, RayExecutor
 
     if engine == "ray":
         return RayExecutor(address, workers, gpu)
     if address is not None or workers is not None:
-        raise typer.BadParameter("--address and --workers go with --engine ray")
+        raise typer.BadParameter("--address and --workers need --engine ray")
     return LocalExecutor()
 
 
 def say(text: str = "", *, err: bool = False) -> None:
-    """Print a line of any origin; what could act on the terminal is replaced."""
+    """Print a line, with every character that could act on the terminal replaced."""
     from rag.report.text import harmless
 
     typer.echo(harmless(text), err=err)
 
 
 def print_json(content: Any) -> None:
-    """Print JSON to standard output, whatever the terminal's encoding, control characters spelt out."""
+    """Print JSON to standard output as UTF-8, with control characters escaped."""
     text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)
     text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
@@ -159,5 +162,7 @@ def print_json(content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    from retrievers.storage.atomic import replace_file
+
     with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -41,20 +41,25 @@ def rerank(
     contexts: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]", help="DPR/FiD JSON: question, answers, ctxs; instead of --queries.", show_default=False
+            metavar="[FILE]", help="DPR/FiD JSON (question, answers, ctxs), instead of --queries.", show_default=False
         ),
     ] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="A BEIR folder, its queries.jsonl, or a question file or .tsv of topics.")
+        Path | None,
+        typer.Option(
+            help="The questions: a BEIR folder, its queries.jsonl, a question file, or a .tsv file of topics."
+        ),
     ] = None,
     trec: Annotated[
-        Path | None, typer.Option("--run", help="A TREC run; without it, the passages are what we retrieve.")
+        Path | None, typer.Option("--run", help="The TREC run to rerank. Without it, the index or corpus is searched.")
     ] = None,
     index: IndexFolder = None,
     corpus: CorpusPath = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A TREC run; of a DPR/FiD file, the same layout.")] = ...,  # type: ignore[assignment]
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where to write: a TREC run, or DPR/FiD JSON if the input is.")
+    ] = ...,  # type: ignore[assignment]
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Rerank the first so many; by default retriever.passages.")
+        int | None, typer.Option(min=1, help="Rerank the first passages, this many. The default is retriever.passages.")
     ] = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -64,17 +69,17 @@ def rerank(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rerank what any engine found by what the passages contribute to the reader's answer.
+    """Rerank the results of any search engine by what each passage contributes to the reader's answer.
 
-    Of a BEIR folder given as --queries, the corpus is used where neither --index nor --corpus is given. A stopped run
-    goes on when the same command is given again; the output appears when it is whole.
+    If --queries is a BEIR folder and neither --index nor --corpus is given, the corpus of that folder is used. A
+    stopped run continues when the same command is given again. The output file appears when it is complete.
     """
     if (contexts is None) == (queries is None):
         raise typer.BadParameter("give either a DPR/FiD file or --queries")
     if contexts is not None and (trec or index or corpus):
         raise typer.BadParameter("a DPR/FiD file brings its passages; leave out --run, --index and --corpus")
     if out.suffix == ".gz":
-        raise typer.BadParameter("the output is written uncompressed; leave out .gz")
+        raise typer.BadParameter("the output is not compressed; leave out .gz")
     if queries is not None and index is None and corpus is None and queries.is_dir():
         corpus = str(queries)
     with progress_bars(quiet) as progress:
@@ -87,13 +92,13 @@ def rerank(
         executor = chosen_executor(engine, address, workers, settings.reader.device.startswith("cuda"))
         set_threads(settings.threads)
         first = depth or settings.retriever.passages
-        said: list[str] = []
+        warnings: list[str] = []
         task: Task
         if queries is None:
             assert contexts is not None
             task = ContextsTask(contexts, first)
         else:
-            task, said = _run_task(settings, queries, trec, index, corpus, first)
+            task, warnings = _run_task(settings, queries, trec, index, corpus, first)
         named = [("input", contexts), ("queries", queries), ("run", trec), ("index", index), ("corpus", corpus)]
         files = ((name, Path(path)) for name, path in named if path is not None)
         made = {**made_with(settings.model_dump(mode="json"), settings.reader, files), "depth": first}
@@ -101,9 +106,9 @@ def rerank(
         make_rerank = partial(_reranker, settings, made["reader"])
         rerank_file(task, make_rerank, out, made, lambda done, _: progress.update(bar, completed=done), executor)
     if as_json:
-        print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": said})
+        print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": warnings})
         return
-    for line in said:
+    for line in warnings:
         say(line)
     say(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
 
@@ -115,7 +120,7 @@ def _reranker(settings: Settings, checksum: str) -> Rerank:
 
     set_threads(settings.threads)
     reader = load_same_reader(settings.reader, checksum)
-    return Reranker(reader, settings.attribution, settings.rerank.score).rerank
+    return Reranker(reader, settings).rerank
 
 
 def _run_task(

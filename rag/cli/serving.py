@@ -17,22 +17,27 @@ def register(app: typer.Typer) -> None:
 def serve(
     index: IndexFolder = None,
     corpus: CorpusPath = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; by default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; by default 8000, 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. The default is 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on. The default is 8000; 0 takes a free one.")
+    ] = None,
     token_env: Annotated[
         str | None,
-        typer.Option(help="Environment variable with the bearer token; needed unless the host is this machine alone."),
+        typer.Option(
+            help="Environment variable that holds the bearer token. Required unless only this machine can connect."
+        ),
     ] = None,
     config: Config = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Answer over HTTP: rerank protocols of Cohere, Jina and text-embeddings-inference, our own routes, explorer page.
+    """Answer over HTTP, with an explorer page.
 
-    Without index and corpus it serves what comes with the requests. Other settings: service.… (with --set); see
-    configs/serve.yaml.
+    The service speaks the rerank protocols of Cohere, Jina and text-embeddings-inference beside its own routes.
+    Without --index and --corpus, it works on the passages that come with each request. Set the other settings,
+    service.…, with --set; configs/serve.yaml lists them.
     """
-    from rag.service import serve as run  # a missing library is better met now than after loading a reader
+    from rag.service import serve as run  # so that a missing library is noticed before a reader is loaded
 
     with progress_bars(quiet) as progress:
         progress.add_task("loading", total=None)

@@ -23,26 +23,35 @@ def train(
         list[Path],
         typer.Argument(
             metavar="DATA…",
-            help="SQuAD, DPR/FiD, HotpotQA or MuSiQue JSON. A file given twice is drawn from twice as often.",
+            help="SQuAD, DPR/FiD, HotpotQA or MuSiQue JSON. A file that is given twice is used twice as often.",
             exists=True,
             show_default=False,
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for checkpoint, log and the reader (OUT/reader).", file_okay=False),
+        typer.Option(
+            "--out", "-o", help="Folder for the checkpoint, the log and the reader (OUT/reader).", file_okay=False
+        ),
     ],
     start: Annotated[
         str | None,
-        typer.Option(help="Start from: embedded, minilm, or the name or folder of an encoder-decoder checkpoint."),
+        typer.Option(help="Start from embedded, minilm, or an encoder-decoder checkpoint, given by name or folder."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw loss and held-out answers to this PNG or SVG file.")] = None,
-    config: Annotated[str | None, typer.Option("--config", "-c", help="YAML settings; see configs/train.yaml.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Plot the loss and the held-out scores to this PNG or SVG file.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="Settings, as a YAML file; see configs/train.yaml.")
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a reader; the same command goes on where a killed run stopped."""
+    """Train a reader.
+
+    If a run was killed, the same command continues from its last checkpoint.
+    """
     with progress_bars(quiet) as progress:
         from rag.readers.loading import set_threads
         from rag.settings_base import load_section
@@ -67,7 +76,7 @@ def train(
 
 
 class _View:
-    """One bar that says what is being done, and while training the loss and the learning rate."""
+    """One bar that names the current stage and, while training, shows the loss and the learning rate."""
 
     def __init__(self, progress: Progress, steps: int):
         self.held_out: dict[str, float] = {}

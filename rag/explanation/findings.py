@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attribution import Attribution, VotesGame, interactions, normalize_answer
-from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.readers.base import Coalitions
+
+if TYPE_CHECKING:
+    from rag.session import Session
 
 ABOUT_ZERO = 0.005
 """A passage whose value is nearer to 0 than this does not matter."""
@@ -58,7 +61,7 @@ class PairInteractions:
     pairs: tuple[PairInteraction, ...]
 
 
-def conflicts(attribution: Attribution, answers: CoalitionAnswers) -> tuple[Conflict, ...]:
+def conflicts(attribution: Attribution, session: Session) -> tuple[Conflict, ...]:
     """Pairs of answers between which the passages are divided.
 
     A passage supports an answer if the reader gives it from this passage alone, and if the passage's value for it,
@@ -69,16 +72,16 @@ def conflicts(attribution: Attribution, answers: CoalitionAnswers) -> tuple[Conf
 
     Args:
         attribution: of votes.
-        answers: gives the answers from single passages.
+        session: gives the answers from single passages.
 
     Returns:
         The conflicts, those of the best supported answers first.
     """
     n = len(attribution.players)
-    said = answers(np.eye(n, dtype=bool)) if n else []
+    alone = session.answers(np.eye(n, dtype=bool)) if n else []
     rows = {normalize_answer(text): row for row, text in enumerate(attribution.outputs)}
     sides: dict[int, list[int]] = {}
-    for player, text in enumerate(said):
+    for player, text in enumerate(alone):
         row = rows.get(normalize_answer(text))
         if row is None or not attribution.outputs[row]:
             continue
@@ -104,7 +107,7 @@ def _one_holds_the_other(first: str, second: str) -> bool:
     return a in b or b in a
 
 
-def pair_interactions(attribution: Attribution, answers: CoalitionAnswers, budget: int) -> PairInteractions:
+def pair_interactions(attribution: Attribution, session: Session, budget: int) -> PairInteractions:
     """Exact interactions of the passages that matter, in the game that these play alone.
 
     Those matter whose value is at least 0.005 and beyond two standard errors, up or down; the largest of them, as many
@@ -121,7 +124,7 @@ def pair_interactions(attribution: Attribution, answers: CoalitionAnswers, budge
     def generate(coalitions: Coalitions) -> Sequence[str]:
         rows = np.zeros((len(coalitions), len(values)), dtype=bool)
         rows[:, chosen] = coalitions
-        return answers(rows)
+        return session.answers(rows)
 
     game = VotesGame(generate)
     found = interactions(game, len(chosen), budget=2 ** len(chosen))

@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from attribution import Group, OwenValues, normalize_answer, owen
-from rag.explanation.parts import Part, asked, sentences, whole, words
+from attribution import Attribution, Group, OwenValues, normalize_answer, owen
+from rag.explanation.parts import Part, question_part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame, Values
-from rag.explanation.passages import Explanation
 from rag.explanation.question_game import QuestionGame
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
 from rag.readers.hidden_parts import PartsReader
+from rag.session import Session
 from rag.settings import HierarchySettings
-from rag.settings_base import SettingsError
 from retrievers import Passage
 
 FORMAT = "ragshap-hierarchy"
@@ -96,35 +95,22 @@ class Hierarchy:
             raise ValueError(f"damaged hierarchy: {error}") from error
 
 
-def explain_parts(
-    reader: Reader,
-    explanation: Explanation,
-    settings: HierarchySettings,
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Hierarchy:
+def explain_parts(session: Session, attribution: Attribution, progress: Progress | None = None) -> Hierarchy:
     """Attribute an explained answer to sentences, or words, of the passages that matter, and to the question's words.
 
     Passages are opened by their passage-level values, sentences by values that are estimated first; every other
-    passage or sentence stays a single player. The game is that of `explanation`: 1 where the reader gives the explained
-    answer, or that answer's log-probability.
+    passage or sentence stays a single player. The game is that of the attribution: 1 where the reader gives the
+    explained answer, or that answer's log-probability.
 
     Args:
-        reader: the reader that gave `explanation`; it must be able to hide parts of passages.
-        explanation: the answer and its passage-level attribution.
-        settings: level, what is opened, how parts are hidden, and how many orders are drawn.
-        seed: seed of the orders.
-        progress: called as progress("passages", "sentences" or "words", coalitions done, coalitions asked for).
-
-    Raises:
-        SettingsError: the level is "passage" and the question is no player, the reader cannot hide parts, or the
-            attribution is not Shapley's.
+        session: the question; its settings say the level, what is opened, how parts are hidden, and how many orders are
+            drawn from which seed.
+        attribution: the session's, of the passages.
+        progress: called as progress("passages", "sentences" or "words", coalitions done, coalitions to do).
     """
-    attribution = explanation.attribution
-    reader = check_parts(reader, settings, attribution.semivalue)
+    settings = session.settings.hierarchy
     started = time.perf_counter()
-    passages = explanation.encoded.passages
+    passages = session.encoded.passages
     texts = {passage.id: passage for passage in passages}
     tree = [whole(passage) for passage in passages]
     values, errors = attribution.of(attribution.output).tolist(), attribution.errors[attribution.output].tolist()
@@ -139,8 +125,8 @@ def explain_parts(
             tree = [_with_words(part, settings, texts[part.passage]) for part in tree]
         if settings.question:
             # A part's value does not depend on whether others are divided: the question is only at the last level.
-            question = asked(explanation.encoded.question, divided=level == settings.level)
-        found, game = _estimate(reader, explanation, tree, question, settings, level, seed, progress)
+            question = question_part(session.encoded.question, divided=level == settings.level)
+        found, game = _estimate(session, attribution.utility, tree, question, level, progress)
         evaluations, variants = evaluations + found.evaluations, variants + game.variants
         nodes = zip(found.values[0, 1:].tolist(), found.errors[0, 1:].tolist(), strict=True)
         tree = [_valued(part, nodes) for part in tree]
@@ -148,7 +134,7 @@ def explain_parts(
             question, questions = _valued(question, nodes), questions + game.questions
     return Hierarchy(
         settings.level,
-        explanation.text,
+        session.answer,
         tuple(tree),
         settings.masking,
         settings.permutations,
@@ -160,53 +146,38 @@ def explain_parts(
     )
 
 
-def check_parts(reader: Reader, settings: HierarchySettings, semivalue: str) -> PartsReader:
-    """The reader, if it can do what the settings ask for; `SettingsError` if not, or if values are not Shapley's."""
-    if not settings.asks:
-        raise SettingsError("hierarchy.level: passage has no parts; use sentence or word, or hierarchy.question=true")
-    key, given = ("level", settings.level) if settings.level != "passage" else ("question", "true")
-    if not isinstance(reader, PartsReader):
-        raise SettingsError(
-            f"hierarchy.{key}: reader {reader.name!r} cannot hide parts of passages and questions; "
-            "use hierarchy.level=passage and hierarchy.question=false"
-        )
-    if semivalue != "shapley":
-        raise SettingsError(f"hierarchy.{key}: {given} goes with attribution.semivalue=shapley, not {semivalue}")
-    return reader
-
-
 def _estimate(
-    reader: PartsReader,
-    explanation: Explanation,
+    session: Session,
+    utility: str,
     tree: Sequence[Part],
     question: Part | None,
-    settings: HierarchySettings,
     level: str,
-    seed: int,
     progress: Progress | None,
 ) -> tuple[OwenValues, PartsGame | QuestionGame]:
-    encoded, players, worth = explanation.encoded, [_players(part) for part in tree], _worth(reader, explanation)
-    told = None if progress is None else lambda done, total: progress(f"{level}s", done, total)
+    reader, encoded, settings = session.reader, session.encoded, session.settings.hierarchy
+    assert isinstance(reader, PartsReader), "the session has checked it"
+    players, worth = [_players(part) for part in tree], _worth(reader, session.answer, utility)
+    report = None if progress is None else lambda done, total: progress(f"{level}s", done, total)
     game: PartsGame | QuestionGame
     if question is None:
-        game = PartsGame(reader, encoded, players, worth, settings.masking, told)
+        game = PartsGame(reader, encoded, players, worth, settings.masking, report)
     else:
         tree = [*tree, question]
-        game = QuestionGame(reader, encoded, players, _players(question), worth, settings.masking, told)
+        game = QuestionGame(reader, encoded, players, _players(question), worth, settings.masking, report)
     # A passage has few sentences, so that their states repeat from order to order; of words hardly any state does.
     divided = level == "word" or (question is not None and question.parts)
-    shared = settings.shared if divided else 1
+    shared, seed = settings.shared if divided else 1, session.settings.attribution.seed
     return owen(game, _group(tree), permutations=settings.permutations, shared=shared, seed=seed), game
 
 
-def _worth(reader: Reader, explanation: Explanation) -> Callable[[EncodedQuestion, Coalitions], Values]:
+def _worth(reader: Reader, answer: str, utility: str) -> Callable[[EncodedQuestion, Coalitions], Values]:
     """The passage-level game's worth for the explained answer, of any encoded passages."""
-    if explanation.attribution.utility == "likelihood":
-        return lambda encoded, rows: reader.score(encoded, rows, [explanation.text])[:, 0]
-    explained = normalize_answer(explanation.text)
+    if utility == "likelihood":
+        return lambda encoded, rows: reader.score(encoded, rows, [answer])[:, 0]
+    explained = normalize_answer(answer)
 
     def votes(encoded: EncodedQuestion, rows: Coalitions) -> Values:
-        return np.array([normalize_answer(answer) == explained for answer in reader.generate(encoded, rows)], float)
+        return np.array([normalize_answer(given) == explained for given in reader.generate(encoded, rows)], float)
 
     return votes
 

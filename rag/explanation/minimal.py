@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from attribution import normalize_answer
-from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.readers.base import Coalitions
+
+if TYPE_CHECKING:
+    from rag.session import Session
 
 _BATCH = 256  # sets asked about together
 
@@ -33,27 +35,24 @@ class MinimalSet:
     proof: Literal["smallest", "irreducible", "none"]
 
 
-def minimal_sets(
-    answers: CoalitionAnswers, order: Sequence[int], names: Sequence[str], limit: int
-) -> tuple[MinimalSet | None, MinimalSet | None]:
+def minimal_sets(session: Session, order: Sequence[int], limit: int) -> tuple[MinimalSet | None, MinimalSet | None]:
     """The sufficient and the counterfactual set of the answer from all passages.
 
     All sets of 0, 1, 2, ... passages are tried as far as `limit` admits. Where none does, sets are shortened: of the
     first passages in attributed order as many as it takes, then each that can be spared is left out.
 
     Args:
-        answers: the reader's answers; what they know already is not decoded again and costs nothing.
+        session: gives the reader's answers; what it knows already is not decoded again and costs nothing.
         order: all passages, the most contributing first.
-        names: ids of the passages.
         limit: most coalitions to decode for each of the two sets.
 
     Returns:
         The smallest set found that alone gives the answer, and the smallest found without which it changes. The
         second is None where none was found: the reader may give the answer from whatever subset, even from none.
     """
-    found = []
+    names, found = [passage.id for passage in session.encoded.passages], []
     for without in (False, True):
-        search = _Search(answers, order, without, limit)
+        search = _Search(session, order, without, limit)
         members, proof = search.smallest()
         found.append(
             None
@@ -66,18 +65,18 @@ def minimal_sets(
 class _Search:
     """For the smallest set that gives the full answer, or without which it changes; either may end with more in it."""
 
-    def __init__(self, answers: CoalitionAnswers, order: Sequence[int], without: bool, limit: int):
-        self.answers, self.order, self.without, self.left = answers, order, without, limit
-        self.full = normalize_answer(answers(np.ones((1, len(order)), dtype=bool))[0])
+    def __init__(self, session: Session, order: Sequence[int], without: bool, limit: int):
+        self.session, self.order, self.without, self.left = session, order, without, limit
+        self.full = normalize_answer(session.answer)
 
     def answers_of(self, sets: Sequence[Sequence[int]]) -> list[str]:
         """What the reader answers from each set, or without it; raises _LimitReached."""
         rows = self.rows(sets)
-        cost = self.answers.count_new(rows)
+        cost = self.session.unknown(rows)
         if cost > self.left:
             raise _LimitReached
         self.left -= cost
-        return self.answers(rows)
+        return self.session.answers(rows)
 
     def rows(self, sets: Sequence[Sequence[int]]) -> Coalitions:
         """What the reader sees, bool `(n_sets, n_passages)`: the sets, or all but these."""

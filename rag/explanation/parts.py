@@ -68,7 +68,7 @@ def words(passage: Passage, sentence: Part) -> tuple[Part, ...]:
     return _words(passage.text, sentence)
 
 
-def asked(question: str, *, divided: bool) -> Part:
+def question_part(question: str, *, divided: bool) -> Part:
     """A question as one part, or divided into its words."""
     whole = Part("question", "", 0, len(question))
     return replace(whole, parts=_words(question, whole)) if divided else whole

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from rag.offline.writing import Rerank, falling
+from rag.offline.writing import Rerank, strictly_descending
 from retrievers import CorpusError, Hit, Passage
 from retrievers.corpora.formats import BROKEN_GZIP, LONGEST_LINE, decoded_lines
 from retrievers.storage.json_text import DECODER, as_decode_error, parse_json
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
         ]
         ranked = rerank(self.content["question"], hits) if hits else []
         order = [*(int(hit.passage.id) for hit in ranked), *range(len(ranked), len(contexts))]
-        scores = falling([hit.score for hit in ranked], len(order))
+        scores = strictly_descending([hit.score for hit in ranked], len(order))
         ordered = [{**contexts[place], "score": score} for place, score in zip(order, scores, strict=True)]
         return json.dumps({**self.content, "ctxs": ordered}, ensure_ascii=False, allow_nan=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rag.offline.writing import Rerank, falling
+from rag.offline.writing import Rerank, strictly_descending
 from rag.questions import load_questions
 from retrievers import CorpusError, Hit, Passage
 from retrievers.corpora.formats import read_jsonl
@@ -25,7 +25,7 @@ class RankedQuestion(NamedTuple):
         """Its lines of a run."""
         hits = rerank(self.text, [Hit(passage, 0.0) for passage in self.passages]) if self.passages else []
         order = [*(hit.passage.id for hit in hits), *self.ids[len(hits) :]]
-        scores = falling([hit.score for hit in hits], len(order))
+        scores = strictly_descending([hit.score for hit in hits], len(order))
         lines = enumerate(zip(order, scores, strict=True), start=1)
         return "".join(f"{self.name} Q0 {id} {rank} {score} ragshap\n" for rank, (id, score) in lines)
 
@@ -51,7 +51,7 @@ class RunTask:
     def of_run(
         cls, path: Path, queries: Mapping[str, str], passages: Sequence[Passage], depth: int
     ) -> tuple[RunTask, list[str]]:
-        """A run that another engine made, checked before anything is computed, and what is to be said of it.
+        """A run that another engine made, checked before anything is computed, and warnings about it.
 
         Args:
             path: the run; the lines of a question stand together.
@@ -63,9 +63,9 @@ class RunTask:
             CorpusError: a question, or a passage to rerank, is unknown.
         """
         place = {passage.id: number for number, passage in enumerate(passages)}
-        asked = 0
+        n_questions = 0
         for name, ids in stream_run(path):
-            asked += 1
+            n_questions += 1
             if name not in queries:
                 raise CorpusError(
                     f"{path}: question {name!r} is not in the queries; give those that the run was made for"
@@ -80,9 +80,9 @@ class RunTask:
             for name, ids in stream_run(path):
                 yield RankedQuestion(name, queries[name], ids, [passages[place[one]] for one in ids[:depth]])
 
-        left = len(queries) - asked
-        said = [f"{path} has no passages for {left} of {len(queries)} questions; they are left out"] if left else []
-        return cls(found, asked), said
+        left = len(queries) - n_questions
+        warnings = [f"{path} has no passages for {left} of {len(queries)} questions; they are left out"] if left else []
+        return cls(found, n_questions), warnings
 
     @classmethod
     def of_search(cls, queries: Mapping[str, str], search: Callable[[str], list[Hit]]) -> RunTask:

@@ -65,19 +65,19 @@ def rerank_file(
 ) -> None:
     """Rerank every question of a task and write the result.
 
-    Until it is whole, the output is `NAME.partial`, and how far it is stands in `NAME.progress.json`; a stopped call
-    goes on from there.
+    Until it is complete, the output is `NAME.partial`, and `NAME.progress.json` records how much is done; a call that
+    was stopped resumes there.
 
     Args:
         task: what is reranked.
-        make_rerank: loads what orders the passages of one question; called in each process that does so.
+        make_rerank: returns the function that orders the passages of one question; called once in each process.
         out: the output.
-        made_with: what the output depends on.
+        made_with: everything that the output depends on.
         progress: called as progress(done, total), in questions.
-        executor: spreads the questions; by default they are done in this process.
+        executor: distributes the questions; by default this process does them all.
 
     Raises:
-        SettingsError: what is there already was made with something else.
+        SettingsError: the partial output was made with other settings, files or weights.
         ValueError: the progress file is damaged.
         BusyError: another run writes this output.
         DiskFullError: there is no room.
@@ -127,11 +127,11 @@ def _worker(make_rerank: Callable[[], Rerank]) -> Callable[[Ranked], str]:
     return lambda item: item.reranked(rerank)
 
 
-def falling(scores: Sequence[float], n: int) -> list[float]:
-    """The scores of an order as close to what they are as lets them fall strictly, and `n` of them.
+def strictly_descending(scores: Sequence[float], n: int) -> list[float]:
+    """`n` scores for an order: those given, lowered as little as makes them descend strictly.
 
-    What evaluates a run breaks ties by id and may hold scores in single precision, so each is at least a step of that,
-    and a millionth, below the one before. Passages beyond those scored follow below the last.
+    Tools that evaluate a run break ties by id and may hold scores in single precision. Each score is therefore at least
+    one step of single precision, and a millionth, below the one before. Passages without a score follow below the last.
     """
     found: list[np.float32] = []
     for place in range(n):

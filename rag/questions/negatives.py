@@ -9,7 +9,7 @@ from rag.questions.question import Question
 from retrievers import Passage, Retriever
 
 Progress = Callable[[int, int], None]
-_AT_ONCE = 500  # questions between two reports of progress
+_AT_ONCE = 1024  # questions that are searched for together, and between two reports of progress
 
 
 def mine_negatives(

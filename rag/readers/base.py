@@ -85,6 +85,15 @@ class AttentiveReader(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class Screener(Reader, Protocol):
+    """A reader that also says how relevant each passage is, as the embedded one does."""
+
+    def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
+        """`(n_passages,)`, higher is better."""
+        ...
+
+
 def close(holder: object) -> None:
     """Release what a reader holds open, such as connections and files; readers that hold nothing have no `close`."""
     release = getattr(holder, "close", None)

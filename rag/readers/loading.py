@@ -9,15 +9,22 @@ from rag.readers.base import Reader
 from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
+from rag.threads import set_threads
+
+__all__ = ["load_reader", "set_threads"]
 
 
-def load_reader(settings: ReaderSettings | None = None) -> Reader:
+def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
     """Load the embedded reader, a checkpoint or an endpoint.
+
+    Args:
+        settings: those of the reader, or its checkpoint alone, such as "google/flan-t5-base"; None is the embedded one.
 
     Raises:
         SettingsError: the device is not there, the checkpoint cannot be loaded, or the endpoint's token is not set.
     """
-    settings = settings or ReaderSettings()
+    if not isinstance(settings, ReaderSettings):
+        settings = ReaderSettings() if settings is None else ReaderSettings(checkpoint=settings)
     if settings.is_endpoint:
         return _endpoint(settings)
     try:
@@ -70,9 +77,3 @@ def _endpoint(settings: ReaderSettings) -> Reader:
 def _prompt_reader(model: LanguageModel, settings: ReaderSettings) -> Reader:
     options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens"})
     return PromptReader(model, template=settings.prompt, **options)
-
-
-def set_threads(threads: int) -> None:
-    """Use so many CPU threads in torch; 0 leaves torch's own choice."""
-    if threads:
-        torch.set_num_threads(threads)

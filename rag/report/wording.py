@@ -1,11 +1,16 @@
 """What both views say in words and numbers about an answer; nothing that its data do not support."""
 
+from __future__ import annotations
+
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from attribution import Attribution
-from rag.answer import Answer, Evidence
 from rag.explanation.findings import ABOUT_ZERO
 from rag.report.text import one_line
+
+if TYPE_CHECKING:
+    from rag.answer import Answer, Evidence
 
 NO_ANSWER = "no answer"
 

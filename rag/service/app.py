@@ -17,7 +17,6 @@ from starlette.staticfiles import StaticFiles
 
 from rag import report
 from rag.pipeline import Pipeline
-from rag.readers.base import close
 from rag.readers.loading import set_threads
 from rag.service import answers, cohere, tei
 from rag.service.access import Access
@@ -73,7 +72,7 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
         finally:
             worker.stop(settings.grace)
             saved.close()
-            close(pipeline.reader)
+            pipeline.close()
             LOG.info("stopped")
 
     app = FastAPI(

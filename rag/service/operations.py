@@ -10,7 +10,8 @@ import numpy as np
 
 from rag.answer import Answer
 from rag.pipeline import Pipeline, Progress
-from rag.rerank import FUSION, Reranker
+from rag.rerank import Reranker
+from rag.scores import FUSION
 from rag.settings import Settings
 from retrievers import Hit, Passage
 
@@ -41,8 +42,8 @@ class Engine:
         settings = self.pipeline.settings
         budget = max(self.rerank_budget, 4 * len(hits))
         attribution = settings.attribution.model_copy(update={"budget": budget})
-        kind = settings.rerank.score
-        reranker = Reranker(self.pipeline.reader, attribution, kind, self.pipeline.screener)
+        changed, kind = settings.model_copy(update={"attribution": attribution}), settings.rerank.score
+        reranker = Reranker(self.pipeline.reader, changed, self.pipeline.screener)
         return [
             Ranked(int(hit.passage.id), relevance(hit.score, attribution.utility, kind), hit.score)
             for hit in reranker.rerank(query, hits)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from pathlib import Path
 from typing import Any
 
-from retrievers.base import Progress, check_query, top_positive
+from retrievers.base import LocalRetriever, Progress, check_queries, top_positive
 from retrievers.bm25.scorers import ENGINES
 from retrievers.bm25.tokens import Tokens
 from retrievers.errors import IndexFormatError
@@ -17,14 +16,14 @@ from retrievers.storage.index_folder import check_count, new_index, open_index
 from retrievers.storage.passage_store import PassageStore
 
 
-class BM25Retriever:
+class BM25Retriever(LocalRetriever):
     """Ranks passages by BM25 in Lucene's form, over title and text.
 
     A search returns only passages that share a word with the query, so there may be fewer than ``k``; a query
     of nothing but stop words and unknown words finds none.
 
     Args:
-        passages: What to index at once; :meth:`add` adds more.
+        passages: Passages or texts to index at once; :meth:`add` adds more.
         engine: ``"bm25s"`` (fast, mapped from disk) or ``"rank-bm25"`` (for comparison; an addition
             rebuilds it).
         k1: Saturation of term frequency, above 0.
@@ -41,7 +40,7 @@ class BM25Retriever:
 
     def __init__(
         self,
-        passages: Iterable[Passage] = (),
+        passages: Iterable[Passage | str] = (),
         *,
         engine: str = "bm25s",
         k1: float = 1.5,
@@ -52,8 +51,8 @@ class BM25Retriever:
         """See the class."""
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}")
-        if not k1 > 0:
-            raise ValueError(f"k1 must be above 0, got {k1}")
+        if not 0 < k1 < float("inf"):
+            raise ValueError(f"k1 must be above 0 and finite, got {k1}")
         if not 0 <= b <= 1:
             raise ValueError(f"b must be between 0 and 1, got {b}")
         words = stopwords if stopwords is None or isinstance(stopwords, str) else list(stopwords)
@@ -79,33 +78,36 @@ class BM25Retriever:
         """All passages, in the order in which they were added."""
         return self._store
 
-    def search(self, query: str, k: int = 10) -> list[Hit]:
-        """The at most ``k`` passages of the highest BM25 above 0, best first.
+    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+        """For each query the at most ``k`` passages of the highest BM25 above 0, best first.
 
         Raises:
-            ValueError: The query is blank or ``k`` is below 1.
+            ValueError: A query is blank, or ``k`` is not a whole number from 1 on.
         """
-        check_query(query, k)
+        check_queries(queries, k)
+        return [self._best(query, k) for query in queries]
+
+    def _best(self, query: str, k: int) -> list[Hit]:
         scores = self._engine.scores(query)
         scores[self._store.removed] = 0
-        return [Hit(self._store.at(int(i)), float(scores[i])) for i in top_positive(scores, k)]
+        best = top_positive(scores, k)
+        return [
+            Hit(self._store.at(position), score)
+            for position, score in zip(best.tolist(), scores[best].tolist(), strict=True)
+        ]
 
-    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
-        """:meth:`search` for each query."""
-        # bm25s' own batch call loops over the queries too, and leaves the order of ties to chance.
-        return [self.search(query, k) for query in queries]
-
-    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+    def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
         """Add passages; earlier ones are indexed again only in batches no larger than the new one.
 
         Scores are afterwards those of an index made from all passages at once.
 
         Raises:
-            ValueError: An id is there already or occurs twice; nothing is added then.
+            ValueError: An id is there already or occurs twice.
         """
         new = self._store.check_new(passages)
-        self._engine.update(new, progress)
-        self._store.extend(new)
+        with self.all_or_nothing():
+            self._engine.update(new, progress)
+            self._store.extend(new)
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove passages, and say how many; their ids may be added again.
@@ -114,31 +116,20 @@ class BM25Retriever:
         the greater part of a segment.
 
         Raises:
-            ValueError: An id is not there; nothing is removed then.
+            ValueError: An id is not there.
         """
         return len(self._store.remove(ids))
-
-    def save(self, folder: str | Path) -> None:
-        """Write an index folder; see :func:`retrievers.storage.index_folder.new_index` for what it may replace."""
-        with self.saving(folder):
-            pass
 
     @contextmanager
     def saving(self, folder: str | Path) -> Iterator[None]:
         """Write an index folder, and what is added meanwhile as it comes, so that memory is bounded.
 
-        Where more than half of a segment's passages have been removed, it is written without them. When anything
-        fails, the retriever and the folder are as before.
+        Segments of which more than half of the passages have been removed are written without these.
         """
-        before = copy(self._store), copy(self._engine)
-        try:
-            with new_index(folder, self.kind, self._settings, self.__len__) as building:
-                drop = self._engine.crowded(self._store.alive)
-                with self._store.writing(building, drop), self._engine.writing(building, drop):
-                    yield
-        except BaseException:
-            self._store, self._engine = before
-            raise
+        with self.all_or_nothing(), new_index(folder, self.kind, self._settings, self.__len__) as building:
+            drop = self._engine.crowded(self._store.alive)
+            with self._store.writing(building, drop), self._engine.writing(building, drop):
+                yield
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> BM25Retriever:

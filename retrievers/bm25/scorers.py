@@ -6,7 +6,6 @@ which is "Lucene (accurate)" in Kamphuis et al. 2020, "Which BM25 Do You Mean?".
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from retrievers.bm25.tokens import Tokens
 from retrievers.passage import Passage
 from retrievers.storage.passage_store import PassageStore
 from retrievers.storage.segments import SourceFolder, first_to_merge
+from retrievers.storage.undo import Undoable, keep_only
 
 _FULL = 2**22  # postings of a segment that is not kept in memory while an index is written
 
@@ -45,7 +45,7 @@ class Engine(Protocol):
         """Take over what was saved, and return the number of passages in it."""
 
 
-class Bm25sEngine:
+class Bm25sEngine(Undoable):
     """bm25s's index in segments, like Lucene's: what is added becomes a new segment.
 
     bm25s stores finished weights, idf * tf / (tf + K) with K = k1 (1 - b + b len / avglen), in which idf and
@@ -67,15 +67,15 @@ class Bm25sEngine:
         if not passages:
             return
         words, lengths = self._tokens.of_passages(passages, progress)
-        self._segments.append(WordSegment.build(words, lengths, len(self._tokens.vocabulary), self._weighting))
-        self._ratios = None
+        segments = [*self._segments, WordSegment.build(words, lengths, len(self._tokens), self._weighting)]
         limit = float("inf") if self._target is None else _FULL
-        first = first_to_merge([len(segment.indices) for segment in self._segments], limit)
-        if first < len(self._segments) - 1:
-            self._segments[first:] = [WordSegment.merge(_whole(self._segments[first:]))]
-        if self._target is not None and len(self._segments[-1].indices) > _FULL // 2:
+        first = first_to_merge([len(segment.indices) for segment in segments], limit)
+        if first < len(segments) - 1:
+            segments[first:] = [WordSegment.merge(_whole(segments[first:]))]
+        if self._target is not None and len(segments[-1].indices) > _FULL // 2:
             source, folder = self._target
-            self._segments[-1] = self._segments[-1].hand_on(source, folder, self._new_part())
+            segments[-1] = segments[-1].hand_on(source, folder, self._new_part())
+        self._segments, self._ratios = segments, None
 
     def scores(self, query: str) -> NDArray[np.floating]:
         """BM25 of every passage, ``(n_positions,)``."""
@@ -135,20 +135,30 @@ class Bm25sEngine:
             self._target = None
 
     def _settle(self, source: SourceFolder, folder: Path) -> None:
-        first = first_to_merge([len(segment.indices) for segment in self._segments])
-        small = self._segments[first:]
-        if len(small) > 1:
-            self._segments[first:] = [WordSegment.merge(_whole(small), (source, folder, self._new_part()))]
+        segments = list(self._segments)
+        first = first_to_merge([len(segment.indices) for segment in segments])
+        if len(segments) - first > 1:
+            segments[first:] = [WordSegment.merge(_whole(segments[first:]), (source, folder, self._new_part()))]
             self._ratios = None
-            for segment in small:
-                if segment.source is source:
-                    shutil.rmtree(folder / segment.name)
-        for number, segment in enumerate(self._segments):
+        keep_only(folder, "part-*", {segment.name for segment in segments if segment.source is source})
+        for number, segment in enumerate(segments):
             if segment.source is source:
                 segment.rename(folder, f"segment-{number}")
             else:
-                self._segments[number] = segment.hand_on(source, folder, f"segment-{number}")
+                segments[number] = segment.hand_on(source, folder, f"segment-{number}")
+        self._segments = segments
         self._tokens.save(folder)
+
+    def snapshot(self) -> Callable[[], None]:
+        """See :class:`Undoable`; inside of :meth:`writing`, segments that were written meanwhile are removed too."""
+        undo = super().snapshot()
+
+        def undo_and_remove() -> None:
+            undo()
+            if self._target is not None:
+                keep_only(self._target[1], "part-*", {segment.name for segment in self._segments})
+
+        return undo_and_remove
 
     def load(self, folder: Path, store: PassageStore) -> int:
         """Map the segments; return the number of passages in them."""
@@ -170,7 +180,7 @@ class Bm25sEngine:
         return f"part-{self._n_parts}"
 
 
-class RankBm25Engine:
+class RankBm25Engine(Undoable):
     """rank-bm25 with Lucene's idf: slow and in memory, there to hold the other engine against.
 
     It saves nothing; a loaded index tokenises its passages again.
@@ -195,7 +205,8 @@ class RankBm25Engine:
     def update(self, passages: Sequence[Passage], progress: Progress | None) -> None:
         """Index passages, and all earlier ones again."""
         words, lengths = self._tokens.of_passages(passages, progress)
-        self._words += [part.tolist() for part in np.split(words, np.cumsum(lengths)[:-1])] if passages else []
+        new = [part.tolist() for part in np.split(words, np.cumsum(lengths)[:-1])] if passages else []
+        self._words = [*self._words, *new]
         self._rebuild()
 
     def _rebuild(self) -> None:

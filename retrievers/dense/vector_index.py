@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.dense.vectors import Slabs, VectorRows, exact_search, import_faiss, selecting
+from retrievers.dense.vectors import Found, Slabs, VectorRows, best_first, exact_search, import_faiss, selecting
 from retrievers.errors import IndexFormatError
 from retrievers.storage.segments import SourceFolder
+from retrievers.storage.undo import Undoable
 
-Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 
-
-class VectorIndex(ABC):
+class VectorIndex(Undoable, ABC):
     """Finds vectors of a large inner product with a query's.
 
     Attributes:
@@ -43,10 +42,15 @@ class VectorIndex(ABC):
         return False
 
     @abstractmethod
-    def search(self, query: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
-        """Scores and positions of at most ``k`` vectors for a query, ``(dimension,)``, in no certain order.
+    def search(self, queries: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
+        """Inner products and positions of the best ``k`` vectors for each query, best first, ``(n_queries, k)`` each.
 
-        ``alive``, ``(n_vectors,)``, says which may be found; None is all of them.
+        The position is -1 where fewer are found.
+
+        Args:
+            queries: ``(n_queries, dimension)``.
+            k: Number of vectors to find.
+            alive: Which vectors may be found, ``(n_vectors,)``; None is all.
         """
 
     @abstractmethod
@@ -85,9 +89,9 @@ class FlatIndex(VectorIndex):
         """See :class:`VectorIndex`."""
         self._rows.append(vectors)
 
-    def search(self, query: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
-        """See :class:`VectorIndex`; best first."""
-        return _filled(*exact_search(query[None], self._rows.slabs(), k, alive))
+    def search(self, queries: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
+        """See :class:`VectorIndex`."""
+        return exact_search(queries, self._rows.slabs(), k, alive)
 
     def slabs(self) -> Slabs:
         """See :class:`VectorIndex`."""
@@ -127,30 +131,44 @@ class HNSWIndex(VectorIndex):
         """See :class:`VectorIndex`."""
         super().__init__(dimension)
         self.breadth, self.widest = 64, 1024
-        self._graph = self._new_graph()
-        self._file: SourceFolder | None = None  # where the graph lies as it is
-
-    def _new_graph(self) -> Any:
         faiss = import_faiss()
         half = faiss.ScalarQuantizer.QT_fp16
-        graph = faiss.IndexHNSWSQ(self.dimension, half, self._LINKS, faiss.METRIC_INNER_PRODUCT)
-        graph.is_trained = True  # for float16 there is nothing to learn
-        return graph
+        self._built = faiss.IndexHNSWSQ(dimension, half, self._LINKS, faiss.METRIC_INNER_PRODUCT)
+        self._built.is_trained = True  # for float16 there is nothing to learn
+        self._n = 0  # fewer than the graph holds when an addition was undone
+        self._file: SourceFolder | None = None  # where the graph lies as it is
+
+    @property
+    def _graph(self) -> Any:
+        """The graph, built anew if it holds vectors of an addition that was undone: it cannot forget them."""
+        if self._built.ntotal > self._n:
+            self._built = self._without(np.arange(self._built.ntotal) >= self._n)._built
+        return self._built
+
+    def _without(self, drop: NDArray[np.bool_]) -> HNSWIndex:
+        living = HNSWIndex(self.dimension)
+        for start in range(0, self._built.ntotal, self._SLAB):
+            here = ~drop[start : start + self._SLAB]
+            living.add(self._built.reconstruct_n(start, len(here))[here])
+        return living
 
     def add(self, vectors: NDArray[np.float32]) -> None:
         """See :class:`VectorIndex`."""
         faiss = import_faiss()
+        graph = self._graph
         if self._file is not None:  # faiss ends the process when a mapped index is added to
-            self._graph, self._file = faiss.deserialize_index(faiss.serialize_index(self._graph)), None
-        self._graph.hnsw.efConstruction = self._BUILD_BREADTH  # faiss does not save it
-        self._graph.add(vectors)
+            graph = faiss.deserialize_index(faiss.serialize_index(graph))
+        graph.hnsw.efConstruction = self._BUILD_BREADTH  # faiss does not save it
+        graph.add(vectors)
+        self._built, self._n, self._file = graph, graph.ntotal, None
 
-    def search(self, query: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
+    def search(self, queries: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
         """See :class:`VectorIndex`."""
         faiss = import_faiss()
         selector = None if alive is None else selecting(alive)
         parameters = faiss.SearchParametersHNSW(efSearch=max(self.breadth, 2 * k), sel=selector)
-        return _filled(*self._graph.search(query[None], k, params=parameters))
+        scores, positions = self._graph.search(queries, k, params=parameters)
+        return best_first(scores, positions, k)
 
     def slabs(self) -> Slabs:
         """See :class:`VectorIndex`."""
@@ -162,10 +180,8 @@ class HNSWIndex(VectorIndex):
         """See :class:`VectorIndex`; to leave vectors out, the graph of the others is built anew."""
         faiss = import_faiss()
         if drop is not None and drop.any():
-            living = HNSWIndex(self.dimension)
-            for start, slab in self.slabs():
-                living.add(slab[~drop[start : start + len(slab)]])
-            self._graph, self._file = living._graph, None
+            living = self._without(np.pad(drop, (0, self._built.ntotal - self._n), constant_values=True))
+            self._built, self._n, self._file = living._built, living._n, None
         yield
         path = folder / self._FILE
         if self._file is None or not self._file.link(self._FILE, path):
@@ -173,8 +189,8 @@ class HNSWIndex(VectorIndex):
         self._map(folder)
 
     def _map(self, folder: Path) -> None:
-        self._graph = _read(folder / self._FILE, self.dimension, mapped=True)
-        self._file = SourceFolder(folder)
+        self._built = _read(folder / self._FILE, self.dimension, mapped=True)
+        self._n, self._file = self._built.ntotal, SourceFolder(folder)
 
     @classmethod
     def open(cls, folder: Path, dimension: int) -> HNSWIndex:
@@ -185,7 +201,7 @@ class HNSWIndex(VectorIndex):
 
     def __len__(self) -> int:
         """Number of vectors."""
-        return int(self._graph.ntotal)
+        return self._n
 
 
 class IVFPQIndex(VectorIndex):
@@ -210,15 +226,23 @@ class IVFPQIndex(VectorIndex):
         """See :class:`VectorIndex`."""
         super().__init__(dimension)
         self._rows = VectorRows(dimension, np.float16)
-        self._lists: Any = None
+        self._learnt: Any = None
         self._file: SourceFolder | None = None  # where the lists lie as they are
 
     def add(self, vectors: NDArray[np.float32]) -> None:
         """See :class:`VectorIndex`."""
+        lists = self._lists
         self._rows.append(vectors)
-        if self._lists is not None:
-            self._lists.add(vectors)
+        if lists is not None:
+            lists.add(vectors)
             self._file = None
+
+    @property
+    def _lists(self) -> Any:
+        """The lists, None before they are learnt, without the vectors of an addition that was undone."""
+        if self._learnt is not None and (n_listed := self._learnt.ntotal) > len(self):
+            self._learnt.remove_ids(import_faiss().IDSelectorRange(len(self), n_listed))
+        return self._learnt
 
     def settle(self) -> bool:
         """Learn lists and codes if it is time to."""
@@ -241,22 +265,25 @@ class IVFPQIndex(VectorIndex):
         lists.train(self._rows.take(np.sort(sample)))
         for _, slab in self.slabs():
             lists.add(slab)
-        self._lists, self._file = lists, None
+        self._learnt, self._file = lists, None
         self.breadth, self.widest = min(8, n_lists), n_lists
 
-    def search(self, query: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
+    def search(self, queries: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None) -> Found:
         """See :class:`VectorIndex`."""
-        if self._lists is None:
-            return _filled(*exact_search(query[None], self.slabs(), k, alive))
-        faiss = import_faiss()
+        lists = self._lists
+        if lists is None:
+            return exact_search(queries, self.slabs(), k, alive)
         n_candidates = min(self._CANDIDATES * max(k, 10), len(self))
         selector = None if alive is None else selecting(alive)
-        parameters = faiss.SearchParametersIVF(nprobe=self.breadth, sel=selector)
-        _, positions = _filled(*self._lists.search(query[None], n_candidates, params=parameters))
-        positions = np.sort(positions)
-        scores = self._rows.take(positions) @ query
-        best = np.argsort(-scores, kind="stable")[:k]
-        return scores[best], positions[best]
+        parameters = import_faiss().SearchParametersIVF(nprobe=self.breadth, sel=selector)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        positions = np.full((len(queries), k), -1, dtype=np.int64)
+        for row, found in enumerate(lists.search(queries, n_candidates, params=parameters)[1]):
+            found = np.sort(found[found >= 0])
+            exact = self._rows.take(found) @ queries[row]
+            best = np.argsort(-exact, kind="stable")[:k]
+            scores[row, : len(best)], positions[row, : len(best)] = exact[best], found[best]
+        return scores, positions
 
     def slabs(self) -> Slabs:
         """See :class:`VectorIndex`."""
@@ -268,7 +295,7 @@ class IVFPQIndex(VectorIndex):
         faiss = import_faiss()
         with self._rows.writing(folder, drop):
             if drop is not None and drop.any():
-                self._lists, self.breadth, self.widest = None, 0, 0
+                self._learnt, self.breadth, self.widest = None, 0, 0
                 self.settle()
             yield
         path = folder / self._FILE
@@ -282,13 +309,11 @@ class IVFPQIndex(VectorIndex):
         index = cls(dimension)
         index._rows = VectorRows.open(folder, dimension, np.float16)
         if (path := folder / cls._FILE).exists():
-            index._lists = _read(path, dimension, mapped=False)
+            index._learnt = lists = _read(path, dimension, mapped=False)
             index._file = SourceFolder(folder)
-            index.breadth, index.widest = min(8, index._lists.nlist), index._lists.nlist
-            if index._lists.ntotal != len(index._rows):
-                raise IndexFormatError(
-                    f"{path} holds {index._lists.ntotal} vectors, and the files beside it {len(index._rows)}"
-                )
+            index.breadth, index.widest = min(8, lists.nlist), lists.nlist
+            if lists.ntotal != len(index._rows):
+                raise IndexFormatError(f"{path} holds {lists.ntotal} vectors, and the files beside it {len(index)}")
         return index
 
     def __len__(self) -> int:
@@ -297,12 +322,6 @@ class IVFPQIndex(VectorIndex):
 
 
 INDEXES: dict[str, type[VectorIndex]] = {index.kind: index for index in (FlatIndex, HNSWIndex, IVFPQIndex)}
-
-
-def _filled(scores: NDArray[np.float32], positions: NDArray[np.int64]) -> Found:
-    """One query's results without what was not found, which faiss marks with -1."""
-    found = positions[0] >= 0
-    return scores[0][found], positions[0][found]
 
 
 def _read(path: Path, dimension: int, *, mapped: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -13,9 +13,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from retrievers.errors import IndexFormatError
 from retrievers.storage.segments import SourceFolder, first_to_merge
+from retrievers.storage.undo import Undoable, keep_only
 
 _FULL = 2**16  # rows of a segment that is not merged any more, and of a block in memory
 _SLAB = 2**14  # rows that are widened to float32 at once
+
+_FEWEST = 20  # queries from which on they are compared by products of matrices
+_ROWS = 128  # of such a product
+
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Inner products and positions, ``(n_queries, k)`` each; the position is -1 where fewer were found."""
 
 Slabs = Iterable[tuple[int, NDArray[np.float32]]]
 """Vectors in order, ``(n, dimension)`` at a time, each part with the position of its first row."""
@@ -31,7 +38,7 @@ class _Segment(NamedTuple):
             np.save(target, self.rows, allow_pickle=False)
 
 
-class VectorRows:
+class VectorRows(Undoable):
     """Vectors that are only ever appended to, ``(n, dimension)``.
 
     On disk they are files ``vectors-N.npy`` of at most about 65,536 rows, which never change. Memory holds what was
@@ -72,7 +79,7 @@ class VectorRows:
             self._block[self._filled : self._filled + len(now)] = now
             self._filled += len(now)
             if self._filled == _FULL:
-                self._full.append(self._block)
+                self._full = [*self._full, self._block]
                 self._block, self._filled = self._block[:0], 0
                 if self._target is not None:
                     self._flush(*self._target)
@@ -152,7 +159,7 @@ class VectorRows:
     def _flush(self, source: SourceFolder, folder: Path) -> None:
         for block in (*self._full, self._block[: self._filled]):
             if len(block):
-                self._segments.append(self._create([block], source, folder))
+                self._segments = [*self._segments, self._create([block], source, folder)]
         self._full, self._block, self._filled = [], self._block[:0], 0
 
     def _merge_small(self, source: SourceFolder, folder: Path) -> None:
@@ -160,9 +167,19 @@ class VectorRows:
         small = self._segments[first:]
         if len(small) > 1:
             merged = self._create([segment.rows for segment in small], source, folder)
-            self._segments[first:] = [merged]
-            for segment in small:
-                (folder / segment.name).unlink()
+            self._segments = [*self._segments[:first], merged]
+            keep_only(folder, "vectors-*.npy", {segment.name for segment in self._segments})
+
+    def snapshot(self) -> Callable[[], None]:
+        """See :class:`Undoable`; inside of :meth:`writing`, files that were written meanwhile are removed too."""
+        undo = super().snapshot()
+
+        def undo_and_remove() -> None:
+            undo()
+            if self._target is not None:
+                keep_only(self._target[1], "vectors-*.npy", {segment.name for segment in self._segments})
+
+        return undo_and_remove
 
     def _create(self, blocks: list[NDArray[Any]], source: SourceFolder, folder: Path) -> _Segment:
         path = folder / _name(_number(self._segments[-1].name) + 1 if self._segments else 0)
@@ -172,9 +189,7 @@ class VectorRows:
         return self._map(source, path)
 
 
-def exact_search(
-    queries: NDArray[np.float32], slabs: Slabs, k: int, alive: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def exact_search(queries: NDArray[np.float32], slabs: Slabs, k: int, alive: NDArray[np.bool_] | None = None) -> Found:
     """The ``k`` largest inner products, best first, equal ones in order of position.
 
     Args:
@@ -186,24 +201,57 @@ def exact_search(
     Returns:
         Inner products and positions, ``(n_queries, k)`` each; the position is -1 where there are not so many.
     """
-    faiss = import_faiss()
-    pointer = faiss.swig_ptr
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     positions = np.full((len(queries), k), -1, dtype=np.int64)
+    search = _by_matrix if len(queries) >= _FEWEST else _by_faiss
     for start, slab in slabs:
-        found, at = np.empty_like(scores), np.empty_like(positions)
-        shape = queries.shape[1], len(queries), len(slab), k
-        selector = None if alive is None else selecting(alive[start : start + len(slab)])
-        faiss.knn_inner_product(
-            pointer(queries), pointer(np.ascontiguousarray(slab)), *shape, pointer(found), pointer(at), selector
-        )
-        found[at < 0] = -np.inf
+        found, at = search(queries, slab, k, None if alive is None else alive[start : start + len(slab)])
         at[at >= 0] += start
-        both, both_at = np.hstack([scores, found]), np.hstack([positions, at])
-        best = np.lexsort((both_at, -both), axis=1)[:, :k]
-        scores, positions = np.take_along_axis(both, best, 1), np.take_along_axis(both_at, best, 1)
+        scores, positions = best_first(np.hstack([scores, found]), np.hstack([positions, at]), k)
     return scores, positions
+
+
+def _by_faiss(
+    queries: NDArray[np.float32], slab: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None
+) -> Found:
+    """Row by row, so that equal vectors have equal scores."""
+    faiss = import_faiss()
+    pointer = faiss.swig_ptr
+    found = np.empty((len(queries), k), dtype=np.float32)
+    at = np.empty(found.shape, dtype=np.int64)
+    selector = None if alive is None else selecting(alive)
+    vectors, shape = np.ascontiguousarray(slab), (queries.shape[1], len(queries), len(slab), k)
+    faiss.knn_inner_product(pointer(queries), pointer(vectors), *shape, pointer(found), pointer(at), selector)
+    found[at < 0] = -np.inf
+    return found, at
+
+
+def _by_matrix(
+    queries: NDArray[np.float32], slab: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None
+) -> Found:
+    """By products of matrices: for many queries three times as fast as faiss."""
+    k = min(k, len(slab))
+    found = np.empty((len(queries), k), dtype=np.float32)
+    at = np.empty(found.shape, dtype=np.int64)
+    for first in range(0, len(queries), _ROWS):
+        products = queries[first : first + _ROWS] @ slab.T
+        if alive is not None:
+            products[:, ~alive] = -np.inf
+        best = np.argpartition(products, -k, axis=1)[:, -k:]
+        least = np.take_along_axis(products, best, 1).min(axis=1)
+        for row in np.flatnonzero((products >= least[:, None]).sum(axis=1) > k):  # some equal ones were left out
+            candidates = np.flatnonzero(products[row] >= least[row])
+            best[row] = candidates[np.argsort(-products[row, candidates], kind="stable")][:k]
+        at[first : first + _ROWS], found[first : first + _ROWS] = best, np.take_along_axis(products, best, 1)
+    at[np.isneginf(found)] = -1
+    return found, at
+
+
+def best_first(scores: NDArray[np.float32], positions: NDArray[np.int64], k: int) -> Found:
+    """The ``k`` best of each row, ``(n_queries, k)`` of ``(n_queries, n)``, equal scores in order of position."""
+    best = np.lexsort((positions, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, best, 1), np.take_along_axis(positions, best, 1)
 
 
 def selecting(alive: NDArray[np.bool_]) -> Any:

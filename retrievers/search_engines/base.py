@@ -1,4 +1,4 @@
-"""What retrievers have in common whose passages a search engine keeps."""
+"""What retrievers have in common that search the index of a search engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
-from retrievers.base import Progress, check_query
+from retrievers.base import Progress, check_queries
 from retrievers.dense.encoder import Encoder
 from retrievers.errors import EngineError, IndexFormatError
 from retrievers.passage import Hit, Passage
@@ -23,10 +23,10 @@ Self = TypeVar("Self", bound="SearchEngine")
 
 
 class SearchEngine(ABC):
-    """A retriever over an index that is not ours.
+    """A retriever over an index that a search engine keeps.
 
-    Hits come in the engine's order. The index folder that :meth:`save` writes holds no passages, only where the
-    engine is and how it is asked; of secrets, the names of environment variables.
+    Hits come in the engine's order. The index folder that :meth:`save` writes holds no passages: only where the engine
+    is, how it is asked, and the names of the environment variables that hold secrets.
 
     Args:
         settings: The constructor's arguments, JSON-serialisable.
@@ -57,17 +57,17 @@ class SearchEngine(ABC):
         """The at most ``k`` passages that the engine ranks highest, best first.
 
         Raises:
-            ValueError: The query is blank or ``k`` is below 1.
+            ValueError: The query is blank, or ``k`` is not a whole number from 1 on.
             EngineError: The engine cannot be asked, or what it answers cannot be used.
         """
-        check_query(query, k)
-        return self._find(query, k)
+        return self.search_many([query], k)[0]
 
     def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
         """:meth:`search` for each query."""
-        return [self.search(query, k) for query in queries]
+        check_queries(queries, k)
+        return [self._find(query, k) for query in queries]
 
-    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+    def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
         """Raises :class:`EngineError`: this engine is only read."""
         raise EngineError(f"{self.kind}: the index is only read here; add passages with the engine's own tools")
 
@@ -113,7 +113,8 @@ class SearchEngine(ABC):
 
     def _vector(self, query: str) -> list[float]:
         assert self._encoder is not None, "only asked for in the modes that have an encoder"
-        return [float(x) for x in self._encoder.encode_query(query)[0]]
+        vector: list[float] = self._encoder.encode_queries([query])[0].tolist()
+        return vector
 
 
 def engine_encoder(mode: str, encoder: str | Encoder) -> Encoder | None:
@@ -133,6 +134,12 @@ def secret(variable: str | None) -> str | None:
     if not value:
         raise EngineError(f"token_env: the environment variable {variable} is not set")
     return value
+
+
+def check_timeout(seconds: float) -> None:
+    """Raise ``ValueError`` unless it is a time that can be waited."""
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"timeout must be above 0 and finite, got {seconds}")
 
 
 def check_address(url: str) -> None:

@@ -48,8 +48,8 @@ class LuceneRetriever(SearchEngine):
         path = Path(folder).expanduser().resolve()
         if not path.is_dir():
             raise FileNotFoundError(f"no such Lucene index folder: {folder}")
-        if not k1 >= 0 or not 0 <= b <= 1:
-            raise ValueError(f"k1 must be 0 or more and b between 0 and 1, got {k1} and {b}")
+        if not 0 <= k1 < float("inf") or not 0 <= b <= 1:
+            raise ValueError(f"k1 must be 0 or more and finite, and b between 0 and 1, got {k1} and {b}")
         super().__init__({"folder": str(path), "k1": k1, "b": b, "title": title, "text": text})
         self._title, self._text = title, text
         java = start_java()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from retrievers.base import RRF_K, Progress
 from retrievers.dense.encoder import DEFAULT, Encoder
 from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.passage import Hit, Passage
-from retrievers.search_engines.base import FUSED, SearchEngine, check_address, engine_encoder, secret
-from retrievers.storage.passage_store import PassageStore, check_known, distinct_ids
+from retrievers.search_engines.base import FUSED, SearchEngine, check_address, check_timeout, engine_encoder, secret
+from retrievers.storage.passage_store import check_known, check_new, distinct_ids
 
 _METADATA, _FULL_TEXT = "metadata", "full_text"  # fields of the collections that are made here
 _LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
@@ -75,6 +75,9 @@ class MilvusRetriever(SearchEngine):
             uri = str(Path(uri).expanduser().resolve())
         else:
             check_address(uri)
+        check_timeout(timeout)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         made = engine_encoder(mode, encoder)
         named = {"id": id, "title": title, "text": text, "vector": vector, "sparse": sparse}
         asked = {"analyzer": analyzer, "token_env": token_env, "timeout": timeout, "batch_size": batch_size}
@@ -111,14 +114,14 @@ class MilvusRetriever(SearchEngine):
         with self._explained():
             return int(self._client.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
-    def add(self, passages: Iterable[Passage], *, progress: Progress | None = None) -> None:
+    def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
         """Add passages, in batches; earlier ones are not touched.
 
         Raises:
             ValueError: An id is there already or occurs twice; nothing is added then.
             EngineError: Milvus refuses, or the collection has other fields than those that are made here.
         """
-        new = PassageStore().check_new(passages)
+        new = check_new(passages, len(self), self._known)
         if not new:
             return
         if self._client is None:
@@ -131,13 +134,19 @@ class MilvusRetriever(SearchEngine):
                 f"{self} has the fields {', '.join(self._fields)}, not those of a collection made here "
                 f"({', '.join(sorted(ours))}); add to it with your own tools"
             )
-        self._refuse_known(new)
-        for start in range(0, len(new), _SLAB):
-            slab = new[start : start + _SLAB]
-            with self._explained():
-                self._client.insert(self._collection, self._rows(slab))
-            if progress:
-                progress(start + len(slab))
+        done: list[str] = []
+        try:
+            for start in range(0, len(new), _SLAB):
+                slab = new[start : start + _SLAB]
+                with self._explained():
+                    self._client.insert(self._collection, self._rows(slab))
+                done += [passage.id for passage in slab]
+                if progress:
+                    progress(len(done))
+        except BaseException:
+            with suppress(EngineError):  # Milvus may be what failed
+                self._delete(done)
+            raise
 
     def remove(self, ids: Iterable[str]) -> int:
         """Delete entities, and say how many; their ids may be added again.
@@ -149,12 +158,14 @@ class MilvusRetriever(SearchEngine):
         """
         names = distinct_ids(ids)
         self._require()
-        known = {name for start in range(0, len(names), _SLAB) for name in self._known(names[start : start + _SLAB])}
-        check_known(names, known)
-        for start in range(0, len(names), _SLAB):
-            with self._explained():
-                self._client.delete(self._collection, ids=names[start : start + _SLAB])
+        check_known(names, self._known(names))
+        self._delete(names)
         return len(names)
+
+    def _delete(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _SLAB):
+            with self._explained():
+                self._client.delete(self._collection, ids=list(ids[start : start + _SLAB]))
 
     def __str__(self) -> str:
         return f"the Milvus collection {self._collection!r} at {self._uri}"
@@ -274,18 +285,16 @@ class MilvusRetriever(SearchEngine):
             )
         self._describe()
 
-    def _refuse_known(self, new: Sequence[Passage]) -> None:
-        for start in range(0, len(new), _SLAB):
-            known = self._known([passage.id for passage in new[start : start + _SLAB]])
-            if known:
-                raise ValueError(f"a passage with the id {known[0]!r} is there already")
-
-    def _known(self, ids: Sequence[str]) -> list[str]:
+    def _known(self, ids: Sequence[str]) -> set[str]:
         """Those of some ids that are there."""
-        field, names = self._names["id"], json.dumps(ids, ensure_ascii=False)
-        with self._explained():
-            found = self._client.query(self._collection, filter=f"{field} in {names}", output_fields=[field])
-        return [row[str(field)] for row in found]
+        known: set[str] = set()
+        field = str(self._names["id"])
+        for start in range(0, len(ids) if self._fields else 0, _SLAB):
+            names = json.dumps(list(ids[start : start + _SLAB]), ensure_ascii=False)
+            with self._explained():
+                found = self._client.query(self._collection, filter=f"{field} in {names}", output_fields=[field])
+            known |= {row[field] for row in found}
+        return known
 
     def _rows(self, passages: Sequence[Passage]) -> list[dict[str, Any]]:
         names = self._names

@@ -11,7 +11,7 @@ from typing import Any
 from retrievers.dense.encoder import DEFAULT, Encoder
 from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.passage import Hit, Passage
-from retrievers.search_engines.base import FUSED, SearchEngine, check_address, engine_encoder, secret
+from retrievers.search_engines.base import FUSED, SearchEngine, check_address, check_timeout, engine_encoder, secret
 
 _UNAVAILABLE = (408, 429, 502, 503, 504)  # the server, or what stands before it, is busy or cannot be reached
 _LARGEST_REASON = 500  # characters of a server's explanation that are shown
@@ -59,6 +59,7 @@ class RestEngine(SearchEngine):
     ) -> None:
         """See the class."""
         check_address(url)
+        check_timeout(timeout)
         if user is not None and token_env is None:
             raise EngineError("user is given without token_env, the environment variable that holds the password")
         made = engine_encoder(mode, encoder)

@@ -1,1 +1,1 @@
-"""Files: index folders, segments and passages on disk, locks, and writing whole or not at all."""
+"""Index folders, the segments and passages in them, locks, and changes that happen whole or not at all."""

@@ -1,8 +1,8 @@
 """Files and folders that are written whole or not at all, by one writer at a time; and checksums of files.
 
-After a kill at any moment the target is what it was before or what it was to become, and what was left beside it is
-removed by the next writer. After a power cut too: contents are on the disk before the rename, and the rename before
-anything goes on. Each wait costs a few milliseconds on a disk, and nothing is written this way more than once a second.
+After a kill at any moment, the target is what it was before or what it was to become, and the next writer removes what
+was left beside it. The same holds after a power cut: contents reach the disk before the rename, and the rename before
+the writer goes on. Each wait costs a few milliseconds, and nothing is written in this way more than once a second.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _swap(building: Path, target: Path) -> None:
 
 
 def _restore(target: Path) -> None:
-    """Clear up what a writer left that was killed between two renames or just after them."""
+    """Clear up after a writer that was killed between its two renames or just after them."""
     old = _old(target)
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -119,7 +119,7 @@ def find_folder(target: Path) -> bool:
 
 
 def remove_leftovers(folder: Path, suffix: str) -> None:
-    """Remove what killed writers left of a folder's files with this suffix, whose names no later writer takes again."""
+    """Remove what killed writers left beside files with this suffix, for names that no later writer will use again."""
     names = {path.name[1 : -len(".lock")] for path in folder.glob(f".*{suffix}.lock")}
     names |= {path.name[1 : -len(f".tmp{suffix}")] + suffix for path in folder.glob(f".*.tmp{suffix}")}
     for target in map(folder.joinpath, names):
@@ -128,7 +128,7 @@ def remove_leftovers(folder: Path, suffix: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Checksum of a file, read in pieces."""
+    """SHA-256 of a file as hexadecimal digits, read a piece at a time."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(2**20):

@@ -1,4 +1,4 @@
-"""What the operating system does with files: when they are safe, when there is no room, how folders change places."""
+"""Calls of the operating system: wait until a file is on the disk, notice a full disk, exchange two folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from retrievers.errors import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Libraries hand on the text alone (safetensors, faiss), and numpy says only how much was written.
+# safetensors and faiss pass on the message without its code, and numpy only counts what was written.
 _SAYS_FULL = re.compile("|".join([*(re.escape(os.strerror(code)) for code in _FULL), r"\d+ requested and \d+ written"]))
 _CURRENT_FOLDER = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE
@@ -26,7 +26,7 @@ def reporting_full_disk(target: Path, kept: str = "what was there before is as i
 
     Args:
         target: what is written, named in the message.
-        kept: what is left, ends the message.
+        kept: says in the message what a failure leaves.
 
     Raises:
         DiskFullError: there is no room for `target`.

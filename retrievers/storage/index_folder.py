@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -213,6 +212,8 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 
 def _library_versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and only needed for writing
+
     versions = {}
     for library in _LIBRARIES:
         try:

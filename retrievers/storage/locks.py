@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import socket
 import threading
 import time
 import warnings
@@ -39,14 +38,14 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def writing(target: Path, kept: str = "what was there before is as it was") -> Iterator[None]:
-    """Hold `target` as its only writer; readers are not kept out.
+    """Hold `target` as its only writer; readers may go on.
 
-    The lock is on `.NAME.lock` beside the target, which is removed at the end; after a kill it is left, unlocked. A
-    thread that holds a target may take it again.
+    The lock is on the file `.NAME.lock` beside the target, which is removed at the end. After a kill the file remains,
+    but nothing locks it any more. A thread that holds a target may take it again.
 
     Args:
         target: what is written; its folder exists.
-        kept: what a full disk leaves, see `reporting_full_disk`.
+        kept: says what a full disk leaves; see `reporting_full_disk`.
 
     Raises:
         BusyError: another writer holds it.
@@ -119,7 +118,9 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 def _about_us() -> bytes:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since}).encode()
+    return json.dumps(
+        {"process": os.getpid(), "host": os.uname().nodename if hasattr(os, "uname") else "?", "since": since}
+    ).encode()
 
 
 def _holder(path: Path) -> str:

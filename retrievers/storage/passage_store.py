@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -15,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.errors import IndexFormatError
-from retrievers.passage import Passage
+from retrievers.passage import Passage, as_passages
 from retrievers.storage.index_folder import check_count, map_array
 from retrievers.storage.passage_segment import PassageSegment, id_hashes
 from retrievers.storage.segments import SourceFolder, first_to_merge
+from retrievers.storage.undo import Undoable, keep_only
 
 REMOVED_FILE = "removed.npy"
 _FULL = 2**26  # bytes of passages in a segment that is not merged any more; of characters in memory, half of it
 
 
-class PassageStore(Sequence[Passage]):
+class PassageStore(Undoable, Sequence[Passage]):
     """A sequence of passages with distinct ids, which can be appended to and removed.
 
     A passage keeps its position when others are removed; as a sequence the store has the living ones alone. On disk
@@ -89,29 +89,14 @@ class PassageStore(Sequence[Passage]):
         number = bisect_right(self._starts, position) - 1
         return self._segments[number][position - self._starts[number]]
 
-    def check_new(self, passages: Iterable[Passage]) -> list[Passage]:
-        """The passages as a list, once they are known to be addable.
+    def check_new(self, items: Iterable[Passage | str]) -> list[Passage]:
+        """Passages and strings as passages that can be added; see :func:`number_strings` for the ids of strings.
 
         Raises:
-            TypeError: Something is not a :class:`Passage`.
-            ValueError: An id is there already or occurs twice, or metadata cannot be written as JSON.
+            TypeError: Something is neither a :class:`Passage` nor a string.
+            ValueError: An id is there already or occurs twice, a string is blank, or JSON cannot hold the metadata.
         """
-        new = list(passages)
-        ids: set[str] = set()
-        for passage in new:
-            if not isinstance(passage, Passage):
-                raise TypeError(f"expected retrievers.Passage objects, got {type(passage).__name__}")
-            if passage.id in ids:
-                raise ValueError(f"a passage with the id {passage.id!r} is there already")
-            ids.add(passage.id)
-            try:
-                json.dumps(dict(passage.metadata))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"metadata of passage {passage.id!r} cannot be written as JSON: {error}") from error
-        known = self._find([passage.id for passage in new])
-        if known:
-            raise ValueError(f"a passage with the id {next(iter(known))!r} is there already")
-        return new
+        return check_new(items, len(self), self.find)
 
     def extend(self, passages: list[Passage]) -> None:
         """Append passages that :meth:`check_new` has let through."""
@@ -134,7 +119,7 @@ class PassageStore(Sequence[Passage]):
             ValueError: An id is not there; nothing is removed then.
         """
         wanted = distinct_ids(ids)
-        found = self._find(wanted)
+        found = self.find(wanted)
         check_known(wanted, found)
         positions = np.sort(np.array(list(found.values()), dtype=np.int64))
         for name in wanted:
@@ -142,6 +127,20 @@ class PassageStore(Sequence[Passage]):
         self._removed = np.sort(np.concatenate([self._removed, positions]))
         self._alive = self._living = None
         return positions
+
+    def snapshot(self) -> Callable[[], None]:
+        """See :class:`Undoable`; inside of :meth:`writing`, segments that were written meanwhile are removed too."""
+        undo, added, n_added = super().snapshot(), self._added, len(self._added)
+
+        def undo_added() -> None:
+            undo()
+            del added[n_added:]
+            start = self._starts[-1]
+            self._added_at = {p.id: i for i, p in enumerate(added, start) if self.alive[i]}
+            if self._target is not None:
+                keep_only(self._target[1], "passages-*", {segment.name for segment in self._segments})
+
+        return undo_added
 
     def write(self, folder: Path) -> None:
         """Write the store into ``folder``; see :meth:`writing`."""
@@ -205,10 +204,9 @@ class PassageStore(Sequence[Passage]):
         everything = [(segment, np.ones(len(segment), dtype=bool)) for segment in small]
         name = f"passages-{_number(small[-1].name) + 1}"
         self._put([*self._segments[:first], PassageSegment.merge(everything, source, folder, name)])
-        for segment in small:
-            shutil.rmtree(folder / segment.name)
+        keep_only(folder, "passages-*", {segment.name for segment in self._segments})
 
-    def _find(self, ids: Sequence[str]) -> dict[str, int]:
+    def find(self, ids: Sequence[str]) -> dict[str, int]:
         """Positions of the living passages that have one of the ids."""
         found = {name: self._added_at[name] for name in ids if name in self._added_at}
         hashes = id_hashes(ids)
@@ -242,6 +240,42 @@ class PassageStore(Sequence[Passage]):
     def __iter__(self) -> Iterator[Passage]:
         """The living passages in order."""
         return (self[index] for index in range(len(self)))
+
+
+def check_new(
+    items: Iterable[Passage | str], n_held: int, find: Callable[[Sequence[str]], Container[str]]
+) -> list[Passage]:
+    """Passages and strings as passages that can be added to what is held.
+
+    Strings are numbered by :func:`retrievers.passage.as_passages`, starting behind ``n_held``, or behind the largest
+    number that is an id already.
+
+    Args:
+        items: What is to be added.
+        n_held: Number of passages that are held.
+        find: Those of some ids that are held.
+
+    Raises:
+        TypeError: Something is neither a :class:`Passage` nor a string.
+        ValueError: An id is there already or occurs twice, a string is blank, or metadata cannot be written as JSON.
+    """
+    given = items if isinstance(items, str) else list(items)
+    passages = as_passages(given, n_held + 1)
+    known = find([passage.id for passage in passages])
+    strings = [number for number, item in enumerate(given) if isinstance(item, str)]
+    while taken := [int(passages[number].id) for number in strings if passages[number].id in known]:
+        passages = as_passages(given, max(taken) + 1)
+        known = find([passage.id for passage in passages])
+    ids: set[str] = set()
+    for passage in passages:
+        if passage.id in ids or passage.id in known:
+            raise ValueError(f"a passage with the id {passage.id!r} is there already")
+        ids.add(passage.id)
+        try:
+            json.dumps(dict(passage.metadata), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"metadata of passage {passage.id!r} cannot be written as JSON: {error}") from error
+    return passages
 
 
 def distinct_ids(ids: Iterable[str]) -> list[str]:

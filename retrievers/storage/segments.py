@@ -1,4 +1,4 @@
-"""What the parts of an index have in common: handed on by hard link, merged while they are small."""
+"""What all segments of an index have in common: they are handed on by hard link, and merged while they are small."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class SourceFolder:
-    """A folder whose files are handed on by hard link, found also after the folder itself was moved."""
+    """A folder whose files can be linked into another folder, even after the folder itself was moved."""
 
     def __init__(self, path: Path) -> None:
         """Open the folder; where folders cannot be opened, nothing will be linked."""
@@ -29,10 +29,11 @@ class SourceFolder:
 
 
 def first_to_merge(sizes: Sequence[int], limit: float = float("inf")) -> int:
-    """From which segment on all are made one, if they come to at most ``limit``; the last one alone is left as it is.
+    """The number of the segment from which on all segments should become one of a size of at most ``limit``.
 
-    It is the first that is no larger than those behind it together. Whatever is rewritten is then at least doubled: n
-    single additions leave about log2(n) segments, and nothing is rewritten more than about log2(n) times.
+    It is the first segment that is no larger than those behind it together, or the last one, which stays as it is.
+    Whatever is rewritten thus ends up in a segment of at least twice the size: n single additions leave about log2(n)
+    segments, and nothing is rewritten more than about log2(n) times.
     """
     behind = 0
     first = len(sizes) - 1

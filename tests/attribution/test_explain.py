@@ -1,7 +1,20 @@
+import re
+
 import numpy as np
 import pytest
 
-from attribution import ESTIMATORS, CachedGame, LikelihoodGame, VotesGame, exact, explain
+from attribution import (
+    ESTIMATORS,
+    CachedGame,
+    LikelihoodGame,
+    TargetError,
+    TopKCertain,
+    VotesGame,
+    check,
+    exact,
+    explain,
+    interactions,
+)
 
 
 def size(coalitions):
@@ -100,15 +113,47 @@ def test_a_game_that_fails_later_is_reported():
         explain(lambda c: np.where(c[:, 0] & ~c[:, 1], np.nan, 0.0), 20)
 
 
-def test_progress_ends_at_the_evaluations_made():
+STOPS = {
+    "never": None,
+    "early": TargetError(300.0),
+    "at the last coalition": TargetError(1e-9),
+}
+
+
+@pytest.mark.parametrize("until", STOPS)
+@pytest.mark.parametrize("budget", [500, 501, 2000])
+@pytest.mark.parametrize("estimator", ["kernel", "regression-adjusted", "permutation", "banzhaf"])
+def test_a_progress_bar_rises_against_the_whole_budget_and_is_full_once(estimator, budget, until):
+    """There are 1,024 coalitions."""
     reports = []
-    result = explain(size, 20, budget=500, batch_size=100, progress=lambda *report: reports.append(report))
-    done = [report[0] for report in reports]
+    result = explain(
+        lambda c: c @ np.arange(10) ** 3.0 * (1 + c[:, 3]),
+        10,
+        estimator=estimator,
+        semivalue="banzhaf" if estimator == "banzhaf" else "shapley",
+        budget=budget,
+        batch_size=20,
+        until=STOPS[until],
+        progress=lambda *report: reports.append(report),
+    )
+    done, totals = map(list, zip(*reports, strict=True))
     assert done == sorted(done)
-    assert done[-1] == result.evaluations
-    assert {report[1] for report in reports} == {500}
-    exact(size, 5, progress=lambda *report: reports.append(report))
-    assert reports[-1] == (32, 32)
+    assert set(totals[:-1]) == {min(budget, 1024)}
+    assert [report for report in reports if report[0] == report[1]] == reports[-1:]
+    assert reports[-1] == (result.evaluations, result.evaluations)
+    assert result.evaluations < min(budget, 1024) or until != "early"
+
+
+def test_progress_of_other_calls_is_full_once_too():
+    reports = []
+    explain(size, 5, batch_size=10, progress=lambda *report: reports.append(report))
+    assert reports == [(2, 32), (12, 32), (22, 32), (32, 32)]
+    reports.clear()
+    exact(size, 5, semivalue="first-in", progress=lambda *report: reports.append(report))
+    assert reports == [(2, 32), (7, 32), (7, 7)]
+    reports.clear()
+    interactions(size, 8, budget=101, progress=lambda *report: reports.append(report))
+    assert reports == [(2, 101), (100, 101), (100, 100)]
 
 
 def test_games_get_batches_no_larger_than_asked(counting):
@@ -127,29 +172,48 @@ def test_every_estimator_takes_the_fewest_players(estimator, n):
     assert (result.full - result.empty).tolist() == [3.0 * n]
 
 
+WRONG = [
+    (
+        {"estimator": "owen"},
+        "unknown estimator 'owen'; known: auto, exact, permutation, kernel, regression-adjusted",
+    ),
+    ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
+    (
+        {"estimator": "banzhaf"},
+        "'banzhaf' does not estimate semivalue 'shapley'; use 'exact', 'permutation', 'kernel'",
+    ),
+    ({"estimator": "permutation", "semivalue": "banzhaf"}, "does not estimate semivalue 'banzhaf'"),
+    ({"estimator": "exact"}, "at most 14 players, got 20"),
+    ({"p": 0.4}, "applies to semivalue='banzhaf' only"),
+    ({"semivalue": "banzhaf", "p": 0.0}, "between 0 and 1"),
+    ({"semivalue": "banzhaf", "permutations": 10}, "applies to estimator 'permutation', not 'banzhaf'"),
+    ({"permutations": 7}, "an even number"),
+    ({"budget": 0}, "budget must be 1 evaluation or more, got 0"),
+    ({"budget": 10}, "'kernel' needs a budget of at least 42 evaluations for 20 players, got 10"),
+    ({"estimator": "regression-adjusted", "budget": 41}, "needs a budget of at least 42 evaluations"),
+    ({"estimator": "permutation", "budget": 77}, "needs a budget of at least 78 evaluations"),
+    ({"semivalue": "banzhaf", "p": 0.25, "budget": 65}, "needs a budget of at least 66 evaluations"),
+    ({"semivalue": "leave-one-out", "budget": 21}, "needs a budget of at least 22 evaluations"),
+    ({"estimator": "exact", "n_players": 12}, "needs a budget of at least 4096 evaluations"),
+    ({"n_players": -1}, "n_players must be 0 or more"),
+    ({"estimator": "exact", "n_players": 5, "until": TopKCertain(1)}, "exact values need all coalitions"),
+    ({"semivalue": "first-in", "until": TopKCertain(1)}, "exact values need all coalitions"),
+    ({"until": "top-k certain"}, "`until` must be a stopping rule such as TopKCertain.*, got 'top-k certain'"),
+    ({"pivots": True, "estimator": "kernel"}, "'kernel' gives no pivots .*; use 'exact', 'permutation', or do"),
+    ({"pivots": True, "estimator": "kernel", "n_players": 3}, "'kernel' gives no pivots"),
+    ({"pivots": True, "estimator": "regression-adjusted"}, "'regression-adjusted' gives no pivots"),
+    ({"pivots": True, "estimator": "banzhaf", "semivalue": "banzhaf"}, "'banzhaf' gives no pivots .*; use 'exact',"),
+    ({"pivots": True, "semivalue": "banzhaf"}, "'banzhaf' gives no pivots"),
+]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"estimator": "owen"},
-            "unknown estimator 'owen'; known: auto, exact, permutation, kernel, regression-adjusted",
-        ),
-        ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
-        (
-            {"estimator": "banzhaf"},
-            "'banzhaf' does not estimate semivalue 'shapley'; use 'exact', 'permutation', 'kernel'",
-        ),
-        ({"estimator": "permutation", "semivalue": "banzhaf"}, "does not estimate semivalue 'banzhaf'"),
-        ({"estimator": "exact"}, "at most 14 players, got 20"),
-        ({"p": 0.4}, "applies to semivalue='banzhaf' only"),
-        ({"semivalue": "banzhaf", "p": 0.0}, "between 0 and 1"),
-        ({"semivalue": "banzhaf", "permutations": 10}, "applies to estimator 'permutation', not 'banzhaf'"),
-        ({"permutations": 7}, "an even number"),
-        ({"budget": 0}, "budget must be 1 evaluation or more, got 0"),
-        ({"budget": 10}, "needs a budget of at least 42 evaluations for 20 players, got 10"),
+        *WRONG,
         ({"batch_size": 0}, "batch_size must be 1"),
         ({"players": ["a"]}, "must be 20 strings, got 1"),
-        ({"n_players": -1}, "n_players must be 0 or more"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
     ],
 )
 def test_wrong_use_is_refused_before_any_evaluation(counting, settings, message):
@@ -157,6 +221,35 @@ def test_wrong_use_is_refused_before_any_evaluation(counting, settings, message)
     with pytest.raises(ValueError, match=message):
         explain(game, **{"n_players": 20, **settings})
     assert game.asked == []
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG)
+def test_wrong_use_is_found_without_a_game(settings, message):
+    with pytest.raises(ValueError, match=message):
+        check(**{"n_players": 20, **settings})
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 12, 20])
+@pytest.mark.parametrize("semivalue", ["shapley", "banzhaf", "leave-one-out", "first-in"])
+@pytest.mark.parametrize("until", [None, TopKCertain(3)])
+def test_what_passes_the_check_is_done_and_what_fails_it_is_not(semivalue, until, n):
+    """With pivots where they were asked for."""
+    for estimator in ESTIMATORS:
+        for pivots in (False, True):
+            settings = {
+                "estimator": estimator,
+                "semivalue": semivalue,
+                "until": until,
+                "pivots": pivots,
+                "budget": 100,
+            }
+            try:
+                check(n, **settings)
+            except ValueError as error:
+                with pytest.raises(ValueError, match=re.escape(str(error))):
+                    explain(size, n, **settings)
+            else:
+                assert explain(size, n, **settings).pivots is not None or not pivots
 
 
 def test_exact_does_not_exceed_the_budget_either():

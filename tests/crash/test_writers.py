@@ -165,7 +165,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_state(kind, warm, three, tow
     line = failed.said.strip().splitlines()[-1]
     if kind == "index":  # foreseen: refused before anything is written
         assert line.startswith(f"ragshap: {small_disk / 'out'}: about 208 passages")
-        assert "of disk are free" in line
+        assert "of disk space is free" in line
     else:
         assert line.startswith(f"ragshap: cannot write {small_disk}")
         assert "the disk is full" in line

@@ -1,4 +1,4 @@
-"""What examples expect to be there: the example corpus, notes of one's own, a running service, a search engine."""
+"""What the examples need: the example corpus, notes of your own, a running service and a search engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pages import ROOT
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """The working folder of an example: as a checkout's root to read from, and nothing that is written stays."""
+    """The working folder of an example: it reads as a checkout's root does, and nothing written to it stays."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "my-notes").mkdir()
     for name, text in stand_in.NOTES.items():

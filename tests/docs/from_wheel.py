@@ -1,13 +1,13 @@
 """Run the examples of the pages on other people's stacks as a new user would.
 
-For each page: build the wheel, make an empty virtual environment, install torch and then the wheel with the extra that
-the page names, from the package index and without our pins; run the page's examples in an empty folder, with
-nothing but `examples/` in it, and print the versions that they ran with.
+For each page, build the wheel, make an empty virtual environment, and install torch and then the wheel with the extra
+that the page names, from the package index and without our pins. Then run the page's examples in a folder that holds
+only `examples/`, and print the versions that they ran with.
 
     python -m tests.docs.from_wheel                   # all pages; about half an hour, a few hundred MB each
-    python -m tests.docs.from_wheel langchain mcp     # some
+    python -m tests.docs.from_wheel langchain mcp     # some pages
 
-Elasticsearch and OpenSearch are a stand-in here, as in the tests. Of Java, the runtime that the extra brings is used.
+A stand-in serves for Elasticsearch and OpenSearch, as in the tests. Java is the runtime that the extra brings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .pages import ROOT, Block, blocks
 PAGES = ("langchain", "llama-index", "haystack", "rerankers", "mcp", "milvus", "elasticsearch", "opensearch", "lucene")
 SERVICE = "service"
 CLIENTS = ("cohere", "langchain-cohere", "llama-index-postprocessor-tei-rerank")  # of the service's page
-RUN_COMMANDS = ("milvus",)  # pages whose commands need nothing that the reader has to bring
+RUN_COMMANDS = ("milvus",)  # pages whose commands need nothing from the person who reads them
 SERVICE_ADDRESS = "http://127.0.0.1:8000"  # as that page writes it
 ALSO_SHOWN = {"ragshap", "torch", "transformers"}
 
@@ -67,17 +67,17 @@ class Environment:
         return done.stdout
 
     def run_python(self, block: Block, addresses: dict[str, str]) -> None:
-        """Run an example with other addresses; raises `RuntimeError` if it does not print what it says."""
+        """Run an example with other addresses; raises `RuntimeError` if it does not print the lines it promises."""
         text = block.text
         for written, real in addresses.items():
             text = text.replace(written, real)
         (self.folder / "example.py").write_text(text, encoding="utf-8")
-        said = self.run([str(self._bin / "python"), "example.py"]).splitlines()
-        if missing := block.promised() - set(said):
-            raise RuntimeError(f"{block}: {missing} was not printed, but {said}")
+        printed = self.run([str(self._bin / "python"), "example.py"]).splitlines()
+        if missing := block.promised() - set(printed):
+            raise RuntimeError(f"{block}: expected the lines {missing}, but it printed {printed}")
 
     def versions(self) -> dict[str, str]:
-        """Versions of what the extra and the page name, and of what all have."""
+        """Versions of the packages that the extra and the page name, and of those that all environments have."""
         listed = json.loads(self.run([str(self._bin / "pip"), "list", "--format", "json"]))
         wanted = {_plain(name) for name in (*ALSO_SHOWN, *self._more, *named_by(self._wheel, self.extra))}
         return {entry["name"]: entry["version"] for entry in listed if _plain(entry["name"]) in wanted}
@@ -101,7 +101,7 @@ def named_by(wheel: Path, extra: str) -> list[str]:
 
 
 def page_blocks(page: str) -> tuple[str, list[Block]]:
-    """The extra that a page tells to install, and its blocks."""
+    """The extra that a page tells you to install, and the page's blocks."""
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     found = re.search(r"pip install 'ragshap\[([\w-]+)\]'", text)
     if found is None:
@@ -110,7 +110,7 @@ def page_blocks(page: str) -> tuple[str, list[Block]]:
 
 
 def try_page(page: str, wheel: Path, folder: Path) -> dict[str, str]:
-    """Install and run a page; returns the versions, raises `RuntimeError` if anything goes wrong."""
+    """Install and run a page, and return the versions; raises `RuntimeError` if anything goes wrong."""
     extra, found = page_blocks(page)
     environment = Environment(folder, wheel, extra, CLIENTS if page == SERVICE else ())
     if page in RUN_COMMANDS:
@@ -130,7 +130,7 @@ def try_page(page: str, wheel: Path, folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _service(environment: Environment) -> Iterator[str]:
-    """The service as its page starts it, on a free port."""
+    """The service, started as its page says, on a free port."""
     environment.run(["ragshap", "index", "examples/islands", "--out", "islands.index"])
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -170,10 +170,10 @@ def main(pages: Sequence[str]) -> int:
             started = time.monotonic()
             with tempfile.TemporaryDirectory(prefix=f"ragshap-{page}-") as folder:
                 try:
-                    said = ", ".join(f"{name} {value}" for name, value in try_page(page, wheel, Path(folder)).items())
+                    result = ", ".join(f"{name} {value}" for name, value in try_page(page, wheel, Path(folder)).items())
                 except (RuntimeError, subprocess.CalledProcessError) as error:
-                    failed, said = failed + 1, f"FAILED {error}"
-            sys.stdout.write(f"{page} ({time.monotonic() - started:.0f} s): {said}\n")
+                    failed, result = failed + 1, f"FAILED {error}"
+            sys.stdout.write(f"{page} ({time.monotonic() - started:.0f} s): {result}\n")
             sys.stdout.flush()
     return int(failed > 0)
 

@@ -1,4 +1,4 @@
-"""The pages that people read, and what on them can be run."""
+"""The pages of the documentation, and the blocks on them that can be run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.S | re.M)
-REMARKS = {"3 and 7 need one another, 11 makes up for either"}  # on what is printed; other such comments are printed
+# A comment behind `print` is the line that it prints, except for these.
+REMARKS = {"3 and 7 need one another, 11 makes up for either"}
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code on a page; `language` is "" for shell lines and whatever else has none."""
+    """A block of code on a page; `language` is "" for shell lines and other blocks without a language."""
 
     page: str
     line: int
@@ -25,17 +26,17 @@ class Block:
         return f"{self.page}:{self.line}"
 
     def promised(self) -> set[str]:
-        """The lines that its `print`s say they print."""
+        """The lines that the comments behind `print` promise."""
         return set(re.findall(r"print\(.*\)  # (.+)", self.text)) - REMARKS
 
     def commands(self) -> list[list[str]]:
-        """The arguments of all `ragshap` commands, their continued lines joined."""
+        """The arguments of all `ragshap` commands, with continued lines joined."""
         found = re.findall(r"(?:^|[ \t])ragshap[ \t](.*)$", self.text.replace("\\\n", " "), re.M)
         return [shlex.split(arguments, comments=True) for arguments in found]
 
 
 def blocks() -> list[Block]:
-    """All blocks of all pages, in their order."""
+    """All blocks of all pages, in the order of the pages."""
     found = []
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every example on every page: Python runs and prints what it says, commands and their options exist, settings load."""
+"""Every example on every page works: Python prints the promised lines, commands and options exist, settings load."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_language(*languages: str) -> pytest.MarkDecorator:
 
 
 def not_installed(example: str) -> set[str]:
-    """Modules that an example imports and that are not there; a part of an installed package is never one."""
+    """Top-level modules and namespace parts that an example imports and that are not installed."""
     imports = [node for node in ast.walk(ast.parse(example)) if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = [name.name for node in imports if isinstance(node, ast.Import) for name in node.names]
     missing = set()
@@ -43,14 +43,14 @@ def not_installed(example: str) -> set[str]:
 
 
 @in_language("python")
-def test_python_runs_and_prints_what_it_says(block: Block, folder, request):
+def test_python_prints_the_promised_lines(block: Block, folder, request):
     if missing := not_installed(block.text):
         pytest.skip(f"not installed: {', '.join(sorted(missing))}")
     example = block.text
     for address, fixture in SERVERS.items():
         if address in example:
             example = example.replace(address, request.getfixturevalue(fixture))
-    printed = io.StringIO()  # standard error is left as it is: the MCP SDK keeps what it finds when it is imported
+    printed = io.StringIO()  # standard error stays: the MCP SDK keeps the stream that it finds when it is imported
     try:
         with redirect_stdout(printed):
             exec(compile(example, str(block), "exec"), {"__name__": "__main__"})
@@ -58,13 +58,13 @@ def test_python_runs_and_prints_what_it_says(block: Block, folder, request):
         if "pip install 'ragshap[" not in str(error):
             raise
         pytest.skip(str(error))
-    said = printed.getvalue().splitlines()
-    assert block.promised() - set(said) == set(), said
+    lines = printed.getvalue().splitlines()
+    assert block.promised() - set(lines) == set(), lines
 
 
 @in_language("")
 def test_commands_and_their_options_exist(block: Block, capsys):
-    """`--help` after all options is answered when these have been read."""
+    """`--help` after all options is answered only when these have been parsed."""
     for arguments in block.commands():
         assert run([*arguments, "--help"]) == 0, (arguments, capsys.readouterr().err)
 
@@ -72,14 +72,14 @@ def test_commands_and_their_options_exist(block: Block, capsys):
 @pytest.mark.parametrize("page", RUN)
 def test_commands_run_and_print_what_is_shown(page, folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    said: list[str] = []
+    printed: list[str] = []
     for block in (block for block in BLOCKS if block.page == page):
         if block.language == "text":
             shown = [" ".join(line.split()) for line in block.text.splitlines()]
-            assert [line for line in shown if line not in said] == [], said
+            assert [line for line in shown if line not in printed] == [], printed
         for arguments in block.commands() if not block.language else ():
             assert run(arguments) == 0, (arguments, capsys.readouterr().err)
-            said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+            printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
 @in_language("yaml")

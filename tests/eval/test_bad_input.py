@@ -9,7 +9,7 @@ import pytest
 
 from eval.qa import QARun, evaluate_qa
 from eval.retrieval import RetrievalRun, evaluate_retrieval
-from eval.selection import Selection, choose
+from eval.selection import Selection, select_questions
 from rag.cli import run
 from rag.questions import load_questions
 
@@ -100,7 +100,7 @@ def test_answers_of_which_normalisation_leaves_nothing_are_left_out_and_counted(
         "1 questions without accepted answer are left out (kind=answerable)",
     )
     assert result.to_dict()["warnings"] == list(result.warnings)
-    everything = choose(Selection(data=[str(beir)], kind="all"))
+    everything = select_questions(Selection(data=[str(beir)], kind="all"))
     assert [question.id for question in everything.questions] == ["q3", "q4", "q5", "q6"]
     answers(beir, **{f"q{n}": ["the"] for n in range(1, 7)})
     code, said = say(capfd, "evaluate", "qa", beir)

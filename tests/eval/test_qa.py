@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from eval.qa import QARun, evaluate_qa
-from eval.selection import Selection, choose
+from eval.selection import Selection, select_questions
 from rag.cli import run
 from rag.readers.base import EncodedQuestion
 from rag.settings_base import SettingsError
@@ -90,8 +90,8 @@ def test_unanswerable_questions_want_no_answer(file):
 
 
 def test_hard_negatives_follow_the_gold_passages_and_hold_no_answer(file):
-    chosen = choose(Selection(data=[str(file)], passages="hard", k=[4]))
-    for asked in chosen.asked:
+    chosen = select_questions(Selection(data=[str(file)], passages="hard", k=[4]))
+    for asked in chosen.examples():
         gold, *others = asked.passages
         assert asked.question.answers[0] in gold.text
         assert len(others) == 3
@@ -101,23 +101,25 @@ def test_hard_negatives_follow_the_gold_passages_and_hold_no_answer(file):
 def test_retrieved_passages_come_from_data_and_pool(file, tmp_path):
     pool = tmp_path / "pool.jsonl"
     pool.write_text(json.dumps({"id": "x", "text": "What is thing 3? The thing 3 is pool"}), encoding="utf-8")
-    chosen = choose(Selection(data=[str(file)], pool=[str(pool)], k=[9]))
-    third = next(asked for asked in chosen.asked if asked.question.id == "q3")
+    chosen = select_questions(Selection(data=[str(file)], pool=[str(pool)], k=[9]))
+    third = next(asked for asked in chosen.examples() if asked.question.id == "q3")
     assert third.passages[0].id == "x"
-    same = choose(Selection(data=[str(file)], pool=[str(file)], k=[9]))
-    for asked in same.asked:
+    same = select_questions(Selection(data=[str(file)], pool=[str(file)], k=[9]))
+    for asked in same.examples():
         assert len({p.full_text for p in asked.passages}) == len(asked.passages)
 
 
 @pytest.mark.parametrize(("ids", "expected"), [("odd", ["q1", "q3"]), ("even", ["q2"]), ("all", ["q1", "q2", "q3"])])
 def test_ids(file, ids, expected):
-    assert [a.question.id for a in choose(Selection(data=[str(file)], passages="own", ids=ids)).asked] == expected
+    assert [
+        a.question.id for a in select_questions(Selection(data=[str(file)], passages="own", ids=ids)).examples()
+    ] == expected
 
 
 def test_a_sample_is_the_same_for_a_seed():
     def ids(**settings) -> list[str]:
         selection = Selection(data=["examples/islands"], passages="own", limit=10, **settings)
-        return [asked.question.id for asked in choose(selection).asked]
+        return [asked.question.id for asked in select_questions(selection).examples()]
 
     assert ids() == ids()
     assert ids() == sorted(ids())
@@ -140,9 +142,9 @@ def test_settings_that_contradict_each_other_are_refused(settings, message):
 
 def test_nothing_to_ask_is_an_error(file):
     with pytest.raises(SettingsError, match="no question has a passage marked"):
-        choose(Selection(data=["examples/islands"], passages="gold"))
+        select_questions(Selection(data=["examples/islands"], passages="gold"))
     with pytest.raises(SettingsError, match="none of 100 questions is left by kind=unanswerable"):
-        choose(Selection(data=["examples/islands"], kind="unanswerable"))
+        select_questions(Selection(data=["examples/islands"], kind="unanswerable"))
 
 
 def test_the_command_prints_what_it_saves(file, tmp_path, capfd):

@@ -133,7 +133,7 @@ def test_finished_questions_are_not_asked_again(beir, reader, tmp_path):
 def test_answers_kept_by_a_stopped_run_are_of_the_same_settings(beir, reader, tmp_path):
     out = tmp_path / "answers.json"
 
-    def stop(done: int, total: int) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from rag.readers.prompt.endpoint import Endpoint, EndpointError, retry_after
+from rag.readers.prompt.errors import EndpointUnavailableError
 from retrievers import EngineError
 from retrievers.search_engines.rest import RestEngine
 
@@ -90,7 +91,7 @@ bodies = st.one_of(
 
 @fuzz("endpoint answers", 2.0, content=bodies, status=st.sampled_from([200, 200, 200, 400, 404, 500, 429]))
 def test_what_is_no_completion_is_a_clear_error(content, status):
-    with only(EndpointError):
+    with only(EndpointError, EndpointUnavailableError):
         (reply,) = endpoint(content, status).complete(["who?"])
         reply.encode()
 

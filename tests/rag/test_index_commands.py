@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.synthetic_corpus import pooled_sentences, recombined
+from eval.own_tables.synthetic_corpus import pooled_sentences, recombined
 from rag import index_cost
 from rag.cli import run
 from rag.index_cost import estimate, folder_bytes
@@ -90,7 +90,7 @@ def test_what_cannot_fit_is_refused_before_the_work(
         monkeypatch.setattr(index_cost, "available_memory", lambda: 10**6)
     assert run(["index", str(corpus), "--out", str(tmp_path / "index")]) == 1
     err = capfd.readouterr().err
-    assert f"only 1 MB of {what} are " in err
+    assert f"only 1 MB of {what} " in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from rag import Answer, Pipeline, Reranker, Settings, load_settings
-from rag.explanation.passages import most_decodes
-from rag.settings import AttributionSettings
+from rag.session import decodes_of
 from rag.settings_base import SettingsError
 from retrievers import BM25Retriever, Hit, Passage
 
 from .conftest import ScriptedReader
+
+
+def ordered_by(score):
+    return load_settings(overrides=[f"rerank.score={score}"])
 
 
 def shapley_by_hand(reader, passages, answer):
@@ -93,8 +96,8 @@ def test_no_more_is_decoded_than_is_announced(interacting):
     overrides = ["attribution.budget=70", "attribution.minimal_sets=40", f"attribution.interactions={interacting}"]
     settings, counting = load_settings(overrides=[*overrides, "rerank.keep=smallest"]), Counting()
     Pipeline(None, counting, settings).explain("where?", many)
-    assert 70 < counting.decoded <= most_decodes(settings.attribution, 16)
-    assert most_decodes(settings.attribution, 5) == 32
+    assert 70 < counting.decoded <= decodes_of(settings.attribution, 16)
+    assert decodes_of(settings.attribution, 5) == 32
 
 
 def test_what_was_not_looked_for_is_not_reported(reader, passages):
@@ -164,8 +167,8 @@ def test_pivots_are_given_where_they_are_asked_for(reader):
     overrides = ["attribution.budget=200", "rerank.score=pivots"]
     answer = Pipeline(None, reader, load_settings(overrides=overrides)).explain("where?", hits)
     assert answer.attribution.estimator == "permutation"
-    settings = AttributionSettings(budget=200)
-    assert [h.passage for h in Reranker(reader, settings, "pivots").rerank("where?", hits)] == [
+    settings = load_settings(overrides=overrides)
+    assert [h.passage for h in Reranker(reader, settings).rerank("where?", hits)] == [
         e.passage for e in answer.evidence
     ]
 
@@ -202,7 +205,7 @@ def test_likelihood_explains_the_generated_answer(reader, passages):
 @pytest.mark.parametrize("score", ["value", "positive", "pivots"])
 def test_rerank_puts_contributing_passages_first_and_breaks_ties_by_rank(reader, passages, score):
     hits = [Hit(p, 10.0 - i) for i, p in enumerate(reversed(passages))]
-    reranked = Reranker(reader, score=score).rerank("where?", hits)
+    reranked = Reranker(reader, ordered_by(score)).rerank("where?", hits)
     assert [h.passage.id for h in reranked[:2]] == ["paris again", "paris"]
     assert {h.passage.id for h in reranked} == {p.id for p in passages}
     assert [h.score for h in reranked] == sorted((h.score for h in reranked), reverse=True)
@@ -212,9 +215,9 @@ def test_rerank_puts_contributing_passages_first_and_breaks_ties_by_rank(reader,
 def test_a_fused_score_adds_reciprocal_ranks_of_both_orders(reader, passages, score):
     hits = [Hit(p, 10.0 - i) for i, p in enumerate(reversed(passages))]
     given = [hit.passage.id for hit in hits]
-    by_score = [hit.passage.id for hit in Reranker(reader, score=score).rerank("where?", hits)]
+    by_score = [hit.passage.id for hit in Reranker(reader, ordered_by(score)).rerank("where?", hits)]
     plain = {id: 1 / (61 + given.index(id)) + 1 / (61 + by_score.index(id)) for id in given}
-    fused = Reranker(reader, score=f"{score}+rrf").rerank("where?", hits)
+    fused = Reranker(reader, ordered_by(f"{score}+rrf")).rerank("where?", hits)
     assert [hit.passage.id for hit in fused] == sorted(given, key=lambda id: -plain[id])
     assert [hit.score for hit in fused] == pytest.approx([plain[hit.passage.id] * 61 / 2 for hit in fused])
 
@@ -239,9 +242,9 @@ def test_rerank_when_the_answer_is_no_answer_prefers_what_pulls_towards_an_answe
 
 def test_pivots_need_an_estimator_that_gives_them(reader, passages):
     many = passages + [Passage(f"x{i}", "empty words.") for i in range(12)]
-    settings = AttributionSettings(semivalue="banzhaf", budget=200)
+    settings = load_settings(overrides=["attribution.semivalue=banzhaf", "rerank.score=pivots"])
     with pytest.raises(SettingsError, match="pivots"):
-        Reranker(reader, settings, score="pivots").rerank("where?", [Hit(p, 0.0) for p in many])
+        Reranker(reader, settings).rerank("where?", [Hit(p, 0.0) for p in many])
 
 
 def test_ask_retrieves_then_explains(reader, passages):

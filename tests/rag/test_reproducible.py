@@ -31,7 +31,7 @@ corpus, threads, question, *overrides = sys.argv[1:]
 overrides.append(f"threads={threads}")
 pipeline = Pipeline.from_config("default", corpus=corpus, overrides=overrides)
 assert torch.get_num_threads() == int(threads)
-reranker = Reranker(pipeline.reader, pipeline.settings.attribution, pipeline.settings.rerank.score)
+reranker = Reranker(pipeline.reader, pipeline.settings)
 said = {"votes": pipeline.ask(question).to_dict()}
 said["reranked"] = [[hit.passage.id, hit.score] for hit in reranker.rerank(question, pipeline.search(question))]
 for name, change in (("seed", "attribution.seed=1"), ("likelihood", "attribution.utility=likelihood")):

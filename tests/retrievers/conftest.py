@@ -26,6 +26,11 @@ def data(scifact: Path) -> Path:
     return scifact.parent
 
 
+@pytest.fixture(scope="session")
+def islands() -> Path:
+    return Path(__file__).parents[2] / "examples" / "islands"
+
+
 @pytest.fixture
 def animals() -> list[Passage]:
     return [

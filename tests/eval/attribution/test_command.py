@@ -71,9 +71,9 @@ def test_what_is_written(finished):
 
 
 def test_reporting_otherwise_asks_nothing_again(finished, monkeypatch, capfd):
-    from eval.attribution import run as module
+    from eval import runner
 
-    monkeypatch.setattr(module, "load_same_reader", lambda *_: pytest.fail("the reader is loaded"))
+    monkeypatch.setattr(runner, "load_same_reader", lambda *_: pytest.fail("the reader is loaded"))
     assert run([*command(finished), "--baseline", "lasso", "--json"]) == 0
     said = json.loads(capfd.readouterr().out)
     assert {row["baseline"] for row in said["rows"] if row["system"] == "shapley"} <= {"lasso", None}
@@ -94,7 +94,7 @@ def test_other_settings_want_another_folder(finished, capfd):
     ("arguments", "code", "message"),
     [
         (["missing"], 1, "no such question file or folder: missing"),
-        ([str(ISLANDS), "--odd", "--even"], 2, "one of --odd and --even"),
+        ([str(ISLANDS), "--odd", "--even"], 2, "--odd and --even exclude each other"),
         ([str(ISLANDS), "--methods", "magic"], 2, "'magic' is unknown"),
         ([str(ISLANDS), "--passages", "gold"], 2, "passages"),
         ([str(ISLANDS), "--passages", "own"], 2, "no question brings passages"),

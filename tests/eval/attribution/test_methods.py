@@ -15,14 +15,16 @@ from eval.attribution.methods import (
     parse_method,
     random_coalitions,
 )
-from rag.settings import AttributionSettings
+from rag.session import Session
+from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
 
 N = 7
 
 
 def methods(reader, passages, **settings):
-    return QuestionMethods(reader, ("q", "where?"), passages, range(N), AttributionSettings(**settings), 0.01)
+    session = Session(reader, "where?", passages, Settings(attribution=AttributionSettings(**settings)))
+    return QuestionMethods(session, "q", range(N), 0.01)
 
 
 def table(reader, passages):
@@ -90,7 +92,7 @@ def test_interactions_and_the_sign_of_no_answer(passages):
     from .conftest import FormulaReader
 
     silent = methods(FormulaReader(silent=True), passages, budget=2**N)
-    assert silent.candidates.answer == ""
+    assert silent.session.answer == ""
     game = table(FormulaReader(), passages)
     for_none = interactions(lambda rows: np.log(-np.expm1(game(rows))), N, budget=2**N).values[0]
     assert silent("interactions:likelihood", 0)().scores == pytest.approx(-for_none)
@@ -100,8 +102,15 @@ def test_interactions_and_the_sign_of_no_answer(passages):
     assert np.sign(silent("lasso", 0)().scores[3]) == np.sign(spoken("lasso", 0)().scores[3]) == 1
 
 
+def test_interactions_of_votes_are_those_of_the_answer(reader, passages):
+    game = table(reader, passages)
+    expected = interactions(lambda rows: (game(rows) > np.log(0.5)).astype(float), N, budget=2**N).values[0]
+    assert not game(np.zeros((1, N), bool)) > np.log(0.5), "the empty coalition, which is read first, gives no answer"
+    assert methods(reader, passages, budget=2**N)("interactions", 0)().scores == pytest.approx(expected)
+
+
 def test_cheap_orders(reader, passages):
-    mine = QuestionMethods(reader, ("q", "where?"), passages, [3, 1, 0, 2, 6, 5, 4], AttributionSettings(), 0.01)
+    mine = QuestionMethods(Session(reader, "where?", passages), "q", [3, 1, 0, 2, 6, 5, 4], 0.01)
     assert np.argsort(-mine("retriever", 0)().scores).tolist() == [2, 1, 3, 0, 6, 5, 4]
     first, again, other = (mine("random", seed)().scores.tolist() for seed in (0, 0, 1))
     assert first == again != other

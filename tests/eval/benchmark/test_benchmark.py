@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eval.benchmark import QUICK, VARIANTS, BenchmarkSettings, Table, benchmark_attribution, growth
-from eval.benchmark.ablations import OURS
+from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
+from eval.benchmark import run as runner
+from eval.benchmark.ablations import OURS, VARIANTS
 from eval.benchmark.run import data_folder
-from eval.selection import Asked
+from eval.own_tables import growth
+from eval.selection import Example
+from eval.tables import Table
 from rag.cli import run
 from rag.provenance import reader_checksum
 from rag.questions import Question
@@ -70,7 +75,7 @@ def test_words_are_compared_with_flat_sampling():
 def test_memory_is_that_of_a_process_of_its_own():
     settings = load_section(BenchmarkSettings, None, base=QUICK)
     ballast = np.ones(10**9, dtype=np.uint8)
-    asked = Asked(Question("q", "Who?", (), "q"), [Passage("one", "Anna Kerr built it."), Passage("two", "In 1850.")])
+    asked = Example(Question("q", "Who?", (), "q"), [Passage("one", "Anna Kerr built it."), Passage("two", "In 1850.")])
     measured = growth._in_a_process(settings, asked, 2)
     assert measured["passages"] == 2
     assert 10**8 < measured["memory"] < growth.peak_memory() - len(ballast) / 2
@@ -94,6 +99,20 @@ def test_wrong_use_is_one_clear_message(capfd, arguments, code, message):
     assert out == ""
 
 
+def test_a_section_that_is_not_installed_needs_a_checkout(monkeypatch, capfd):
+    monkeypatch.setattr(runner, "SECTIONS", {"speed": "eval.benchmark", "growth": "eval.left_out_of_the_wheel"})
+    assert runner.installed_sections() == ["speed"]
+    assert run(["benchmark", "attribution", "--quick", "--only", "growth"]) == 2
+    assert "growth: this section needs a checkout of the repository" in " ".join(capfd.readouterr().err.split())
+
+
+def test_nothing_that_is_installed_imports_what_only_a_checkout_has():
+    package = Path(runner.__file__).parents[1]
+    for file in package.rglob("*.py"):
+        if file.parent.name != "own_tables":
+            assert not re.search(r"^\s*(from|import) .*own_tables", file.read_text(encoding="utf-8"), re.M), file
+
+
 def test_openqa_is_found_within_the_data(tmp_path):
     assert data_folder(tmp_path) == tmp_path
     (tmp_path / "openqa").mkdir()
@@ -107,7 +126,7 @@ def test_an_unknown_section_is_refused_before_anything_is_loaded():
 
 
 def test_tables_refuse_ragged_rows_and_keep_bars_out_of_markdown():
-    table = Table("A", "How.", ["name", "x|y"], [["one", "1"]])
+    table = Table(["name", "x|y"], [["one", "1"]], "A", "How.")
     assert table.markdown().splitlines() == ["**A.** How.", "", "| name | x\\|y |", "| --- | ---: |", "| one | 1 |"]
     with pytest.raises(ValueError, match="2 columns, but a row of 1"):
-        Table("A", "How.", ["name", "x"], [["one"]])
+        Table(["name", "x"], [["one"]], "A")

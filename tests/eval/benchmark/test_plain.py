@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.benchmark.plain import plain
-from eval.benchmark.votes import random_coalitions
+from eval.own_tables.votes import random_coalitions
 from rag.readers.attention import SHARED_ATTENTION
 
 

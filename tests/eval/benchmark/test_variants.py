@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from eval.benchmark.ablations import OURS, VARIANTS
-from eval.benchmark.games import permutation_coalitions
-from eval.benchmark.speed import asked_for
-from eval.benchmark.votes import random_coalitions
+from eval.benchmark.speed import evaluated_coalitions, permutation_coalitions
+from eval.own_tables.votes import random_coalitions
 from rag.readers.attention import SHARED_ATTENTION
 
 
@@ -25,8 +24,8 @@ def test_answers_stay_the_same(read, variant):
 
 def test_what_is_evaluated_is_distinct_or_all(read):
     n = len(read.passages)
-    distinct = asked_for(read.reader, read.encoded, 10, OURS)
+    distinct = evaluated_coalitions(read.reader, read.encoded, 10, OURS)
     assert len(np.unique(distinct, axis=0)) == len(distinct)
     again = next(variant for variant in VARIANTS if not variant.distinct)
-    everything = asked_for(read.reader, read.encoded, 10, again)
+    everything = evaluated_coalitions(read.reader, read.encoded, 10, again)
     assert everything.tolist() == permutation_coalitions(n, 10, seed=0).tolist()

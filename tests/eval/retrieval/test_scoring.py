@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 
 from attribution import LikelihoodGame, VotesGame, explain
-from eval.retrieval.scoring import CandidateScores, Scored, parse_scoring, rerank
+from eval.retrieval.scoring import Scored, parse_scoring, rerank, score_passages
 from rag.rerank import Reranker
-from rag.settings import AttributionSettings
+from rag.session import Session
+from rag.settings import AttributionSettings, RerankSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Hit, HybridRetriever, Passage
 
 TEXTS = ["Rome it is", "no Paris", "nothing", "it is Paris", "perhaps Oslo", "the Oslo of Paris", "in Rome", "so"]
 PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
+
+
+def scores_of(reader, passages, settings):
+    session = Session(reader, "where?", passages, Settings(attribution=settings))
+    return lambda name: score_passages(session, parse_scoring(name))
 
 
 @pytest.mark.parametrize(
@@ -30,19 +36,21 @@ PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
 @pytest.mark.parametrize("budget", [60, 256])
 def test_the_same_order_as_the_reranker_of_a_pipeline(reader, name, utility, score, budget):
     settings = AttributionSettings(budget=budget, estimator="permutation")
-    candidates = CandidateScores(reader, "where?", PASSAGES, settings)
+    candidates = scores_of(reader, PASSAGES, settings)
     for other in ("banzhaf", "leave-one-out", "shapley:positive", "first-in:likelihood"):
-        candidates(parse_scoring(other))
-    order, scores = rerank(candidates(parse_scoring(name)), fused=False, rrf_k=60)
+        candidates(other)
+    order, scores = rerank(candidates(name), fused=False, rrf_k=60)
     mine = settings.model_copy(update={"utility": utility})
-    expected = Reranker(reader, mine, score).rerank("where?", [Hit(passage, 0.0) for passage in PASSAGES])
+    expected = Reranker(reader, Settings(attribution=mine, rerank=RerankSettings(score=score))).rerank(
+        "where?", [Hit(passage, 0.0) for passage in PASSAGES]
+    )
     assert [PASSAGES[index].id for index in order] == [hit.passage.id for hit in expected]
     assert scores == pytest.approx([hit.score for hit in expected])
 
 
 def test_other_semivalues_are_those_of_explain(reader):
     settings = AttributionSettings(budget=256, p=0.3, seed=4)
-    candidates = CandidateScores(reader, "where?", PASSAGES, settings)
+    candidates = scores_of(reader, PASSAGES, settings)
     encoded = reader.encode("where?", PASSAGES)
     votes = VotesGame(lambda rows: reader.generate(encoded, rows))
     likelihood = LikelihoodGame(lambda rows, texts: reader.score(encoded, rows, texts), ["Paris"])
@@ -53,23 +61,23 @@ def test_other_semivalues_are_those_of_explain(reader):
         ("first-in:likelihood", likelihood, {"semivalue": "first-in"}),
     ]:
         expected = explain(game, len(PASSAGES), budget=256, seed=4, **options)
-        scored = candidates(parse_scoring(name))
+        scored = candidates(name)
         assert scored.scores == pytest.approx(expected.of("Paris"))
         assert scored.evaluations == expected.evaluations
 
 
 def test_one_encoding_and_no_coalition_twice(reader):
-    candidates = CandidateScores(reader, "where?", PASSAGES, AttributionSettings(budget=100))
+    candidates = scores_of(reader, PASSAGES, AttributionSettings(budget=100))
     for name in ("shapley", "shapley:positive", "shapley:pivots+rrf", "banzhaf", "leave-one-out", "shapley:likelihood"):
-        candidates(parse_scoring(name))
+        candidates(name)
     assert reader.encoded == 1
     assert set(reader.decoded.values()) == {1}
 
 
 def test_no_candidates(reader):
-    candidates = CandidateScores(reader, "where?", [], AttributionSettings())
+    candidates = scores_of(reader, [], AttributionSettings())
     for name in ("shapley", "shapley:likelihood+rrf", "leave-one-out"):
-        assert rerank(candidates(parse_scoring(name)), fused=True, rrf_k=60)[0] == []
+        assert rerank(candidates(name), fused=True, rrf_k=60)[0] == []
 
 
 def test_fusion_is_that_of_a_hybrid_retriever():
@@ -82,8 +90,8 @@ def test_fusion_is_that_of_a_hybrid_retriever():
         def __init__(self, ranking):
             self.ranking = ranking
 
-        def search(self, query, k):
-            return [Hit(Passage(str(index), "x"), 0.0) for index in self.ranking]
+        def search_many(self, queries, k):
+            return [[Hit(Passage(str(index), "x"), 0.0) for index in self.ranking] for _ in queries]
 
         def __len__(self):
             return 6
@@ -105,4 +113,4 @@ def test_unknown_scores_are_refused(name):
 
 def test_relevance_needs_the_embedded_reader(reader):
     with pytest.raises(SettingsError, match="embedded reader's score"):
-        CandidateScores(reader, "where?", PASSAGES, AttributionSettings())(parse_scoring("relevance"))
+        scores_of(reader, PASSAGES, AttributionSettings())("relevance")

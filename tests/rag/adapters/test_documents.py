@@ -11,7 +11,7 @@ import pytest
 from rag import Pipeline, Reranker, load_settings
 from rag.adapters.documents import ForeignSearcher, Text, attribute
 from rag.cli import run
-from rag.settings import AttributionSettings
+from rag.settings import AttributionSettings, Settings
 from retrievers import Retriever, Searcher
 from retrievers.errors import EngineError, EngineUnavailableError
 
@@ -26,7 +26,8 @@ def texts_of(passages):
 def test_documents_carry_the_values_that_the_definition_gives(reader, passages):
     # Either passage on Paris makes the answer Paris, and nothing else does: half each.
     texts = texts_of(passages)
-    items = attribute(Reranker(reader), "where?", texts)
+    by_value = load_settings(overrides=["rerank.score=value"])
+    items = attribute(Reranker(reader, by_value), "where?", texts)
     assert [item.place for item in items] == [1, 2, 0, 3]
     assert [item.score for item in items] == pytest.approx([0.5, 0.5, 0, 0])
     assert items[0].metadata == {
@@ -80,7 +81,7 @@ def test_screened_documents_have_no_value(reader, passages):
         def relevance(self, encoded):
             return np.zeros(len(encoded.passages))
 
-    screening = Reranker(reader, AttributionSettings(screen=2), screener=Screener())
+    screening = Reranker(reader, Settings(attribution=AttributionSettings(screen=2)), Screener())
     items = attribute(screening, "where?", texts_of(passages))
     assert [item.place for item in items[:2]] == [1, 2]
     assert [item.metadata["ragshap"]["value"] is None for item in items] == [False, False, True, True]

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from attribution import VotesGame, exact
-from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.findings import conflicts, pair_interactions
 
-from .test_minimal import TableReader
+from .test_minimal import TableReader, session_of
 
 
 def attributed(rule, n, estimate=exact, **settings):
-    answers = CoalitionAnswers(TableReader(rule), None)
-    return estimate(VotesGame(answers), n, players=[str(i) for i in range(n)], **settings), answers
+    session = session_of(TableReader(rule), n)
+    return estimate(VotesGame(session.answers), n, players=[str(i) for i in range(n)], **settings), session
 
 
 def capitals(seen):
@@ -89,7 +88,7 @@ def test_as_many_passages_take_part_as_the_budget_lets_play_all_coalitions():
     majority = lambda seen: "yes" if len(seen) > 4 else "no"  # noqa: E731
     attribution, _ = attributed(majority, 9)
     reader = TableReader(majority)
-    found = pair_interactions(attribution, CoalitionAnswers(reader, None), budget=127)
+    found = pair_interactions(attribution, session_of(reader, 9), budget=127)
     assert len(found.among) == 6
     assert len(reader.decoded) == 64
     assert all(abs(pair.value) >= 0.1 for pair in found.pairs)
@@ -101,13 +100,3 @@ def test_passages_that_alone_never_give_the_answer():
     found = pair_interactions(attribution, answers, budget=16)
     assert len(found.among) == 4
     assert found.pairs == ()
-
-
-def test_answers_are_remembered():
-    reader = TableReader(lambda seen: str(sorted(seen)))
-    answers = CoalitionAnswers(reader, None)
-    rows = np.array([[True, False], [True, False], [False, False]])
-    assert answers(rows) == ["[0]", "[0]", "[]"]
-    assert answers.count_new(np.array([[True, True], [True, False]])) == 1
-    answers(np.array([[True, True], [True, False]]))
-    assert len(reader.decoded) == answers.decodes == 3

@@ -13,10 +13,10 @@ from rag import Pipeline, SettingsError, load_reader, load_settings
 from rag.explanation.hierarchy import Hierarchy, explain_parts
 from rag.explanation.parts import Part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame
-from rag.explanation.passages import explain_passages
 from rag.readers.fid import FiDReader
 from rag.readers.hidden_parts import Variant
-from rag.settings import AttributionSettings, HierarchySettings
+from rag.session import Session
+from rag.settings import AttributionSettings, HierarchySettings, Settings
 from retrievers import Passage
 
 from ..conftest import ScriptedReader
@@ -57,9 +57,13 @@ PASSAGES = [
 
 
 def hierarchy(reader, given=PASSAGES, *, utility="votes", **settings) -> Hierarchy:
-    explanation = explain_passages(reader, "where?", given, AttributionSettings(utility=utility))
     settings = {"level": "word", "permutations": 64, "shared": 2, "open": "top-n"} | settings
-    return explain_parts(reader, explanation, HierarchySettings(**settings))
+    session = asking(reader, given, AttributionSettings(utility=utility), HierarchySettings(**settings))
+    return explain_parts(session, session.attribute())
+
+
+def asking(reader, given, attribution, hierarchy) -> Session:
+    return Session(reader, "where?", given, Settings(attribution=attribution, hierarchy=hierarchy))
 
 
 def test_parts_cover_the_text_in_its_own_characters():
@@ -168,8 +172,8 @@ def test_log_probabilities_are_attributed_too(t5):
     reader = FiDReader(t5, max_block_tokens=64, max_answer_tokens=4)
     passages = random_passages(3, seed=3)
     result = hierarchy(reader, passages, utility="likelihood", permutations=16, sentences=1, passages=1)
-    explanation = explain_passages(reader, "where?", passages, AttributionSettings(utility="likelihood"))
-    total = explanation.attribution.full - explanation.attribution.empty
+    attribution = asking(reader, passages, AttributionSettings(utility="likelihood"), HierarchySettings()).attribute()
+    total = attribution.full - attribution.empty
     assert sum(part.value for part in result.passages) == pytest.approx(total[0], abs=1e-4)
     assert any(word.value for part in result.passages for word in part.walk() if word.kind == "word")
 
@@ -202,14 +206,10 @@ def test_a_hierarchy_comes_back_from_json(reader):
 
 
 def test_what_cannot_be_done_is_said(reader):
-    explanation = explain_passages(ScriptedReader(), "where?", PASSAGES)
     with pytest.raises(SettingsError, match="reader 'scripted' cannot hide parts"):
-        explain_parts(ScriptedReader(), explanation, HierarchySettings(level="word"))
-    with pytest.raises(SettingsError, match="passage has no parts"):
-        explain_parts(reader, explanation, HierarchySettings())
-    banzhaf = explain_passages(reader, "where?", PASSAGES, AttributionSettings(semivalue="banzhaf"))
+        asking(ScriptedReader(), PASSAGES, AttributionSettings(), HierarchySettings(level="word"))
     with pytest.raises(SettingsError, match="semivalue=shapley, not banzhaf"):
-        explain_parts(reader, banzhaf, HierarchySettings(level="word"))
+        asking(reader, PASSAGES, AttributionSettings(semivalue="banzhaf"), HierarchySettings(level="word"))
     with pytest.raises(SettingsError, match="multiple of 2 x shared = 8"):
         load_settings(None, ["hierarchy.permutations=100"])
 
@@ -217,9 +217,9 @@ def test_what_cannot_be_done_is_said(reader):
 def test_progress_and_no_passages(reader):
     assert hierarchy(reader, []).passages == ()
     calls = []
-    explanation = explain_passages(reader, "where?", PASSAGES)
     settings = HierarchySettings(level="word", permutations=32, open="top-n")
-    explain_parts(reader, explanation, settings, progress=lambda *call: calls.append(call))
+    session = asking(reader, PASSAGES, AttributionSettings(), settings)
+    explain_parts(session, session.attribute(), lambda *call: calls.append(call))
     assert {stage for stage, _, _ in calls} == {"sentences", "words"}
     assert calls[-1][1] == calls[-1][2]
 

@@ -5,8 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rag.explanation.coalition_answers import CoalitionAnswers
 from rag.explanation.minimal import minimal_sets
+from rag.readers.base import EncodedQuestion
+from rag.session import Session
+from retrievers import Passage
 
 
 class TableReader:
@@ -18,16 +20,22 @@ class TableReader:
         self.rule = rule
         self.decoded: list[frozenset[int]] = []
 
+    def encode(self, question, passages):
+        return EncodedQuestion(question, tuple(passages), (0,) * len(passages), 0, None)
+
     def generate(self, encoded, coalitions):
         sets = [frozenset(np.flatnonzero(row).tolist()) for row in coalitions]
         self.decoded += sets
         return [self.rule(members) for members in sets]
 
 
+def session_of(reader, n) -> Session:
+    return Session(reader, "which?", [Passage(str(i), "text") for i in range(n)])
+
+
 def find(rule, n, limit=10_000, order=None):
     reader = TableReader(rule)
-    names = [str(i) for i in range(n)]
-    sets = minimal_sets(CoalitionAnswers(reader, None), order or list(range(n)), names, limit)
+    sets = minimal_sets(session_of(reader, n), order or list(range(n)), limit)
     assert len(set(reader.decoded)) == len(reader.decoded), "nothing is decoded twice"
     return *sets, reader
 

@@ -13,13 +13,13 @@ from attribution import Group, exact_owen
 from rag import Pipeline, SettingsError, load_settings
 from rag.answer import Answer
 from rag.explanation.hierarchy import Hierarchy, explain_parts
-from rag.explanation.parts import asked, whole, words
-from rag.explanation.passages import explain_passages
+from rag.explanation.parts import question_part, whole, words
 from rag.explanation.question_game import QuestionGame
 from rag.readers.base import EncodedQuestion, check_coalitions
 from rag.readers.embedded import EmbeddedReader
 from rag.readers.fid import FiDReader
-from rag.settings import AttributionSettings, HierarchySettings
+from rag.session import Session
+from rag.settings import AttributionSettings, HierarchySettings, Settings
 from retrievers import Passage
 
 from ..conftest import ScriptedReader
@@ -78,9 +78,10 @@ def reader():
 
 
 def hierarchy(reader, passages=PASSAGES, question=QUESTION, *, utility="votes", **settings) -> Hierarchy:
-    explanation = explain_passages(reader, question, passages, AttributionSettings(utility=utility))
     settings = {"question": True, "permutations": 64, "shared": 2, "open": "top-n", "passages": 1} | settings
-    return explain_parts(reader, explanation, HierarchySettings(**settings))
+    chosen = Settings(attribution=AttributionSettings(utility=utility), hierarchy=HierarchySettings(**settings))
+    session = Session(reader, question, passages, chosen)
+    return explain_parts(session, session.attribute())
 
 
 def group(part) -> Group:
@@ -101,7 +102,7 @@ def test_owen_values_are_the_mean_over_nested_orders_of_plain_texts(checkpoint, 
     def worth(encoded, rows):
         return reader.score(encoded, rows, ["old stone"])[:, 0]
 
-    game = QuestionGame(reader, encoded, players, asked(question, divided=True).parts, worth, "mask")
+    game = QuestionGame(reader, encoded, players, question_part(question, divided=True).parts, worth, "mask")
     found = exact_owen(game, tree)
 
     def plain(coalition):
@@ -237,9 +238,9 @@ def test_it_comes_back_from_json_also_from_version_1(reader):
 
 def test_progress_reaches_what_was_asked_for(reader):
     calls = []
-    explanation = explain_passages(reader, QUESTION, PASSAGES)
     settings = HierarchySettings(level="sentence", question=True, permutations=16)
-    explain_parts(reader, explanation, settings, progress=lambda *call: calls.append(call))
+    session = Session(reader, QUESTION, PASSAGES, Settings(hierarchy=settings))
+    explain_parts(session, session.attribute(), lambda *call: calls.append(call))
     assert {stage for stage, _, _ in calls} == {"sentences"}
     assert all(done <= total for _, done, total in calls)
     assert calls[-1][1] == calls[-1][2]

@@ -15,9 +15,9 @@ from rag import Reranker
 from rag.cli import run
 from rag.offline import ContextsTask, RunTask, rerank_file
 from rag.offline.contexts import is_array, json_values
-from rag.offline.writing import falling
+from rag.offline.writing import strictly_descending
 from rag.readers.loading import load_reader
-from rag.settings import AttributionSettings, ReaderSettings
+from rag.settings import AttributionSettings, ReaderSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import BM25Retriever, CorpusError, Hit, Passage, load_corpus
 from retrievers.corpora.trec import read_run, stream_run
@@ -41,7 +41,7 @@ def lines_of(path: Path) -> list[list[str]]:
 
 def test_scores_fall_in_single_precision_and_stay_near():
     for scores in ([0.5, 0.5, 0.3, 0, 0, -0.2], [40.0] * 5, [1e-9, 0.0], []):
-        found = np.array(falling(scores, 9), dtype=np.float32)
+        found = np.array(strictly_descending(scores, 9), dtype=np.float32)
         assert (np.diff(found) < 0).all()
         assert found[: len(scores)] == pytest.approx(scores, abs=1e-4)
 
@@ -240,7 +240,7 @@ def check_against_the_library(theirs: Path, out: Path) -> None:
     name, ids = next(iter(read_run(theirs).items()))
     queries = map(json.loads, (ISLANDS / "queries.jsonl").read_text(encoding="utf-8").splitlines())
     text = next(query["text"] for query in queries if query["_id"] == name)
-    reranker = Reranker(load_reader(ReaderSettings()), AttributionSettings(budget=30))
+    reranker = Reranker(load_reader(ReaderSettings()), Settings(attribution=AttributionSettings(budget=30)))
     hits = reranker.rerank(text, [Hit(passages[one], 0.0) for one in ids[:5]])
     mine = [line for line in lines_of(out) if line[0] == name][:5]
     assert [line[2] for line in mine] == [hit.passage.id for hit in hits]

@@ -8,7 +8,7 @@ import pytest
 
 from rag import Reranker
 from rag.service.operations import Engine, relevance
-from rag.settings import AttributionSettings
+from rag.settings import load_settings
 from retrievers import Hit, Passage
 
 from ..conftest import ScriptedReader
@@ -130,7 +130,9 @@ def test_the_ranking_is_the_rerankers(score):
     with make_client(overrides=[f"rerank.score={score}"], rerank_budget=100) as client:
         results = client.post("/v2/rerank", json={"model": "m", "query": QUERY, "documents": texts}).json()["results"]
     hits = [Hit(Passage(str(i), text), 0.0) for i, text in enumerate(texts)]
-    direct = Reranker(reader, AttributionSettings(budget=100), score).rerank(QUERY, hits)
+    direct = Reranker(reader, load_settings(overrides=["attribution.budget=100", f"rerank.score={score}"])).rerank(
+        QUERY, hits
+    )
     assert [result["index"] for result in results] == [int(hit.passage.id) for hit in direct]
     scores = [min(1, max(0, (1 + hit.score) / 2 if score == "value" else hit.score)) for hit in direct]
     assert [result["relevance_score"] for result in results] == pytest.approx(scores)

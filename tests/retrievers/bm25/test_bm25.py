@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bm25s
 import numpy as np
 import pytest
+import Stemmer
 from numpy.typing import NDArray
 
+import retrievers
 from retrievers import BM25Retriever, Hit, Passage, load_corpus, load_index
 from retrievers.bm25.segment import WordSegment
+from retrievers.bm25.tokens import Tokens
 
 ROOT = Path(__file__).parents[3]
 QUERIES = ["word0", "word3 word50 word79", "word7 word7 word1", "word12 unknown", "word70 word71 word72"]
@@ -174,8 +178,10 @@ def test_wrong_use_is_refused(animals: list[Passage]) -> None:
         retriever.add([Passage("new", "text"), animals[4]])
     with pytest.raises(ValueError, match="metadata of passage 'x' cannot be written as JSON"):
         retriever.add([Passage("x", "text", metadata={"a": object()})])
-    with pytest.raises(TypeError, match=r"expected retrievers\.Passage objects, got str"):
-        retriever.add(["text"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"expected retrievers\.Passage objects or strings, got dict"):
+        retriever.add([{"text": "text"}])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="metadata of passage 'x' cannot be written as JSON"):
+        retriever.add([Passage("x", "text", metadata={"a": float("nan")})])
     assert len(retriever) == 5
     for settings, message in [
         ({"engine": "lucene"}, "engine must be one of 'bm25s', 'rank-bm25'"),
@@ -197,12 +203,63 @@ def test_nothing_is_printed_or_logged(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_import_is_light_and_the_logger_of_bm25s_stays_as_it_was() -> None:
+_HEAVY = {
+    "torch", "transformers", "datasets", "sentence_transformers", "faiss", "numba", "scipy", "bm25s", "rank_bm25",
+    "sentencex", "pyarrow", "pandas",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import retrievers; print([h.passage.id for h in retrievers.load_index(sys.argv[1]).search('night', 1)])",
+        "from rag.cli import run; run(['search', 'night', '--index', sys.argv[1], '-k', '1', '--json'])",
+    ],
+)
+def test_searching_an_index_imports_nothing_heavy(code: str, animals: list[Passage], tmp_path: Path) -> None:
+    BM25Retriever(animals).save(tmp_path / "index")
+    code = f"import sys; {code}; print(sorted({_HEAVY} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "index")], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "cat" in done.stdout or "owl" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_everything_public_is_found_when_asked_for() -> None:
+    assert {name for name in retrievers.__all__ if not hasattr(retrievers, name)} == set()
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = retrievers.nothing
+
+
+@pytest.mark.parametrize("stopwords", ["en", "german", None, ["blue", "hunts"]])
+@pytest.mark.parametrize("stemmer", ["english", None])
+def test_words_are_those_of_bm25s(stopwords: str | list[str] | None, stemmer: str | None, tmp_path: Path) -> None:
+    texts = ["The Blue-whale's 2nd naïve hunting_ground, of A.I. – und der Wal; hunts a x!", "", "hunted hunts blue"]
+    stem = None if stemmer is None else Stemmer.Stemmer(stemmer).stemWord
+    theirs = bm25s.tokenization.Tokenizer(stopwords=stopwords, stemmer=stem)
+    expected = theirs.tokenize(texts, show_progress=False, allow_empty=False)
+    ours = Tokens(stopwords, stemmer)
+    words, lengths = ours.of_passages([Passage(str(n), text) for n, text in enumerate(texts)])
+    assert [part.tolist() for part in np.split(words, np.cumsum(lengths)[:-1])] == expected
+    assert len(ours) == len(theirs.get_vocab_dict())
+    query = "hunts THE blue hunters of unknown things"
+    theirs.save_vocab(str(tmp_path))
+    opened = Tokens(stopwords, stemmer)
+    opened.load(tmp_path)
+    expected = theirs.tokenize([query], update_vocab=False, show_progress=False, allow_empty=False)[0]
+    assert ours.of_query(query) == opened.of_query(query) == expected
+    ours.save(tmp_path)
+    again = bm25s.tokenization.Tokenizer(stopwords=stopwords, stemmer=stem)
+    again.load_vocab(str(tmp_path))
+    assert again.tokenize([query], update_vocab=False, show_progress=False, allow_empty=False)[0] == expected
+    assert opened.of_passages([Passage("n", "fresh words")])[0].tolist() == [len(ours), len(ours) + 1]
+
+
+def test_the_logger_of_bm25s_stays_as_it_was() -> None:
     code = (
-        "import sys, logging, retrievers\n"
-        "heavy = {'torch', 'sentence_transformers', 'faiss', 'datasets', 'bm25s', 'rank_bm25', 'sentencex'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "retrievers.BM25Retriever([retrievers.Passage('a', 'some text')])\n"
+        "import logging, retrievers\n"
+        "retrievers.BM25Retriever([retrievers.Passage('a', 'some text')], stopwords='german')\n"
         "print(logging.getLogger('bm25s').level)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

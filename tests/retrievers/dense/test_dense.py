@@ -6,13 +6,15 @@ import json
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from retrievers import DenseRetriever, Hit, IndexFormatError, Passage, load_index
-from retrievers.dense.encoder import Encoder
+from retrievers import DenseRetriever, Hit, IndexFormatError, Passage, load_corpus, load_index
+from retrievers.dense.encoder import Encoder, _batches
 
 faiss = pytest.importorskip("faiss", reason="dense retrieval needs faiss-cpu")
 sentence_transformers = pytest.importorskip("sentence_transformers")
@@ -64,9 +66,29 @@ def test_scores_are_cosines(index: str, animals: list[Passage], encoder: Encoder
     assert ids(retriever.search(QUERIES[0], 1)) == ["owl"]
 
 
-def test_many_queries_give_exactly_what_single_ones_give(animals: list[Passage], encoder: Encoder) -> None:
-    retriever = DenseRetriever(animals, encoder=encoder)
-    assert retriever.search_many(QUERIES, 3) == [retriever.search(query, 3) for query in QUERIES]
+@pytest.mark.parametrize("index", ["flat", "hnsw", "ivfpq"])
+def test_many_queries_give_what_single_ones_give(index: str, encoder: Encoder, islands: Path) -> None:
+    passages = [replace(p, text=" ".join(p.text.split()[:12])) for p in islice(load_corpus(islands), 80)]
+    retriever = DenseRetriever(passages, encoder=encoder, index=index)
+    retriever.remove([passage.id for passage in passages[::7]])
+    queries = [" ".join(passage.text.split()[: 3 + n % 9]) for n, passage in enumerate(passages[:70])]
+    many = retriever.search_many(queries, 10)
+    for query, together in zip(queries, many, strict=True):
+        alone = retriever.search(query, 10)
+        assert [hit.score for hit in together] == pytest.approx([hit.score for hit in alone], abs=1e-5)
+        places = {hit.passage.id: hit.score for hit in alone}
+        for first, second in pairwise(together):  # the same order, but for ties
+            assert places[first.passage.id] >= places[second.passage.id] - 2e-5
+    assert retriever.search_many(queries[:1], 10) == [retriever.search(queries[0], 10)]
+
+
+def test_questions_of_one_length_are_encoded_together() -> None:
+    lengths = [5] * 70 + [9, 6, 7, 6, 8] * 10 + [40]
+    order, cuts = _batches(lengths)
+    batches = [[lengths[i] for i in batch] for batch in np.split(order, cuts)]
+    assert sorted(order) == list(range(121))
+    assert batches == [[5] * 64, [5] * 6 + [6] * 20 + [7] * 10, [8] * 10 + [9] * 10 + [40]]
+    assert len(_batches([])[0]) == 0
 
 
 def test_equal_texts_keep_the_order_of_addition(encoder: Encoder) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrievers import IndexFormatError
 from retrievers.dense.recall import broaden, measure_recall
-from retrievers.dense.vector_index import INDEXES, IVFPQIndex
+from retrievers.dense.vector_index import INDEXES, IVFPQIndex, VectorIndex
 from retrievers.dense.vectors import VectorRows, exact_search
 
 pytest.importorskip("faiss", reason="dense retrieval needs faiss-cpu")
@@ -27,6 +27,15 @@ def numpy_best(vectors: NDArray[np.float32], query: NDArray[np.float32], k: int)
     return list(np.argsort(-(vectors @ query), kind="stable")[:k])
 
 
+def search(
+    index: VectorIndex, query: NDArray[np.float32], k: int, alive: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """One query's results, without the places where nothing was found."""
+    scores, positions = index.search(query[None], k, alive)
+    found = positions[0] >= 0
+    return scores[0][found], positions[0][found]
+
+
 @pytest.fixture
 def small_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """IVF-PQ learns from 600 vectors on."""
@@ -41,11 +50,15 @@ def test_exact_search_is_numpys_and_keeps_the_order_of_equals() -> None:
     assert list(positions[0][:4]) == [3, 7, 300, 450]
     assert list(positions[1]) == numpy_best(vectors, vectors[10], 5)
     np.testing.assert_allclose(scores[1], np.sort(vectors @ vectors[10])[::-1][:5], atol=1e-6)
+    np.testing.assert_allclose(exact_search(vectors, slabs, 5)[0][[3, 10]], scores, atol=1e-6)
     alive = np.zeros(500, dtype=bool)
     alive[[7, 450, 499]] = True
     scores, positions = exact_search(vectors[[3]], slabs, 5, alive)
     assert set(positions[0]) == {7, 450, 499, -1}
     assert list(scores[0][3:]) == [-np.inf, -np.inf]
+    many_scores, many = exact_search(vectors, slabs, 5, alive)  # by matrix products
+    assert set(many.ravel()) == {7, 450, 499, -1}
+    np.testing.assert_allclose(many_scores[3], scores[0], atol=1e-6)
 
 
 def test_rows_are_linked_merged_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,16 +106,22 @@ def test_searches_saves_grows_and_forgets(kind: str, tmp_path: Path) -> None:
     opened = INDEXES[kind].open(tmp_path / "a", 32)
     opened.breadth = index.breadth = index.widest
     for query in queries:
-        assert sorted(opened.search(query, 5)[1]) == sorted(index.search(query, 5)[1])
+        assert sorted(search(opened, query, 5)[1]) == sorted(search(index, query, 5)[1])
+    for given in (None, np.arange(900) % 2 == 0):
+        together = opened.search(queries, 7, given)
+        for row, query in enumerate(queries):
+            alone = opened.search(query[None], 7, given)
+            np.testing.assert_allclose(together[0][row], alone[0][0], atol=1e-5)
+            assert together[1][row].tolist() == alone[1][0].tolist()
     opened.add(vectors[900:])
     opened.settle()
     assert len(opened) == 1000
-    assert opened.search(vectors[950], 1)[1].tolist() == [950], "an addition is found at once"
+    assert search(opened, vectors[950], 1)[1].tolist() == [950], "an addition is found at once"
     alive = np.random.default_rng(2).random(1000) < 0.6
     living = np.flatnonzero(alive)
     found = []
     for query in queries:
-        scores, positions = opened.search(query, 10, alive)
+        scores, positions = search(opened, query, 10, alive)
         assert alive[positions].all()
         np.testing.assert_allclose(scores, vectors[positions] @ query, atol=2e-3)
         found.append(np.isin(living[numpy_best(vectors[living], query, 10)], positions).mean())
@@ -113,7 +132,7 @@ def test_searches_saves_grows_and_forgets(kind: str, tmp_path: Path) -> None:
     anew = INDEXES[kind].open(tmp_path / "b", 32)
     assert len(anew) == len(living)
     anew.breadth = anew.widest
-    found = [np.isin(numpy_best(vectors[living], q, 10), anew.search(q, 10)[1]).mean() for q in queries]
+    found = [np.isin(numpy_best(vectors[living], q, 10), search(anew, q, 10)[1]).mean() for q in queries]
     assert np.mean(found) > 0.98
 
 
@@ -122,7 +141,7 @@ def test_lists_are_learnt_again_when_there_is_four_times_as_much() -> None:
     index, vectors = IVFPQIndex(32), clusters(2600)
     index.add(vectors[:599])
     assert not index.settle()
-    assert index.search(vectors[5], 1)[1].tolist() == [5], "few vectors are compared one by one"
+    assert search(index, vectors[5], 1)[1].tolist() == [5], "few vectors are compared one by one"
     index.add(vectors[599:650])
     assert index.settle()
     lists = index.widest
@@ -144,7 +163,7 @@ def test_the_breadth_grows_to_the_target_and_recall_is_that_of_other_queries() -
     index.settle()
     index.breadth = 1
     narrow = measure_recall(index, queries)
-    expected = [np.isin(numpy_best(vectors, q, 10), index.search(q, 10)[1]).mean() for q in queries]
+    expected = [np.isin(numpy_best(vectors, q, 10), search(index, q, 10)[1]).mean() for q in queries]
     assert narrow.recall == pytest.approx(np.mean(expected), abs=0.01)
     recall = broaden(index, queries, 0.9)
     assert narrow.recall < 0.7 < 0.85 < recall.recall

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,12 +35,15 @@ class WordEncoder(Encoder):
         self.name, self.dimension, self.fingerprint = name, 384, "f" * 64
 
     def encode_documents(self, texts: list[str], batch_size: int) -> np.ndarray:
-        return np.concatenate([self.encode_query(text) for text in texts])
+        return self.encode_queries(texts)
 
-    def encode_query(self, text: str) -> np.ndarray:
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([self._vector(text) for text in texts]).reshape(len(texts), 384)
+
+    def _vector(self, text: str) -> np.ndarray:
         words = re.findall(r"\w+", text.lower()) or [""]
         total = sum(np.random.default_rng(crc32(word.encode())).standard_normal(384) for word in words)
-        return (total / np.linalg.norm(total))[None].astype(np.float32)
+        return (total / np.linalg.norm(total)).astype(np.float32)
 
 
 class Asked(NamedTuple):

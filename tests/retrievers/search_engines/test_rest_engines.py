@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -48,8 +48,8 @@ class FixedEncoder(Encoder):
     def __init__(self) -> None:
         self.name, self.dimension, self.fingerprint = "default", 3, "f" * 64
 
-    def encode_query(self, text: str) -> np.ndarray:
-        return np.array([[0.5, -0.25, 0.0]], dtype=np.float32)
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[0.5, -0.25, 0.0]] * len(texts), dtype=np.float32)
 
 
 Open = Callable[..., Any]

@@ -1,6 +1,6 @@
 """Make a corpus of any size by recombining the sentences of smaller ones: text for tests of scale, not of meaning.
 
-Example: python -m eval.synthetic_corpus DATA/openqa DATA/scifact --passages 1000000 --out million.jsonl
+Example: python -m eval.own_tables.synthetic_corpus DATA/openqa DATA/scifact --passages 1000000 --out million.jsonl
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def pooled_sentences(passages: Iterable[Passage]) -> list[str]:
 
 
 def recombined(sentences: Sequence[str], n_passages: int, *, words: int = 100, seed: int = 0) -> Iterator[Passage]:
-    """Stream passages of exactly so many words, each of sentences drawn at random, the last of them cut.
+    """Stream passages of exactly `words` words, each of sentences drawn at random, the last of which is cut.
 
     Raises:
         ValueError: There are no sentences, or a number is below 1.
@@ -48,7 +48,9 @@ def recombined(sentences: Sequence[str], n_passages: int, *, words: int = 100, s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the corpus as JSON Lines; the exit code is 1 if a pool cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m eval.synthetic_corpus", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.own_tables.synthetic_corpus", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("pools", nargs="+", help="corpora whose sentences are recombined, in any known layout")
     parser.add_argument("--passages", type=int, required=True, help="how many to write")
     parser.add_argument("--words", type=int, default=100, help="in each passage")
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             temporary.unlink(missing_ok=True)
     except (CorpusError, ValueError, OSError) as error:
-        sys.stderr.write(f"eval.synthetic_corpus: {error}\n")
+        sys.stderr.write(f"eval.own_tables.synthetic_corpus: {error}\n")
         return 1
     return 0
 

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.benchmark.games import Coalitions
 from eval.benchmark.plain import plain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
-from eval.selection import Asked
+from eval.selection import Example
+from eval.tables import Table
 from rag.readers import Reader
+from rag.readers.base import Coalitions
 
 TIE = 1e-4  # of log-probability
 
 
-def votes(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -> Section:
+def votes(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Compare on random coalitions of all sizes; a difference is explained where plain generation met a tie."""
     way = plain(reader, settings.reader.max_block_tokens)
     compared, differing = 0, []
-    for number, one in enumerate(asked[: settings.vote_questions]):
+    for number, one in enumerate(examples[: settings.vote_questions]):
         passages = one.passages[: settings.passages]
         coalitions = random_coalitions(settings.vote_coalitions, len(passages), number)
         answers = reader.generate(reader.encode(one.question.text, passages), coalitions)
@@ -41,13 +42,13 @@ def votes(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -
         ["different, not explained", f"{len(differing) - ties}"],
     ]
     how = (
-        f"Random coalitions of all sizes over {min(len(asked), settings.vote_questions)} questions; greedy generation "
-        "on expanded states with stock attention. A tie: the two likeliest tokens of a step, or the probability of no "
-        "answer and its threshold, differ by less in log-probability."
+        f"Random coalitions of all sizes over {min(len(examples), settings.vote_questions)} questions; greedy "
+        "generation on expanded states with stock attention. A tie: the two likeliest tokens of a step, or the "
+        "probability of no answer and its threshold, differ by less in log-probability."
     )
     return Section(
         "votes",
-        [Table("Votes against plain generation", how, ["coalitions", "number"], rows)],
+        [Table(["coalitions", "number"], rows, "Votes against plain generation", how)],
         {"compared": compared, "different": differing},
     )
 

@@ -10,20 +10,22 @@ from typing import Any
 import torch
 
 from eval.benchmark.ablations import OURS
-from eval.benchmark.flops import decoder_shape
 from eval.benchmark.plain import plain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.speed import asked_for, attribute
-from eval.benchmark.tables import Section, Table
+from eval.benchmark.speed import attribute, evaluated_coalitions
 from eval.benchmark.timing import Seconds, seconds_after
-from eval.selection import Asked
+from eval.own_tables.flops import needed
+from eval.selection import Example
+from eval.tables import Table
 from rag.index_cost import peak_memory
+from rag.readers import Reader
 from rag.readers.loading import load_reader
 
 
-def growth(settings: BenchmarkSettings, asked: Sequence[Asked]) -> Section:
-    """The first question with `passages` and with `many_passages` of its passages."""
-    runs = [_in_a_process(settings, asked[0], n) for n in (settings.passages, settings.many_passages)]
+def growth(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
+    """The first question with `passages` and with `many_passages` of its passages, by a reader of each process."""
+    runs = [_in_a_process(settings, examples[0], n) for n in (settings.passages, settings.many_passages)]
     few, many = runs
     ratio = many["seconds"].median / few["seconds"].median
     rows = [
@@ -48,39 +50,36 @@ def growth(settings: BenchmarkSettings, asked: Sequence[Asked]) -> Section:
     how = (
         f"{settings.permutations} permutations of one question's passages, each number in a process of its own, with "
         "that process's highest resident memory, model and libraries included; median (least–most) of "
-        f"{settings.repeats} after a warm-up. Operations are those needed (eval/benchmark/flops.py), as theory has it."
+        f"{settings.repeats} after a warm-up. Operations are those needed (eval/own_tables/flops.py), as theory has it."
     )
     heads = ["passages", "coalitions", "seconds after encoding", "operations, billions", "peak memory, MB"]
-    return Section("growth", [Table("Many passages", how, heads, rows)], {"runs": runs, "time_growth": ratio})
+    return Section("growth", [Table(heads, rows, "Many passages", how)], {"runs": runs, "time_growth": ratio})
 
 
-def _in_a_process(settings: BenchmarkSettings, asked: Asked, n_passages: int) -> dict[str, Any]:
+def _in_a_process(settings: BenchmarkSettings, example: Example, n_passages: int) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_measure, settings, asked, n_passages, torch.get_num_threads()).result()
+        return pool.submit(_measure, settings, example, n_passages, torch.get_num_threads()).result()
 
 
-def _measure(settings: BenchmarkSettings, asked: Asked, n_passages: int, threads: int) -> dict[str, Any]:
+def _measure(settings: BenchmarkSettings, example: Example, n_passages: int, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     reader = load_reader(settings.reader)
-    question, passages = asked.question.text, asked.passages[:n_passages]
+    question, passages = example.question.text, example.passages[:n_passages]
     taken = seconds_after(
         lambda: reader.encode(question, passages),
         lambda encoded: attribute(reader, encoded, settings.permutations, OURS),
         settings.repeats,
     )
-    memory = peak_memory()  # before what follows, which is no part of it
+    memory = peak_memory()  # before the work below, which must not count
     encoded = reader.encode(question, passages)
-    coalitions = asked_for(reader, encoded, settings.permutations)
+    coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
     way = plain(reader, settings.reader.max_block_tokens)
-    answers = reader.generate(encoded, coalitions)
-    steps = [min(settings.reader.max_answer_tokens, len(way.tokens(answer)) + 1) for answer in answers]
-    lengths = way.encode(question, passages).lengths()
-    visible = coalitions @ lengths[:-1] + (~coalitions.any(axis=1)) * lengths[-1]
+    operations, _ = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
     return {
         "passages": len(passages),
         "coalitions": len(coalitions),
         "seconds": Seconds(*taken),
-        "operations": decoder_shape(reader).answers(steps, visible),
+        "operations": operations,
         "memory": memory,
     }

@@ -1,4 +1,4 @@
-"""How near the coalition pass comes to what the machine's matrix products reach."""
+"""The coalition pass in operations per second, against the peak of the machine's matrix products."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ from collections.abc import Sequence
 
 import torch
 
-from eval.benchmark.flops import decoder_shape, matrix_product_peak, softmax_rate
 from eval.benchmark.plain import plain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.speed import asked_for
-from eval.benchmark.tables import Section, Table
+from eval.benchmark.speed import evaluated_coalitions
 from eval.benchmark.timing import seconds_after
-from eval.selection import Asked
+from eval.own_tables.flops import matrix_product_peak, needed, softmax_rate
+from eval.selection import Example
+from eval.tables import Table
 from rag.readers import Reader
 
 
-def peak(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -> Section:
+def peak(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Operations needed by the coalitions of `speed` per second that they take, over the measured peak."""
-    way, decoder = plain(reader, settings.reader.max_block_tokens), decoder_shape(reader)
+    way = plain(reader, settings.reader.max_block_tokens)
     operations, exponentials, work = 0.0, 0.0, []
-    for one in asked[: settings.timed_questions]:
-        passages = one.passages[: settings.passages]
-        encoded = reader.encode(one.question.text, passages)
-        coalitions = asked_for(reader, encoded, settings.permutations)
-        work.append((one.question.text, passages, coalitions))
-        visible = way.encode(one.question.text, passages).visible(coalitions).sum(1).cpu().numpy()
-        # The stop counts as a step, unless the answer ran into its limit.
-        limit = settings.reader.max_answer_tokens
-        steps = [min(limit, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
-        operations += decoder.answers(steps, visible)
-        exponentials += decoder.exponentials(steps, visible)
+    for example in examples[: settings.timed_questions]:
+        encoded = reader.encode(example.question.text, example.passages[: settings.passages])
+        coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
+        work.append((encoded.question, encoded.passages, coalitions))
+        some, more = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
+        operations, exponentials = operations + some, exponentials + more
     best, rate = matrix_product_peak(settings.peak_seconds), softmax_rate(settings.peak_seconds)
     taken = seconds_after(
         lambda: [(reader.encode(question, passages), coalitions) for question, passages, coalitions in work],
@@ -52,7 +48,7 @@ def peak(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) ->
     how = (
         f"Generation of the coalitions of {len(work)} questions, median of {settings.repeats} after a warm-up. "
         "Operations are counted for visible tokens and generated tokens alone, one decoder step per token (formula in "
-        "eval/benchmark/flops.py); peak and softmax rate are measured in the same run with the same threads."
+        "eval/own_tables/flops.py); peak and softmax rate are measured in the same run with the same threads."
     )
     numbers = {
         "operations": operations,
@@ -62,4 +58,4 @@ def peak(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) ->
         "softmax_rate": rate,
         "fraction": reached / best,
     }
-    return Section("peak", [Table("Share of the machine's peak", how, ["quantity", "value"], rows)], numbers)
+    return Section("peak", [Table(["quantity", "value"], rows, "Fraction of the machine's peak", how)], numbers)

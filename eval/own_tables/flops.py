@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from rag.readers import Reader
+from eval.benchmark.plain import PlainReader
+from rag.readers import EncodedQuestion, Reader
+from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
 
 
@@ -61,10 +63,6 @@ class DecoderShape:
         products = np.asarray(steps, dtype=np.float64) * np.asarray(visible, dtype=np.float64)
         return float(products.sum() * (self.layers * self.heads + self.pointer))
 
-    def keys_and_values(self, tokens: int) -> int:
-        """Operations of the cross-attention's keys and values of all layers."""
-        return 4 * self.width * self.attention * self.layers * tokens
-
 
 def decoder_shape(reader: Reader) -> DecoderShape:
     """The shape of a reader's decoder; raises ValueError where the model's configuration does not tell."""
@@ -72,30 +70,29 @@ def decoder_shape(reader: Reader) -> DecoderShape:
         own = reader.model.config
         width = own.hidden_size
         return DecoderShape(own.decoder_layers, width, own.heads, width, own.intermediate_size, False, 0, True)
-    config: Any = getattr(getattr(reader, "model", None), "config", None)
-    if hasattr(config, "d_kv"):
+    c: Any = getattr(getattr(reader, "model", None), "config", None)
+    if hasattr(c, "d_kv"):
+        attention, vocabulary = c.num_heads * c.d_kv, c.vocab_size
         return DecoderShape(
-            config.num_decoder_layers,
-            config.d_model,
-            config.num_heads,
-            config.num_heads * config.d_kv,
-            config.d_ff,
-            config.is_gated_act,
-            config.vocab_size,
-            False,
+            c.num_decoder_layers, c.d_model, c.num_heads, attention, c.d_ff, c.is_gated_act, vocabulary, False
         )
-    if hasattr(config, "decoder_ffn_dim"):
-        return DecoderShape(
-            config.decoder_layers,
-            config.d_model,
-            config.decoder_attention_heads,
-            config.d_model,
-            config.decoder_ffn_dim,
-            False,
-            config.vocab_size,
-            False,
-        )
+    if hasattr(c, "decoder_ffn_dim"):
+        heads, feed_forward = c.decoder_attention_heads, c.decoder_ffn_dim
+        return DecoderShape(c.decoder_layers, c.d_model, heads, c.d_model, feed_forward, False, c.vocab_size, False)
     raise ValueError(f"operations are counted for the embedded reader, T5 and BART, not for {reader.name}")
+
+
+def needed(
+    reader: Reader, way: PlainReader, encoded: EncodedQuestion, coalitions: Coalitions, most_tokens: int
+) -> tuple[float, float]:
+    """Operations and exponentials that answering for coalitions needs, `(n_coalitions, n_passages)`.
+
+    The stop counts as a step, unless an answer ran into its limit.
+    """
+    visible = way.encode(encoded.question, encoded.passages).visible(coalitions).sum(1).cpu().numpy()
+    steps = [min(most_tokens, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
+    shape = decoder_shape(reader)
+    return shape.answers(steps, visible), shape.exponentials(steps, visible)
 
 
 def matrix_product_peak(seconds: float, sizes: Sequence[int] = (1024, 1536, 2048)) -> float:

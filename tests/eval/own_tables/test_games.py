@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.benchmark.games import CountedGame, all_coalitions, evenly, permutation_coalitions, tabulate
+from eval.benchmark.speed import evenly, permutation_coalitions
+from eval.own_tables.games import CountedGame, all_coalitions
 
 
 def test_a_table_gives_what_the_game_gives_and_counts():
     def game(coalitions):
         return coalitions @ np.array([1.0, 2.0, 4.0, 8.0]) + 5 * (coalitions[:, 0] & coalitions[:, 3])
 
-    counted = CountedGame(tabulate(game, 4))
+    counted = CountedGame(game(all_coalitions(4)))
     rows = np.random.default_rng(0).random((50, 4)) < 0.5
     assert (counted(rows) == game(rows)).all()
     assert (counted.calls, counted.distinct) == (50, len(np.unique(rows, axis=0)))
@@ -18,11 +19,9 @@ def test_a_table_gives_what_the_game_gives_and_counts():
     assert (counted.calls, counted.distinct) == (51, len(np.unique(rows, axis=0)))
 
 
-def test_tables_of_wrong_length_and_games_of_many_outputs_are_refused():
+def test_tables_of_wrong_length_are_refused():
     with pytest.raises(ValueError, match="2\\^n_players entries, got 5"):
         CountedGame(np.zeros(5))
-    with pytest.raises(ValueError, match="one output"):
-        tabulate(lambda rows: np.zeros((len(rows), 2)), 3)
 
 
 def test_all_coalitions_are_all_of_them():

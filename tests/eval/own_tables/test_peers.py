@@ -11,9 +11,9 @@ pytest.importorskip("captum", reason="captum is not installed: pip install 'rags
 pytest.importorskip("shap", reason="shap is not installed: pip install 'ragshap[bench]'")
 pytest.importorskip("shapiq", reason="shapiq is not installed: pip install 'ragshap[bench]'")
 
-from eval.benchmark import peers as module
-from eval.benchmark.games import CountedGame, tabulate
-from eval.benchmark.peers import Peer, fitting_amount, peers
+from eval.own_tables import peers as module
+from eval.own_tables.games import CountedGame, all_coalitions
+from eval.own_tables.peers import Peer, fitting_amount, peers
 
 PEERS = peers()
 
@@ -21,7 +21,8 @@ PEERS = peers()
 @pytest.fixture(scope="module")
 def table():
     weights = np.array([0.5, 0.1, 0.9, 0.3, 0.2])
-    return tabulate(lambda rows: ((rows @ weights > 0.8) & (rows[:, 0] | rows[:, 3])).astype(float), 5)
+    rows = all_coalitions(5)
+    return ((rows @ weights > 0.8) & (rows[:, 0] | rows[:, 3])).astype(float)
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=[peer.name for peer in PEERS])

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from attribution import Attribution, TopKCertain, VotesGame, explain
+from attribution import Attribution, TopKCertain
+from attribution.attribution import descending
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
 from eval.benchmark.timing import Seconds, seconds
-from eval.selection import Asked
-from rag.readers import EncodedQuestion, Reader
+from eval.selection import Example
+from eval.tables import Table
+from rag.readers import Reader
+from rag.session import Session
+from rag.settings import AttributionSettings
 
-Progress = Callable[[int, int], None]
 
-
-def certain(
-    settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked], progress: Progress | None = None
-) -> Section:
+def certain(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Stop when the first k are certain; hold them against a reference of many evaluations with another seed."""
     rule = TopKCertain(settings.top)
     entries = []
-    questions = asked[: settings.certain_questions]
+    questions = examples[: settings.certain_questions]
     for number, one in enumerate(questions, start=1):
-        entries.append(_measure(settings, reader, Asked(one.question, one.passages[: settings.passages]), rule))
-        if progress is not None:
-            progress(number, len(questions))
+        entries.append(_measure(settings, reader, one, rule))
+        progress(number, len(questions))
     ratios = [entry["ratio"] for entry in entries]
     rows = [
         ["answering once, s", f"{median(entry['once'].median for entry in entries):.3g}"],
@@ -46,23 +45,23 @@ def certain(
         "least–most). The reference is a run of permutation sampling with another seed."
     )
     title = f"First {rule.k} passages certain"
-    return Section("certain", [Table(title, how, ["quantity", "value"], rows)], {"questions": entries})
+    return Section("certain", [Table(["quantity", "value"], rows, title, how)], {"questions": entries})
 
 
-def _measure(settings: BenchmarkSettings, reader: Reader, one: Asked, rule: TopKCertain) -> dict[str, Any]:
-    question, passages = one.question.text, one.passages
-    everything = np.ones((1, len(passages)), dtype=np.bool_)
-    once = seconds(lambda: reader.generate(reader.encode(question, passages), everything), settings.repeats)
+def _measure(settings: BenchmarkSettings, reader: Reader, example: Example, rule: TopKCertain) -> dict[str, Any]:
+    question, passages = example.question.text, example.passages[: settings.passages]
+    until = {"until": "top-k certain", "k": rule.k, "confidence": rule.confidence, "margin": rule.margin}
+    own = AttributionSettings.model_validate({"budget": settings.reference, **until})
 
     def attribute() -> Attribution:
-        encoded = reader.encode(question, passages)
-        return _explain(reader, encoded, budget=settings.reference, until=rule)
+        return Session(reader, question, passages).attribute(own, score="value")
 
+    once = seconds(lambda: Session(reader, question, passages).answer, settings.repeats)
     taken = seconds(attribute, settings.repeats)
     found = attribute()
     started = time.perf_counter()
-    encoded = reader.encode(question, passages)
-    reference = _explain(reader, encoded, budget=settings.reference, estimator="permutation", seed=1)
+    many = AttributionSettings(budget=settings.reference, estimator="permutation", seed=1)
+    reference = Session(reader, question, passages).attribute(many, score="value")
     k = min(rule.k, len(passages))
     first, values = _first(found, k), reference.values[reference.output]
     bound = np.sort(values)[-k] - rule.margin
@@ -74,15 +73,10 @@ def _measure(settings: BenchmarkSettings, reader: Reader, one: Asked, rule: TopK
         "evaluations": found.evaluations,
         "stopped": found.evaluations < settings.reference,
         "overlap": len(first & _first(reference, k)) / k,
-        "overlap_tied": sum(bool(values[int(player)] >= bound) for player in first) / k,
+        "overlap_tied": sum(bool(values[player] >= bound) for player in first) / k,
         "reference_seconds": time.perf_counter() - started,
     }
 
 
-def _explain(reader: Reader, encoded: EncodedQuestion, **options: Any) -> Attribution:
-    n = len(encoded.passages)
-    return explain(VotesGame(lambda rows: reader.generate(encoded, rows)), n, players=[*map(str, range(n))], **options)
-
-
-def _first(attribution: Attribution, k: int) -> set[str]:
-    return {contribution.player for contribution in attribution.top(k)}
+def _first(attribution: Attribution, k: int) -> set[int]:
+    return set(descending(attribution.values[attribution.output])[:k].tolist())

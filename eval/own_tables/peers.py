@@ -1,7 +1,7 @@
 """Estimators of Shapley values from other libraries, all run on the same counted game.
 
 Each library states its effort in its own unit: permutations, samples, a budget. `fitting_amount` finds how much of it
-costs a given number of distinct coalitions, so that a library that asks for a coalition again is not charged for it.
+costs a given number of distinct coalitions, so that a library is not charged for repeating a coalition.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from eval.benchmark.games import CountedGame, Values
+from eval.own_tables.games import CountedGame, Values
 
 INSTALL = "pip install 'ragshap[bench]'"
 _SEEDS = 5  # over which the number of distinct coalitions is averaged
@@ -34,6 +34,13 @@ class Peer:
     name: str
     estimate: Callable[[CountedGame, int, int], Values]
     least: Callable[[int], int] = lambda n_players: 1
+
+    def within(self, game: CountedGame, budget: int, seed: int) -> Values:
+        """The values by the most effort that fits a budget of distinct coalitions; ValueError if none fits."""
+        amount = fitting_amount(self, game.n_players, budget)
+        if amount is None:
+            raise ValueError(f"{self.name} needs a budget of at least what its least effort takes, got {budget}")
+        return self.run(game, amount, seed)
 
     def run(self, game: CountedGame, amount: int, seed: int) -> Values:
         """The values, (n_players,), without warnings, and with numpy's global generator as it was before."""
@@ -54,8 +61,8 @@ def peers() -> list[Peer]:
         raise ImportError(f"the comparison with other libraries needs {', '.join(missing)}: {INSTALL}")
     one = partial(_shapiq, "KernelSHAP")
     return [
-        Peer("captum ShapleyValueSampling", _captum_permutations),
-        Peer("captum KernelShap", _captum_kernel, least=lambda n: n + 2),
+        Peer("captum ShapleyValueSampling", partial(_captum, "ShapleyValueSampling")),
+        Peer("captum KernelShap", partial(_captum, "KernelShap"), least=lambda n: n + 2),
         Peer("shap PermutationExplainer", _shap_permutations),
         Peer("shap KernelExplainer", _shap_kernel, least=lambda n: n),
         Peer("shapiq PermutationSamplingSV", partial(_shapiq, "PermutationSamplingSV"), least=lambda n: n + 1),
@@ -68,10 +75,11 @@ def peers() -> list[Peer]:
     ]
 
 
+@cache
 def fitting_amount(peer: Peer, n_players: int, budget: int) -> int | None:
     """The largest amount that costs at most `budget` distinct coalitions on average; None if the least costs more.
 
-    Which coalitions are drawn does not depend on what they are worth, so a random game tells.
+    Which coalitions are drawn does not depend on their worth, so it is measured on a random game.
     """
     table = np.random.default_rng(0).random(2**n_players)
 
@@ -97,19 +105,8 @@ def fitting_amount(peer: Peer, n_players: int, budget: int) -> int | None:
     return low
 
 
-def _captum_permutations(game: CountedGame, amount: int, seed: int) -> Values:
-    from captum.attr import ShapleyValueSampling
-
-    return _captum(ShapleyValueSampling, game, amount, seed)
-
-
-def _captum_kernel(game: CountedGame, amount: int, seed: int) -> Values:
-    from captum.attr import KernelShap
-
-    return _captum(KernelShap, game, amount, seed)
-
-
-def _captum(method: Any, game: CountedGame, amount: int, seed: int) -> Values:
+def _captum(name: str, game: CountedGame, amount: int, seed: int) -> Values:
+    import captum.attr
     import torch
 
     def forward(rows: Any) -> Any:
@@ -118,7 +115,7 @@ def _captum(method: Any, game: CountedGame, amount: int, seed: int) -> Values:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         players = torch.ones(1, game.n_players, dtype=torch.float64)
-        found = method(forward).attribute(players, n_samples=amount, perturbations_per_eval=64)
+        found = getattr(captum.attr, name)(forward).attribute(players, n_samples=amount, perturbations_per_eval=64)
     values: Values = found[0].double().numpy()
     return values
 

@@ -1,15 +1,29 @@
-"""The benchmark's result: as JSON, as Markdown, and as plots."""
+"""What a benchmark measured: sections of tables and numbers, on which machine, with what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section
-from eval.records import save_json
+from eval.tables import Table
+
+Progress = Callable[[int, int], None]
+"""Called by a section as progress(done, total)."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the benchmark: its name, its tables, and all numbers behind them, ready for JSON."""
+
+    name: str
+    tables: Sequence[Table]
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers."""
+        return {"tables": [table.to_dict() for table in self.tables], **self.numbers}
 
 
 @dataclass(frozen=True)
@@ -35,10 +49,6 @@ class BenchmarkResult:
             "sections": {section.name: section.to_dict() for section in self.sections},
         }
 
-    def save(self, path: Path) -> None:
-        """Write `to_dict` as JSON, whole or not at all."""
-        save_json(path, self.to_dict())
-
     def heading(self) -> str:
         """Machine, threads, reader and data in a line."""
         machine, versions = self.machine, self.made_with["versions"]
@@ -48,7 +58,10 @@ class BenchmarkResult:
         )
         return line + (" Quick run: the numbers mean nothing." if self.quick else "")
 
+    def tables(self) -> list[Table]:
+        """The tables of all sections."""
+        return [table for section in self.sections for table in section.tables]
+
     def markdown(self) -> str:
         """Heading and all tables."""
-        tables = [table.markdown() for section in self.sections for table in section.tables]
-        return "\n\n".join([self.heading(), *tables])
+        return "\n\n".join([self.heading(), *(table.markdown() for table in self.tables())])

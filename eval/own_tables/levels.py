@@ -13,27 +13,28 @@ from typing import Any
 
 import numpy as np
 
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.tables import Section, Table
-from eval.selection import Asked
+from eval.selection import Example
+from eval.tables import Table
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.parts import Part, words
-from rag.explanation.passages import explain_passages
 from rag.readers import Reader
 from rag.readers.hidden_parts import PartsReader, Variant, shortened
-from rag.settings import HierarchySettings
+from rag.session import Session
+from rag.settings import HierarchySettings, Settings
 from retrievers import Passage
 
 _ANEW = 4  # coalitions of which each is read anew
 
 
-def levels(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) -> Section:
+def levels(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Explain the first questions down to words, three passages opened whatever their values."""
     if not isinstance(reader, PartsReader):
         raise ValueError(f"{reader.name} cannot hide parts of passages; leave out the section levels")
     hierarchy = HierarchySettings(level="word", open="top-n", permutations=settings.word_permutations)
-    questions = [(a.question.text, list(a.passages[: settings.passages])) for a in asked[: settings.timed_questions]]
-    explain_passages(reader, *questions[0])  # warms up
+    questions = [(a.question.text, list(a.passages[: settings.passages])) for a in examples[: settings.timed_questions]]
+    Session(reader, *questions[0]).attribute()  # warms up
     entries = [_measure(reader, question, passages, hierarchy, settings) for question, passages in questions]
 
     def over(name: str, digits: str = ".3g") -> str:
@@ -53,7 +54,7 @@ def levels(settings: BenchmarkSettings, reader: Reader, asked: Sequence[Asked]) 
         f"{_ANEW} coalitions read anew, and on {settings.flat_sample} with variants cached."
     )
     heads = ["way", "seconds", "coalitions", "variants encoded", "× ours"]
-    return Section("levels", [Table("Down to the word", how, heads, rows)], {"questions": entries})
+    return Section("levels", [Table(heads, rows, "Down to the word", how)], {"questions": entries})
 
 
 def _measure(
@@ -64,7 +65,8 @@ def _measure(
     settings: BenchmarkSettings,
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    found = explain_parts(reader, explain_passages(reader, question, passages), hierarchy)
+    session = Session(reader, question, passages, Settings(hierarchy=hierarchy))
+    found = explain_parts(session, session.attribute())
     ours = time.perf_counter() - started
     n_words, anew, best = flat_seconds(reader, question, passages, settings.flat_sample)
     coalitions = n_words * hierarchy.permutations

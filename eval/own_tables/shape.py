@@ -11,21 +11,21 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from eval.benchmark.ablations import VARIANTS, Variant
 from eval.benchmark.plain import plain
+from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings, Shape
-from eval.benchmark.speed import asked_for, compare, table
-from eval.benchmark.tables import Section
-from eval.selection import Asked
+from eval.benchmark.speed import compare, evaluated_coalitions, table
+from eval.selection import Example
 from rag.questions import Question
+from rag.readers import Reader
 from rag.readers.fid import FiDReader
 from retrievers import Passage
 
 _SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
-def shape(settings: BenchmarkSettings, variants: Sequence[Variant] = VARIANTS) -> Section:
-    """Time all ways on one question of random words."""
+def shape(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
+    """Time all ways on one question of random words, whatever reader and examples are given."""
     size = settings.shape
     with tempfile.TemporaryDirectory() as folder:
         make_t5(size, Path(folder))
@@ -36,12 +36,12 @@ def shape(settings: BenchmarkSettings, variants: Sequence[Variant] = VARIANTS) -
             memory_mb=settings.reader.memory_mb,
             device=settings.reader.device,
         )
-    asked = random_question(size, settings.passages)
+    example = random_question(size, settings.passages)
     way = plain(reader, size.block_tokens)
     samples = {"naive_sample": settings.naive_sample, "expanded_sample": size.sample}
-    rows = compare(settings, reader, [asked], way, variants, **samples)
-    encoded = reader.encode(asked.question.text, asked.passages)
-    answers = reader.generate(encoded, asked_for(reader, encoded, settings.permutations))
+    rows = compare(settings, reader, [example], way, **samples)
+    encoded = reader.encode(example.question.text, example.passages)
+    answers = reader.generate(encoded, evaluated_coalitions(reader, encoded, settings.permutations))
     title = (
         f"Votes of {settings.permutations} permutations of {settings.passages} passages of {size.block_tokens} tokens, "
         f"T5 of {size.layers} layers of width {size.width}, random weights, answers of {size.answer_tokens} tokens "
@@ -83,7 +83,7 @@ def make_t5(size: Shape, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def random_question(size: Shape, n_passages: int) -> Asked:
+def random_question(size: Shape, n_passages: int) -> Example:
     """A question of eight random words, and passages that fill their blocks to the last token."""
     rng = np.random.default_rng(0)
 
@@ -91,4 +91,4 @@ def random_question(size: Shape, n_passages: int) -> Asked:
         return " ".join(f"w{number}" for number in rng.integers(size.vocabulary - len(_SPECIAL), size=count))
 
     passages = [Passage(f"p{number}", text(size.block_tokens), text(2)) for number in range(n_passages)]
-    return Asked(Question("random", text(8), (), "random"), passages)
+    return Example(Question("random", text(8), (), "random"), passages)

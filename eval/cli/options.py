@@ -1,0 +1,129 @@
+"""Options that the evaluations share, and what is done with them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from rag.cli import options as opt
+
+LAYOUTS = "A BEIR folder; SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON; a .tsv of topics or PopQA."
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of every evaluation."""
+
+    pool: opt.Pool = None
+    odd: opt.Odd = False
+    even: opt.Even = False
+    limit: opt.Limit = None
+    markdown: opt.Markdown = False
+    overrides: opt.Overrides = None
+    engine: opt.Engine = "local"
+    address: opt.Address = None
+    workers: opt.Workers = None
+    as_json: opt.Json = False
+    quiet: opt.Quiet = False
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of a run that these options give; None for those that were not given."""
+        return {"pool": self.pool, "limit": self.limit, "ids": opt.chosen_ids(self.odd, self.even)}
+
+    def evaluate(
+        self,
+        evaluate: Callable[..., Any],
+        run_class: type[Any],
+        settings: Mapping[str, Any],
+        out: Path | None,
+        draws: Callable[[Any], bool],
+    ) -> Any:
+        """The result of an evaluation.
+
+        Args:
+            evaluate: called as evaluate(run, out, progress=..., executor=...).
+            run_class: the settings' type.
+            settings: those that other options gave, None for those that were not given.
+            out: where results are kept.
+            draws: whether plots will be drawn for a run, for which a library must be there.
+        """
+        from eval.plotting import figure_class
+        from rag.settings_base import load_section
+
+        given = opt.given_values({**self.settings(), **settings})
+        with opt.progress_bars(self.quiet) as progress:
+            run = load_section(run_class, None, self.overrides or [], base=given)
+            if draws(run):
+                figure_class()  # a missing library must show now, not after an hour
+            gpu = run.reader.device.startswith("cuda")
+            executor = opt.chosen_executor(self.engine, self.address, self.workers, gpu)
+            return evaluate(run, out, progress=opt.stage_progress(progress), executor=executor)
+
+    def show(self, result: Any, describe: Callable[[Any, bool], None], files: Sequence[Path | str] = ()) -> None:
+        """Print a result as JSON, or its tables and warnings and the files that were written."""
+        if self.as_json:
+            opt.print_json(result.to_dict())
+            return
+        describe(result, self.markdown)
+        for warning in result.warnings:
+            opt.say(warning)
+        if files:
+            opt.say("\n" + ", ".join(map(str, files)))
+
+
+@dataclass(frozen=True)
+class SearchOptions(RunOptions):
+    """Options of evaluations that keep their results in a folder."""
+
+    qrels: opt.Qrels = None
+    index: opt.SearchedIndex = None
+    corpus: opt.CorpusPath = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw that --limit makes.")] = None
+    out: opt.ResultsFolder = None
+
+    def settings(self) -> dict[str, Any]:
+        """As above, with what is searched and judged relevant."""
+        own = {"qrels": self.qrels, "index": self.index, "corpus": self.corpus, "seed": self.seed}
+        return {**super().settings(), **own}
+
+    def evaluate_and_draw(
+        self,
+        evaluate: Callable[..., Any],
+        run_class: type[Any],
+        settings: Mapping[str, Any],
+        plot: Callable[[Any, Path], Sequence[Path]],
+    ) -> tuple[Any, list[Path | str]]:
+        """The result, and the files that were written into the folder."""
+        out = self.out
+        result = self.evaluate(evaluate, run_class, settings, out, lambda run: out is not None)
+        if out is None:
+            return result, []
+        result.save(out / "result.json")
+        return result, [out / "result.json", out / "questions.jsonl", *plot(result, out)]
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes, for its parameter `shared`, the fields of that parameter's dataclass as options."""
+    hints = get_type_hints(command, include_extras=True)
+    shared = hints.pop("shared")
+    more = get_type_hints(shared, include_extras=True)
+    own = [one for name, one in inspect.signature(command).parameters.items() if name != "shared"]
+
+    @wraps(command)
+    def with_shared(**values: Any) -> None:
+        command(shared=shared(**{name: values.pop(name) for name in more}), **values)
+
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in own]
+    parameters += [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=more[one.name])
+        for one in fields(shared)
+    ]
+    with_shared.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_shared.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_shared

@@ -1,0 +1,88 @@
+"""Measure the questions of a run one by one, here or elsewhere, and keep each record as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eval.records import Records
+from rag.provenance import made_with
+from rag.questions import Question
+from rag.readers import Reader
+from rag.scale import Executor, LocalExecutor
+from rag.scale.readers import load_same_reader, reader_or_checksum
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total)."""
+
+_PATHS = ("data", "runs", "pool", "qrels", "index", "corpus")
+
+
+def provenance(run: Any, root: Path, reader: Any, *libraries: str) -> dict[str, Any]:
+    """What the records of a run depend on: settings, checksums of the files and of the reader, versions.
+
+    Args:
+        run: the settings; `name` and `report` do not count, because they change no record.
+        root: folder that the run's paths are relative to.
+        reader: a reader, the settings of one, or None if none is used.
+        libraries: distributions that matter beside the usual ones.
+    """
+    named = [path for field in _PATHS for path in _as_list(getattr(run, field, None))]
+    settings = run.model_dump(mode="json", exclude={"name", "report"})
+    return made_with(settings, reader, ((path, root / path) for path in named), *libraries)
+
+
+def _as_list(paths: Sequence[str] | str | None) -> Sequence[str]:
+    return [paths] if isinstance(paths, str) else paths or []
+
+
+def measure_questions(
+    run: Any,
+    questions: Sequence[Question],
+    measure: Callable[..., dict[str, Any]],
+    find_items: Callable[[Sequence[Question]], Iterable[tuple[Any, ...]]],
+    *,
+    path: Path | None,
+    made: dict[str, Any],
+    reader: Reader | None,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The record of each question, in their order, and warnings about records that were there before.
+
+    Args:
+        run: the settings; `run.reader` says which reader is loaded.
+        questions: what is measured; those that have a record already are left out.
+        measure: a function of a module, called as measure(run, reader, *item); returns a record with an "id".
+        find_items: gives the item of each question in turn. It is called once, if a question is left to measure.
+        path: file of the records; None keeps them in memory alone.
+        made: what `provenance` gives; where it names no reader, `measure` gets None.
+        reader: used instead of the one that the run names.
+        executor: spreads the items; by default they are measured in this process.
+        progress: called as progress("questions", done, total).
+
+    Raises:
+        SettingsError: the file holds records of other settings, or a loaded reader would have to leave this process.
+    """
+    executor = executor or LocalExecutor()
+    with closing(Records(path, made)) as records:
+        missing = [question for question in questions if question.id not in records]
+        if missing:
+            shared = made["reader"] and reader_or_checksum(reader, made["reader"], executor)
+            results = executor.map(partial(_load, measure, run, shared), find_items(missing))
+            for done, record in enumerate(results, len(questions) - len(missing) + 1):
+                records.add(record)
+                if progress is not None:
+                    progress("questions", done, len(questions))
+        return [records[question.id] for question in questions], records.warnings
+
+
+def _load(
+    measure: Callable[..., dict[str, Any]], run: Any, reader: Reader | str | None
+) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
+    """Measures with a reader, or with that of the run, which has this checksum."""
+    loaded = None if reader is None else load_same_reader(run.reader, reader)
+    return lambda item: measure(run, loaded, *item)

@@ -1,0 +1,307 @@
+"""One question over its passages: encoded once, asked about any coalitions of them, attributed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import cache, cached_property
+
+import numpy as np
+
+from attribution import (
+    Attribution,
+    LikelihoodGame,
+    StoppingRule,
+    TargetError,
+    TopKCertain,
+    VotesGame,
+    explain,
+    normalize_answer,
+)
+from rag.readers.base import Coalitions, CostlyReader, Reader, Screener
+from rag.readers.hidden_parts import PartsReader
+from rag.readers.interruption import checkpoint
+from rag.scores import Scores, influence_order, needs_pivots
+from rag.settings import AttributionSettings, HierarchySettings, Settings
+from rag.settings_base import SettingsError
+from retrievers import Passage
+
+Progress = Callable[[int, int], None]
+
+_SCREENING_BUDGET = 1000
+_CERTAIN = 5  # passages that must be certain where no setting says how many
+
+
+class Session:
+    """A question that a reader was given with its passages, and what the reader answers from any of these.
+
+    Explaining, reranking and evaluating a question are all done through one session. It encodes the passages once,
+    announces the cost to a costly reader once, and remembers answers and likelihoods, so that no coalition is asked
+    about twice.
+
+    Args:
+        reader: answers from subsets of the passages.
+        question: the question; a blank one raises `ValueError`.
+        passages: the players, each with an id of its own; without any, the answer is from the question alone.
+        settings: how the answer is attributed; checked before anything is encoded (see `check_settings`).
+        screener: chooses the passages that the reader gets where `attribution.screen` asks for fewer than there are;
+            by default the embedded reader.
+        most_decodes: the number of coalitions announced to a costly reader; by default what one explanation may take.
+
+    Raises:
+        ValueError: two passages have the same id, or the question is blank.
+        SettingsError: the settings contradict one another, or the reader cannot do what they ask for.
+
+    Attributes:
+        passages: all passages given.
+        read: the places, among these, of those that the reader got; coalitions have one column for each.
+        encoded: the question with the passages that were read.
+        seconds: the time spent in each of "screen" (if there was any), "encode", "generate" and "score".
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        question: str,
+        passages: Sequence[Passage],
+        settings: Settings | None = None,
+        *,
+        screener: Screener | None = None,
+        most_decodes: int | None = None,
+    ):
+        self.reader, self.settings = reader, settings or Settings()
+        self.passages = tuple(passages)
+        self.seconds: dict[str, float] = {}
+        self._answers: dict[bytes, str] = {}
+        self._likelihoods: dict[tuple[bytes, str], float] = {}
+        self._votes: Counter[str] = Counter()
+        own = self.settings.attribution
+        _check_ids(self.passages)
+        screened = 0 < own.screen < len(self.passages)
+        check_settings(self.settings, reader, own.screen if screened else len(self.passages))
+        self.read = list(range(len(self.passages)))
+        if screened:
+            with self._timed("screen"):
+                self.read = _screening(screener, question, self.passages, own.seed).screened(own.screen)
+        with self._timed("encode"):
+            self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
+        self._batch_size = 1024
+        if isinstance(reader, CostlyReader):
+            self._batch_size = reader.batch_size
+            reader.announce(self.encoded, decodes_of(own, self.n_read) if most_decodes is None else most_decodes)
+
+    @property
+    def n_read(self) -> int:
+        """The number of passages that the reader got."""
+        return len(self.read)
+
+    @property
+    def decodes(self) -> int:
+        """The number of distinct coalitions decoded so far."""
+        return len(self._answers)
+
+    @property
+    def scored(self) -> int:
+        """The number of distinct coalitions whose likelihoods are known."""
+        return len({key for key, _ in self._likelihoods})
+
+    @cached_property
+    def answer(self) -> str:
+        """The reader's answer from all the passages that it got; "" is "no answer"."""
+        return self.answers(np.ones((1, self.n_read), dtype=bool))[0]
+
+    def answers(self, coalitions: Coalitions) -> list[str]:
+        """One answer for each row of bool `(n_coalitions, n_read)`."""
+        keys = _keys(coalitions)
+        new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._answers}
+        if new:
+            checkpoint()
+            rows = sorted(new.values())
+            with self._timed("generate"):
+                found = self.reader.generate(self.encoded, coalitions[rows])
+            self._answers.update(zip([keys[row] for row in rows], found, strict=True))
+        return [self._answers[key] for key in keys]
+
+    def unknown(self, coalitions: Coalitions) -> int:
+        """How many of the coalitions, all different, have not been decoded yet."""
+        return sum(key not in self._answers for key in _keys(coalitions))
+
+    def likelihoods(self, coalitions: Coalitions, answers: Sequence[str]) -> Scores:
+        """Log-probabilities of given answers, `(n_coalitions, n_answers)`."""
+        keys = _keys(coalitions)
+        known = self._likelihoods
+        new = {
+            key: row
+            for row, key in reversed(list(enumerate(keys)))
+            if any((key, answer) not in known for answer in answers)
+        }
+        if new:
+            checkpoint()
+            rows = sorted(new.values())
+            with self._timed("score"):
+                found = self.reader.score(self.encoded, coalitions[rows], answers)
+            for row, values in zip(rows, found.tolist(), strict=True):
+                known.update(((keys[row], answer), value) for answer, value in zip(answers, values, strict=True))
+        return np.array([[known[key, answer] for answer in answers] for key in keys]).reshape(len(keys), len(answers))
+
+    def anew(self) -> Session:
+        """The session as it was when the passages had just been encoded, so that work is timed as if done first."""
+        other = copy(self)
+        other.__dict__.pop("answer", None)
+        other._answers, other._likelihoods, other._votes = {}, {}, Counter()
+        other.seconds = {stage: self.seconds[stage] for stage in ("screen", "encode") if stage in self.seconds}
+        return other
+
+    def game(self, utility: str) -> VotesGame | LikelihoodGame:
+        """The game over the passages: "votes", one output per answer, or "likelihood", of `answer`."""
+        return VotesGame(self._vote) if utility == "votes" else LikelihoodGame(self.likelihoods, [self.answer])
+
+    def attribute(
+        self,
+        settings: AttributionSettings | None = None,
+        *,
+        score: str | None = None,
+        progress: Progress | None = None,
+    ) -> Attribution:
+        """Values of the passages that were read; the players are their ids, in the order given.
+
+        Args:
+            settings: utility, semivalue, estimator and budget; by default those of the session.
+            score: what the passages will be ordered by, which a stopping rule must know; by default `rerank.score`.
+            progress: called as progress(evaluations, budget).
+        """
+        settings, score = settings or self.settings.attribution, score or self.settings.rerank.score
+        self._votes = Counter()
+        return explain(
+            self.game(settings.utility),
+            self.n_read,
+            players=[passage.id for passage in self.encoded.passages],
+            estimator=settings.estimator,
+            semivalue=settings.semivalue,
+            p=settings.p,
+            budget=settings.budget,
+            permutations=settings.permutations,
+            seed=settings.seed,
+            batch_size=self._batch_size,
+            progress=progress,
+            until=stopping_rule(settings, score, self.settings.rerank.keep),
+            pivots=needs_pivots(score),
+        )
+
+    def _vote(self, coalitions: Coalitions) -> list[str]:
+        answers = self.answers(coalitions)
+        self._votes.update(map(normalize_answer, answers))
+        return answers
+
+    def share(self, answer: str) -> float:
+        """The fraction of the last attribution's coalitions that gave an answer; 0 where it was not of votes."""
+        total = self._votes.total()
+        return self._votes[normalize_answer(answer)] / total if total else 0.0
+
+    def distil(self, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
+        """The passages to keep, and the answer read from them alone.
+
+        Args:
+            order: passages, best first.
+            keep: a number of passages, or "smallest": the fewest first ones that give the full answer.
+        """
+        sizes = range(len(order) + 1) if keep == "smallest" else [min(int(keep), len(order))]
+        prefixes = np.zeros((len(sizes), len(order)), dtype=bool)
+        for row, size in enumerate(sizes):
+            prefixes[row, list(order[:size])] = True
+        answers = self.answers(prefixes)
+        if keep != "smallest":
+            return list(order[: sizes[0]]), answers[0]
+        wanted = normalize_answer(self.answer)
+        size = next(size for size, answer in zip(sizes, answers, strict=True) if normalize_answer(answer) == wanted)
+        return list(order[:size]), answers[size]
+
+    def screened(self, size: int) -> list[int]:
+        """The places of the `size` passages that matter most to this session's reader, in their given order.
+
+        A costlier reader then plays the game over these passages alone, as if no other had been retrieved. In the game
+        in which the others are never read, their values are zero. This is cheaper than reading the others always, and
+        an answer that they would give does not hide what the chosen ones do. The reader must be a `Screener`.
+        """
+        if not isinstance(self.reader, Screener):
+            raise SettingsError(
+                f"attribution.screen: reader {self.reader.name!r} does not say how relevant passages are"
+            )
+        order = influence_order(self.attribute(), self.reader.relevance(self.encoded))
+        return sorted(self.read[index] for index in order[:size])
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
+    """Raise `SettingsError` where settings contradict one another, the reader, or the number of passages it gets."""
+    if settings.hierarchy.asks:
+        _check_parts(reader, settings.hierarchy, settings.attribution.semivalue)
+
+
+def _check_parts(reader: Reader, hierarchy: HierarchySettings, semivalue: str) -> None:
+    key, given = ("level", hierarchy.level) if hierarchy.level != "passage" else ("question", "true")
+    if not isinstance(reader, PartsReader):
+        raise SettingsError(
+            f"hierarchy.{key}: reader {reader.name!r} cannot hide parts of passages and questions; "
+            "use hierarchy.level=passage and hierarchy.question=false"
+        )
+    if semivalue != "shapley":
+        raise SettingsError(f"hierarchy.{key}: {given} goes with attribution.semivalue=shapley, not {semivalue}")
+
+
+def stopping_rule(settings: AttributionSettings, score: str, keep: int | str) -> StoppingRule | None:
+    """The rule that the settings name; None to spend the whole budget.
+
+    Args:
+        settings: `until`, and what it takes.
+        score: what the passages are ordered by.
+        keep: `rerank.keep`, which says how many must be certain where `k` does not.
+    """
+    if settings.until == "top-k certain":
+        k = settings.k or (keep if isinstance(keep, int) else _CERTAIN)
+        return TopKCertain(k, settings.confidence, settings.margin)
+    return TargetError(settings.target_error) if settings.until == "target error" else None
+
+
+def decodes_of(settings: AttributionSettings, n_passages: int) -> int:
+    """How many coalitions may be decoded to explain one question, at most.
+
+    Beyond the budget, the final answer may ask for the first 0, 1, … passages, and what is made of the attribution for
+    single ones, for the minimal sets, and for interactions.
+    """
+    examined = 2 * settings.minimal_sets + settings.interactions * settings.budget + n_passages
+    return int(min(settings.budget + n_passages + 1 + examined, 2**n_passages))
+
+
+@cache
+def default_screener() -> Screener:
+    """The embedded reader, loaded once."""
+    from rag.readers.embedded import EmbeddedReader
+
+    return EmbeddedReader()
+
+
+def _screening(screener: Screener | None, question: str, passages: Sequence[Passage], seed: int) -> Session:
+    """A session of the reader that screens."""
+    attribution = AttributionSettings(budget=max(_SCREENING_BUDGET, 4 * len(passages)), seed=seed)
+    return Session(screener or default_screener(), question, passages, Settings(attribution=attribution))
+
+
+def _check_ids(passages: Sequence[Passage]) -> None:
+    seen: set[str] = set()
+    for passage in passages:
+        if passage.id in seen:
+            raise ValueError(f"two passages have the id {passage.id!r}; give each its own")
+        seen.add(passage.id)
+
+
+def _keys(coalitions: Coalitions) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]
