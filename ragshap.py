@@ -58,6 +58,7 @@ __all__ = [
     "TopKCertain",
     "VotesGame",
     "as_passages",
+    "check",
     "exact",
     "exact_owen",
     "explain",

@@ -31,7 +31,7 @@ class Attribution:
 
     Attributes:
         players: names of the players.
-        outputs: names of the outputs; for votes the answers, the one of the full coalition first.
+        outputs: names of the outputs; for votes the answers, beginning with that of the full coalition.
         values: semivalues, (n_outputs, n_players).
         errors: standard errors of the values, same shape, zero where exact.
         pivots: mean over orderings (or coalitions) of max(0, marginal), same shape: for votes how often a
@@ -40,7 +40,7 @@ class Attribution:
         full: worth of the coalition of all players, (n_outputs,).
         empty: worth of the coalition of none, (n_outputs,).
         output: index of the explained output.
-        evaluations: number of distinct coalitions the estimate rests on.
+        evaluations: number of distinct coalitions that were evaluated.
         estimator: "exact", "permutation", "kernel", "regression-adjusted" or "banzhaf".
         semivalue: "shapley", "banzhaf", "leave-one-out" or "first-in".
         utility: "votes", "likelihood" or "game".
@@ -48,8 +48,8 @@ class Attribution:
         samples: number of orderings or draws; None where exact.
         seed: seed of the sampling; None where exact.
         budget: the budget of evaluations given, if any.
-        until: what a stopping rule was to reach, as a clause ("the first 5 are certain at 95%"); None without one.
-        reached: whether it was reached before the budget ran out; None without a rule.
+        until: the goal of the stopping rule, as a clause ("the first 5 are certain at 95%"); None without a rule.
+        reached: whether the goal was reached before the budget ran out; None without a rule.
     """
 
     players: tuple[str, ...]
@@ -133,7 +133,7 @@ class Attribution:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Attribution":
-        """Inverse of `to_dict`, also of version 1's; raises ValueError for what is foreign, newer or damaged."""
+        """Inverse of `to_dict`, of this version or version 1; raises ValueError for any other content."""
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"not an attribution: expected a mapping with format {FORMAT!r}")
         version = content.get("version")
@@ -155,7 +155,7 @@ class Attribution:
 
     @classmethod
     def from_json(cls, text: str) -> "Attribution":
-        """Inverse of `to_json`; raises ValueError for what is foreign, newer or damaged."""
+        """Inverse of `to_json`; raises ValueError for any other text."""
         try:
             content = json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
@@ -163,7 +163,7 @@ class Attribution:
         return cls.from_dict(content)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON to `path`, whole or not at all; raises FileNotFoundError if its folder is missing."""
+        """Write JSON to `path`, all of it or nothing; raises FileNotFoundError if its folder is missing."""
         path = Path(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"cannot save {path}: folder {path.parent} does not exist")

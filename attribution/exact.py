@@ -79,7 +79,9 @@ def exact(
     batch_size: int = 1024,
     progress: Progress | None = None,
 ) -> Attribution:
-    """Exact semivalues of a game of at most 14 players, from all its 2^n_players coalitions (baselines need few).
+    """Exact semivalues of a game of at most 14 players, from all its 2^n_players coalitions.
+
+    The baselines "leave-one-out" and "first-in" need n_players + 2 of them, and take any number of players.
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).
@@ -88,7 +90,7 @@ def exact(
         p: inclusion probability of the Banzhaf value.
         players: names of the players.
         output: index or name of the output to explain, as in `explain`.
-        batch_size: most coalitions in one call of `game`.
+        batch_size: the most coalitions in one call of `game`.
         progress: called as progress(evaluations, 2^n_players) after each call of `game`; baselines end with
             progress(evaluations, evaluations).
 

@@ -42,8 +42,8 @@ def explain(
 ) -> Attribution:
     """Attribute all outputs of a game to its players.
 
-    The same arguments give the same values, whether or not a CachedGame already knows some coalitions; it
-    only saves their evaluation. (A votes game used before also reports the answers met then, with value 0.)
+    The same arguments give the same values, whether or not a CachedGame already knows some coalitions, which are then
+    not evaluated again. (A votes game that was used before also reports the answers that it gave then, with value 0.)
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).
@@ -55,15 +55,15 @@ def explain(
             `until` is given; else "kernel" for Shapley ("permutation" for `permutations` or `pivots`), or "banzhaf".
         semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
-        budget: most distinct coalitions to evaluate, the full and the empty one included; never exceeded.
-        permutations: number of orderings for "permutation", by default as many as the budget admits.
+        budget: the most distinct coalitions to evaluate, including the full and the empty one.
+        permutations: number of orderings for "permutation"; by default, and at most, as many as the budget admits.
         seed: seed of all sampling.
         progress: called as progress(evaluations, budget) after each call of `game`, where `budget` is the whole
             budget (but no more than 2^n_players), with `until` too. If fewer evaluations were needed, a last call
             progress(evaluations, evaluations) follows, so that a progress bar is full once, at the end.
-        output: index or name of the output to explain, one that is known once the full and the empty
-            coalition are evaluated; by default the answer of the full coalition for votes, else output 0.
-        batch_size: most coalitions in one call of `game`.
+        output: index or name of the output to explain, which the full or the empty coalition must show; by default
+            the answer of the full coalition for votes, else output 0.
+        batch_size: the most coalitions in one call of `game`.
         until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
         pivots: whether pivots are needed. "auto" then chooses an estimator that gives them; they come with "exact"
             and "permutation", so never with sampled Banzhaf values.

@@ -1,4 +1,4 @@
-"""Games: what coalitions are worth, as votes, as likelihoods, or by any callable; and their cache."""
+"""Games, which say what coalitions are worth, as votes, as likelihoods or by any callable; and their cache."""
 
 from collections.abc import Callable, Sequence
 from operator import index
@@ -28,11 +28,11 @@ class Game(Protocol):
 
 
 class VotesGame:
-    """Which answer is generated: one output per distinct answer, 1 where a coalition gives it, else 0.
+    """Which answer is generated. Each distinct answer is one output, 1 where a coalition gives it, else 0.
 
     Args:
         generate: gives one answer string per row of a bool (n_coalitions, n_players) array.
-        normalize: maps an answer to the form by which answers are told apart.
+        normalize: maps an answer to a form that is the same for all answers that count as the same.
     """
 
     utility = "votes"
@@ -50,7 +50,7 @@ class VotesGame:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Per output the first raw answer seen for it, or "" if that is all its normalisation leaves."""
+        """The first raw answer seen for each output, or "" if normalisation leaves nothing of it."""
         return tuple(self._labels)
 
     def __call__(self, coalitions: Coalitions, /) -> Values:
@@ -75,7 +75,7 @@ class VotesGame:
 
 
 class LikelihoodGame:
-    """Log-probability of given answers: one output per answer.
+    """The log-probability of given answers, each of which is one output.
 
     Args:
         score: maps bool (n_coalitions, n_players) and the answers to float (n_coalitions, n_answers).
@@ -85,7 +85,7 @@ class LikelihoodGame:
     utility = "likelihood"
 
     def __init__(self, score: Callable[[Coalitions, Sequence[str]], npt.ArrayLike], answers: Sequence[str]) -> None:
-        """Keep the answers in the order given; raises ValueError if there are none or one comes twice."""
+        """Keep the answers in the order given; raises ValueError if there is none, or two are the same."""
         if isinstance(answers, str) or not answers or len(set(answers)) < len(answers):
             raise ValueError(f"`answers` must be different strings in a sequence, got {answers!r}")
         self._score = score
@@ -108,17 +108,17 @@ class LikelihoodGame:
 class CachedGame:
     """A game that never evaluates the same coalition twice.
 
-    May wrap another CachedGame: each of them counts what was asked of it.
+    It may wrap another CachedGame; each of the two counts the coalitions that it was given.
 
     Args:
         game: the game to evaluate.
         n_players: number of players.
-        batch_size: most coalitions handed to `game` in one call.
-        budget: most distinct coalitions to evaluate in all; None (or more than exist) means all 2^n_players.
+        batch_size: the most coalitions in one call of `game`.
+        budget: the most distinct coalitions to evaluate in all; None (or more than exist) means all 2^n_players.
         progress: called as progress(evaluations, budget) after each call of `game`.
 
     Attributes:
-        budget: as given; may be lowered for a while, which `progress` is not told.
+        budget: the number given, or 2^n_players. It may be lowered for a while; `progress` still gets the whole.
         evaluations: number of distinct coalitions evaluated so far.
         n_outputs: number of outputs seen so far.
     """
@@ -164,7 +164,7 @@ class CachedGame:
         return str(getattr(self.game, "utility", "game"))
 
     def admissible(self, groups: Coalitions) -> int:
-        """How many leading groups of coalitions fit together into what is left of the budget.
+        """How many of the groups of coalitions, from the first on, fit into what is left of the budget.
 
         Args:
             groups: bool (n_groups, n_coalitions, n_players).
@@ -180,11 +180,11 @@ class CachedGame:
         return n_groups
 
     def __call__(self, coalitions: Coalitions, /) -> Values:
-        """Value bool (n_coalitions, n_players), evaluating what is new; returns (n_coalitions, n_outputs).
+        """Value bool (n_coalitions, n_players); only new coalitions are evaluated. Returns (n_coalitions, n_outputs).
 
         Raises:
-            ValueError: on coalitions of the wrong shape or type, if the budget does not admit the new ones
-                (none is then evaluated), or if the game returns a wrong shape or a non-finite value.
+            ValueError: if coalitions have the wrong shape or type, if the budget does not admit the new ones (none is
+                then evaluated), or if the game returns a wrong shape or a non-finite value.
         """
         coalitions = np.asarray(coalitions)
         if coalitions.dtype != np.bool_ or coalitions.shape[1:] != (self.n_players,):
@@ -212,7 +212,7 @@ class CachedGame:
             self._progress(self.evaluations, self.evaluations)
 
     def spreads(self) -> Values:
-        """For each output the highest less the lowest worth that a coalition is known to have, (n_outputs,).
+        """The highest worth of any coalition evaluated so far less the lowest, for each output, (n_outputs,).
 
         Votes range from 0 to 1, even where all coalitions evaluated so far give the same answer.
         """
@@ -251,7 +251,7 @@ class CachedGame:
             self._progress(self.evaluations, self._whole)
 
     def _reserve(self, n_rows: int, n_columns: int) -> None:
-        """Make room by doubling; what is not yet written is zero, as an output not yet seen must be."""
+        """Make room by doubling. What has not been written is zero, the worth of an output not seen yet."""
         rows, columns = self._values.shape
         if n_rows > rows or n_columns > columns:
             room = (max(n_rows, 2 * rows) if n_rows > rows else rows, max(n_columns, columns))

@@ -17,8 +17,8 @@ class Group:
     is the order of a coalition's columns.
 
     Attributes:
-        name: its name; need not be unique.
-        parts: its parts, groups again.
+        name: its name, which need not be unique.
+        parts: its parts, which are groups too.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Group:
         return sum(part.n_players for part in self.parts) if self.parts else 1
 
     def walk(self) -> Iterator["Group"]:
-        """The group itself, then its parts with theirs, depth first."""
+        """The group itself, then each part, followed by the part's own parts (depth first)."""
         yield self
         for part in self.parts:
             yield from part.walk()
 
     def spans(self) -> npt.NDArray[np.intp]:
-        """First player of each node of `walk` and the one after its last, (n_nodes, 2)."""
+        """The first player of each node of `walk` and the player after its last one, (n_nodes, 2)."""
         found: list[tuple[int, int]] = []
 
         def visit(group: Group, first: int) -> int:

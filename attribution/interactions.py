@@ -12,7 +12,7 @@ from attribution.pairs import draw_pairs
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Pairwise interactions: above zero where two players need one another, below where they repeat one another.
+    """Interactions of pairs, above zero where two players need each other and below where they repeat each other.
 
     Attributes:
         outputs: names of the outputs.
@@ -51,16 +51,16 @@ def interactions(
     """Faithful Shapley interactions of pairs (Tsai, Yeh and Ravikumar 2023).
 
     The game is approximated by v(none) + the values of the members + the interactions of their pairs, in least squares
-    under the weights of `KernelSampling` and equal to the game for all players and for none; coalitions are drawn as
-    there. With all coalitions the interactions are exact. Standard errors are those of the regression (HC3), each
-    coalition taken together with its complement.
+    under the weights of `KernelSampling`, and equals the game for all players and for none. Coalitions are drawn as in
+    `KernelSampling`. With all coalitions the interactions are exact. Standard errors are those of the regression
+    (HC3), with each coalition taken together with its complement.
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).
         n_players: number of players.
-        budget: most distinct coalitions to evaluate.
+        budget: the most distinct coalitions to evaluate.
         seed: seed of the sampling.
-        batch_size: most coalitions in one call of `game`.
+        batch_size: the most coalitions in one call of `game`.
         progress: called as progress(evaluations, budget) after each call of `game`, and at the end as
             progress(evaluations, evaluations) if the budget was not spent.
 

@@ -20,7 +20,7 @@ _BLOCK_BYTES = 2**26  # of coalitions laid out at a time
 class OwenValues:
     """Values of all nodes of a tree of players for the outputs of a game.
 
-    A group's value is the sum of its parts' values, exactly; the tree's own is what all players together add.
+    A group's value is exactly the sum of its parts' values; that of the whole tree is what all players together add.
 
     Attributes:
         tree: the players in their groups.
@@ -60,9 +60,9 @@ def owen(
 
     A nested order keeps every group together: the groups come in random order, within each the parts, and so on. A
     player's Owen value is its mean marginal contribution over all nested orders. Every order has its reverse in the
-    sample (antithetic pairs). `shared` pairs differ in the order of the outermost groups alone, so that what is costly
-    about a part of a group, such as encoding a text with words left out, serves as many coalitions of the other
-    groups. Each such draw is unbiased, and standard errors are taken over draws.
+    sample (antithetic pairs). `shared` pairs make one draw: they differ only in the order of the outermost groups, so
+    that costly work on a part of a group, such as encoding a text with words left out, serves several coalitions of
+    the other groups. Each draw is unbiased, and standard errors are taken over draws.
 
     Args:
         game: callable from bool (n_coalitions, n_players) to (n_coalitions,) or (n_coalitions, n_outputs).
@@ -114,8 +114,8 @@ def exact_owen(game: Game, tree: Group, *, output: int | str | None = None) -> O
     1 / (m C(m-1, s)); a player's marginal contribution to their union is weighted with the product over the levels.
 
     Raises:
-        ValueError: if that takes more than 65,536 coalitions, or for a game that returns a wrong shape or
-            non-finite values.
+        ValueError: if that takes more than 65,536 coalitions, or if the game returns a wrong shape or non-finite
+            values.
     """
     n = tree.n_players
     contexts = list(_contexts(tree, np.zeros((1, n), dtype=np.bool_), np.ones(1), 0))

@@ -67,7 +67,7 @@ class PairSample(NamedTuple):
     Attributes:
         pairs: bool (n_pairs, n_players), the smaller coalition of each pair.
         weights: (n_pairs,), the Shapley kernel's weight of all pairs that each stands for; they sum to 1.
-        unseen: (n_pairs,), part of the pairs of its size that were not drawn.
+        unseen: (n_pairs,), the fraction of the pairs of its size that were not drawn.
     """
 
     pairs: Coalitions
@@ -78,8 +78,8 @@ class PairSample(NamedTuple):
 def draw_pairs(n: int, n_pairs: int, rng: np.random.Generator) -> PairSample:
     """Distinct pairs of sizes 1 to n / 2; a larger number begins with those of a smaller one.
 
-    The pairs of a size stand at even distances on a line, the closer the larger the size's share; the first ones of
-    all sizes together are taken, so what one size cannot give goes to the others.
+    The pairs of a size stand at even distances on a line, the closer together the larger the size's share. The first
+    pairs of all sizes together are taken, so that the others share what a size with few pairs leaves.
     """
     sizes = range(1, n // 2 + 1)
     # Sizes s and n - s make one class, so the middle one of an even n has half the share of the others.

@@ -16,9 +16,9 @@ class PermutationSampling:
     """Mean marginal contribution over random orderings (Castro, Gómez and Tejada 2009).
 
     Orderings come in antithetic pairs, each with its reverse (Mitchell et al. 2022), and standard errors are
-    taken over pairs. Sampling ends with the first pair that the budget does not admit. That leaves the
-    estimate unbiased: what pairs cost does not depend on which player bears which name, so neither does where
-    the sampling ends. Orderings whose coalitions are all known are free, so their number is bounded as well.
+    taken over pairs. Sampling ends with the first pair that the budget does not admit. The estimate stays
+    unbiased, because what pairs cost, and so where sampling ends, does not depend on the players' names.
+    Orderings whose coalitions are all known cost nothing, so their number is bounded as well.
 
     Attributes:
         permutations: number of orderings, if the budget admits them; None means as many as it admits, up to

@@ -1,19 +1,19 @@
-"""Toy games whose values are known, and a game that counts what it is asked."""
+"""Toy games whose values are known, and a game that records what it evaluates."""
 
 import numpy as np
 import pytest
 
 
 class CountingGame:
-    """Records every coalition it is asked for, and the size of every batch."""
+    """Records every coalition that it evaluates, and the size of every batch."""
 
     def __init__(self, game):
         self.game = game
-        self.asked = []
+        self.evaluated = []
         self.batches = []
 
     def __call__(self, coalitions):
-        self.asked += [row.tobytes() for row in coalitions]
+        self.evaluated += [row.tobytes() for row in coalitions]
         self.batches.append(len(coalitions))
         return self.game(coalitions)
 

@@ -56,7 +56,7 @@ def test_the_error_falls_with_the_budget(voting):
 def test_the_budget_is_used_and_values_sum_to_what_there_is(counting, n, budget):
     game = counting(lambda c: np.sqrt(c.sum(axis=1)) + 3 * c[:, 0] * c[:, 1])
     result = explain(game, n, estimator="regression-adjusted", budget=budget)
-    assert len(set(game.asked)) == len(game.asked) == result.evaluations
+    assert len(set(game.evaluated)) == len(game.evaluated) == result.evaluations
     assert budget - 1 <= result.evaluations <= budget
     np.testing.assert_allclose(result.efficiency_gap, 0, atol=1e-10)
 

@@ -41,7 +41,7 @@ def test_agrees_with_the_plain_two_group_formula(table):
 def test_repeated_draws_count_as_samples_and_cost_nothing(counting, table):
     game = counting(table(5))
     result = explain(game, 5, estimator="banzhaf", semivalue="banzhaf")
-    assert len(game.asked) == result.evaluations == 32
+    assert len(game.evaluated) == result.evaluations == 32
     assert result.samples == 10_000
     assert result.errors.max() < 0.05
 
@@ -51,7 +51,7 @@ def test_repeated_draws_count_as_samples_and_cost_nothing(counting, table):
 def test_the_budget_is_used_and_never_exceeded(counting, n, p):
     game = counting(lambda c: c.sum(axis=1))
     result = explain(game, n, estimator="banzhaf", semivalue="banzhaf", p=p, budget=200)
-    assert len(set(game.asked)) == len(game.asked) == result.evaluations <= 200
+    assert len(set(game.evaluated)) == len(game.evaluated) == result.evaluations <= 200
     assert result.evaluations == 200 or result.samples == 10_000
     assert result.p == p
     assert result.pivots is None
@@ -68,7 +68,7 @@ def test_a_budget_below_the_minimum_is_refused(counting, p, minimum):
     game = counting(lambda c: c.sum(axis=1))
     with pytest.raises(ValueError, match=f"'banzhaf' needs .* at least {minimum} .*got {minimum - 1}"):
         explain(game, 20, semivalue="banzhaf", p=p, budget=minimum - 1)
-    assert game.asked == []
+    assert game.evaluated == []
     for seed in range(50):
         result = explain(game, 20, semivalue="banzhaf", p=p, budget=minimum, seed=seed)
         assert (result.errors > 0).all()

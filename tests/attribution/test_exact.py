@@ -164,7 +164,7 @@ def test_no_players(counting):
     result = exact(game, 0)
     assert result.values.shape == result.pivots.shape == (1, 0)
     assert result.full == result.empty == [4.0]
-    assert len(game.asked) == result.evaluations == 1
+    assert len(game.evaluated) == result.evaluations == 1
     assert result.top(3) == []
     assert result.efficiency_gap == [0.0]
 
@@ -181,7 +181,7 @@ def test_more_than_fourteen_players_are_refused_before_any_evaluation(counting):
         exact(game, 15, semivalue="banzhaf")
     with pytest.raises(ValueError, match=r"got 40.*'permutation'"):
         exact(game, 40)
-    assert game.asked == []
+    assert game.evaluated == []
 
 
 @pytest.mark.parametrize(

@@ -68,14 +68,14 @@ def test_a_shared_cache_saves_evaluations_and_changes_nothing(counting):
     game = counting(size)
     shared = CachedGame(game, 15)
     for settings in ({}, {"semivalue": "banzhaf"}, {"budget": 900}, {"seed": 4}):
-        asked = len(game.asked)
+        before = len(game.evaluated)
         warm = explain(shared, 15, **{"budget": 500, **settings})
-        assert len(game.asked) > asked
+        assert len(game.evaluated) > before
         assert warm == explain(size, 15, **{"budget": 500, **settings})
-        asked = len(game.asked)
+        before = len(game.evaluated)
         assert explain(shared, 15, **{"budget": 500, **settings}) == warm
-        assert len(game.asked) == asked
-    assert len(set(game.asked)) == len(game.asked) == shared.evaluations
+        assert len(game.evaluated) == before
+    assert len(set(game.evaluated)) == len(game.evaluated) == shared.evaluations
 
 
 def test_a_cache_of_another_size_is_refused():
@@ -105,7 +105,7 @@ def test_a_wrong_output_costs_two_evaluations(counting):
     game = counting(size)
     with pytest.raises(ValueError, match="no output 'no'; there are 1: 'output 0'"):
         explain(game, 20, output="no")
-    assert len(game.asked) == 2
+    assert len(game.evaluated) == 2
 
 
 def test_a_game_that_fails_later_is_reported():
@@ -220,7 +220,7 @@ def test_wrong_use_is_refused_before_any_evaluation(counting, settings, message)
     game = counting(size)
     with pytest.raises(ValueError, match=message):
         explain(game, **{"n_players": 20, **settings})
-    assert game.asked == []
+    assert game.evaluated == []
 
 
 @pytest.mark.parametrize(("settings", "message"), WRONG)

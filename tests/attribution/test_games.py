@@ -90,7 +90,7 @@ def test_cache_gives_the_games_own_values_and_never_asks_twice(counting, table):
     for _ in range(5):
         coalitions = rng.random((300, 9)) < 0.5
         np.testing.assert_array_equal(cached(coalitions), plain(coalitions))
-    assert len(set(counted.asked)) == len(counted.asked) == cached.evaluations <= 2**9
+    assert len(set(counted.evaluated)) == len(counted.evaluated) == cached.evaluations <= 2**9
     assert max(counted.batches) == 50
 
 
@@ -143,7 +143,7 @@ def test_cache_never_exceeds_its_budget(counting):
     cached(ALL_THREE[:4])
     with pytest.raises(ValueError, match="2 new coalitions exceed the budget: 4 of 5"):
         cached(ALL_THREE[2:6])
-    assert len(counted.asked) == cached.evaluations == 4
+    assert len(counted.evaluated) == cached.evaluations == 4
     assert cached(ALL_THREE[4:5]).shape == (1, 1)
 
 

@@ -61,7 +61,7 @@ def test_too_small_a_budget_is_refused(counting):
         ValueError, match="interactions of 20 players need a budget of at least 422 evaluations, got 421"
     ):
         interactions(game, 20, budget=421)
-    assert game.asked == []
+    assert game.evaluated == []
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -104,14 +104,14 @@ def test_against_shapiq(voting):
 def test_the_budget_is_used_and_never_exceeded(counting, n, budget):
     game = counting(lambda c: np.sqrt(c.sum(axis=1)))
     result = explain(game, n, estimator="kernel", budget=budget)
-    assert len(set(game.asked)) == len(game.asked) == result.evaluations
+    assert len(set(game.evaluated)) == len(game.evaluated) == result.evaluations
     assert budget - 1 <= result.evaluations <= budget
 
 
 def test_sizes_share_the_budget_while_they_last(counting):
     game = counting(lambda c: c.sum(axis=1))
     explain(game, 21, estimator="kernel", budget=2002)
-    sizes = np.array([np.frombuffer(key, bool).sum() for key in game.asked])
+    sizes = np.array([np.frombuffer(key, bool).sum() for key in game.evaluated])
     counts = np.bincount(sizes, minlength=22)
     assert counts[0] == counts[21] == 1
     assert counts[1] == counts[20] == 21, "all there are"
@@ -126,15 +126,15 @@ def test_a_larger_budget_continues_the_same_pairs(counting, n):
     for budget in (2 + 4 * (n - 1), 3 * n + 100, 700, 1500):
         game = counting(lambda c: c.sum(axis=1))
         explain(game, n, estimator="kernel", budget=budget)
-        assert before <= set(game.asked)
-        before = set(game.asked)
+        assert before <= set(game.evaluated)
+        before = set(game.evaluated)
 
 
 def test_a_budget_below_the_minimum_is_refused(counting):
     game = counting(lambda c: c.sum(axis=1))
     with pytest.raises(ValueError, match=r"'kernel' needs a budget of at least 42 evaluations for 20 players, got 41"):
         explain(game, 20, estimator="kernel", budget=41)
-    assert game.asked == []
+    assert game.evaluated == []
 
 
 def test_it_estimates_shapley_values_only():

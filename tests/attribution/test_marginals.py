@@ -20,7 +20,7 @@ def test_few_evaluations_and_the_definition(counting, semivalue, n):
     weights = np.random.default_rng(n).normal(size=n)
     game = counting(lambda c: np.sin(c @ weights)[:, None] * [1.0, 2.0])
     result = explain(game, n, semivalue=semivalue)
-    assert result.evaluations == len(game.asked) == min(2**n, n + 2)
+    assert result.evaluations == len(game.evaluated) == min(2**n, n + 2)
     for i in range(n):
         rows = np.zeros((2, n), dtype=bool) if semivalue == "first-in" else np.ones((2, n), dtype=bool)
         rows[0, i], rows[1, i] = True, False

@@ -120,13 +120,13 @@ def test_agreement_with_the_partition_explainer_of_shap(table):
     np.testing.assert_allclose(players(exact_owen(table(6, seed=9), tree)), found, atol=1e-8)
 
 
-def test_only_the_walks_own_coalitions_are_asked_for(counting):
+def test_only_the_walks_own_coalitions_are_evaluated(counting):
     """An unopened group is one step; an opened one as many as it has players; never the same coalition twice."""
     tree = group("a", "b", ("c", "d", "e"), "f")
     game = counting(lambda rows: rows.sum(axis=1))
     result = owen(game, tree, permutations=4, shared=1)
-    assert len(set(game.asked)) == len(game.asked) == result.evaluations <= 2 + 4 * (tree.n_players - 1)
-    for row in game.asked:
+    assert len(set(game.evaluated)) == len(game.evaluated) == result.evaluations <= 2 + 4 * (tree.n_players - 1)
+    for row in game.evaluated:
         inside = np.frombuffer(row, dtype=bool)
         assert inside.shape == (6,)
 
@@ -134,12 +134,12 @@ def test_only_the_walks_own_coalitions_are_asked_for(counting):
 def test_orders_that_share_the_inside_cost_few_states_of_it():
     """Eight pairs of outer orders a draw, yet one order of the words and its reverse."""
     tree = group("a", "b", "c", ("d", "e", "f", "g", "h", "i"))
-    asked = []
-    game = lambda rows: asked.append(rows) or rows.sum(axis=1)  # noqa: E731
+    evaluated = []
+    game = lambda rows: evaluated.append(rows) or rows.sum(axis=1)  # noqa: E731
     owen(game, tree, permutations=32, shared=8)
-    states = {tuple(row[3:]) for row in np.concatenate(asked)}
+    states = {tuple(row[3:]) for row in np.concatenate(evaluated)}
     assert len(states) <= 2 + 2 * 2 * 5  # empty, full, and 5 between them for each of 2 draws and their reverses
-    assert len({tuple(row) for row in np.concatenate(asked)}) > 2 * len(states)
+    assert len({tuple(row) for row in np.concatenate(evaluated)}) > 2 * len(states)
 
 
 def test_answers_that_appear_late_count_as_zero_before():

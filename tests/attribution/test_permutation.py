@@ -71,7 +71,7 @@ def test_a_pair_is_exact_where_steps_grow_evenly():
 def test_the_budget_is_used_and_never_exceeded(counting, n, budget):
     game = counting(lambda c: np.sqrt(c.sum(axis=1)))
     result = explain(game, n, estimator="permutation", budget=budget)
-    assert len(set(game.asked)) == len(game.asked) == result.evaluations <= budget
+    assert len(set(game.evaluated)) == len(game.evaluated) == result.evaluations <= budget
     assert result.evaluations > budget - 2 * (n - 1)  # or another pair would have fitted
     assert result.samples >= 4
 
@@ -79,7 +79,7 @@ def test_the_budget_is_used_and_never_exceeded(counting, n, budget):
 def test_sampling_ends_when_all_coalitions_are_known(counting, table):
     game = counting(table(4))
     result = explain(game, 4, estimator="permutation", budget=2000)
-    assert len(game.asked) == result.evaluations == 16
+    assert len(game.evaluated) == result.evaluations == 16
     assert result.samples == 10_000
     truth = exact(table(4), 4).values
     np.testing.assert_array_less(np.abs(result.values - truth), 5 * result.errors)
@@ -104,7 +104,7 @@ def test_a_larger_budget_continues_the_same_orderings(counting):
     small, large = counting(lambda c: c.sum(axis=1)), counting(lambda c: c.sum(axis=1))
     explain(small, 20, budget=200)
     explain(large, 20, budget=5000)
-    assert set(small.asked) < set(large.asked)
+    assert set(small.evaluated) < set(large.evaluated)
 
 
 @pytest.mark.parametrize(("n", "minimum"), [(2, 4), (3, 8), (4, 14), (20, 78)])
@@ -112,7 +112,7 @@ def test_a_budget_below_two_pairs_is_refused(counting, n, minimum):
     game = counting(lambda c: c.sum(axis=1))
     with pytest.raises(ValueError, match=f"at least {minimum} evaluations .*got {minimum - 1}"):
         explain(game, n, estimator="permutation", budget=minimum - 1)
-    assert game.asked == []
+    assert game.evaluated == []
     for seed in range(20):
         assert explain(game, n, estimator="permutation", budget=minimum, seed=seed).samples >= 4
 

@@ -262,7 +262,7 @@ def test_nothing_is_evaluated_twice_and_the_budget_holds(counting, table, estima
     game = counting(table(12, seed=1))
     semivalue = "banzhaf" if estimator == "banzhaf" else "shapley"
     result = explain(game, 12, estimator=estimator, semivalue=semivalue, budget=700, until=TopKCertain(3, margin=0.0))
-    assert len(set(game.asked)) == len(game.asked) == result.evaluations <= 700
+    assert len(set(game.evaluated)) == len(game.evaluated) == result.evaluations <= 700
     assert result.budget == 700
 
 
