@@ -1,5 +1,3 @@
-from eval.retrieval.scoring import ScoredSession
-
 """Scores of one question: what they are, what they cost, and that nothing is read twice."""
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from eval.attribution.methods import (
     parse_method,
     random_coalitions,
 )
+from eval.retrieval.scoring import ScoredSession
 from rag.settings import AttributionSettings
 from rag.settings_base import SettingsError
 
