@@ -110,7 +110,7 @@ def run(arguments: list[str]) -> int:
         app(arguments)
     except SystemExit as done:
         return int(done.code or 0)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         return _fail(error)
     return 0
 
