@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -128,3 +129,8 @@ def save_json(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
+
+
+def file_name(title: str) -> str:
+    """A title in the letters, digits and hyphens that a file's name may have everywhere."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from eval.qa import QARun, evaluate_qa
+from eval.records import file_name
 from eval.runner import Progress
 from rag.settings_base import Section, load_section
 
@@ -21,7 +21,7 @@ class Suite(Section):
 
     @model_validator(mode="after")
     def _named(self) -> Suite:
-        names = [_slug(run.name) for run in self.runs]
+        names = [file_name(run.name) for run in self.runs]
         if "" in names or len(set(names)) < len(names):
             raise ValueError("each run needs its own name")
         return self
@@ -45,9 +45,5 @@ def run_suite(
     for run in suite.runs:
         run = load_section(QARun, None, overrides, base=run.model_dump(mode="json"))
         report = None if progress is None else lambda _, done, total, name=run.name: progress(name, done, total)
-        results.append(evaluate_qa(run, out / f"{_slug(run.name)}.json", root=root, progress=report).to_dict())
+        results.append(evaluate_qa(run, out / f"{file_name(run.name)}.json", root=root, progress=report).to_dict())
     return results
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

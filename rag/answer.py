@@ -1,4 +1,4 @@
-"""What `Pipeline.ask` returns: the answer, its evidence in attributed order, and the explanation."""
+"""The result of `Pipeline.ask`: the answer, its evidence in attributed order, and the explanation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Evidence:
-    """One retrieved passage and what it did for the answer.
+    """A retrieved passage and its contribution to the answer.
 
     Attributes:
         passage: the passage.
@@ -47,9 +47,9 @@ class OtherAnswer:
 
     Attributes:
         text: the answer; "" is "no answer".
-        share: part of the evaluated coalitions that gave it, between 0 and 1.
-        passages: ids of the passages that pull towards it, their value above zero by two standard errors, the strongest
-            first, at most three.
+        share: fraction of the evaluated coalitions that gave it.
+        passages: ids of at most three passages that pull towards it (value above zero by two standard errors), the
+            strongest first.
     """
 
     text: str
@@ -63,20 +63,20 @@ class Answer:
 
     Attributes:
         question: the question asked.
-        text: the final answer, read from the kept passages; "" when they hold none.
+        text: the final answer, read from the kept passages; "" if they hold none.
         full_text: the answer from all retrieved passages, which the attribution explains.
-        share: part of the evaluated coalitions that gave `full_text`.
+        share: fraction of the evaluated coalitions that gave `full_text`.
         evidence: all retrieved passages, in attributed order.
         others: the answers that other coalitions gave, the most frequent first.
         attribution: values of all passages for all answers; players are passage ids in the retriever's order.
         seconds: time spent in each stage ("retrieve", "encode", "attribute", "answer").
         warnings: what the user should know (cut passages, identical passages, ...).
-        settings: what produced the answer.
+        settings: the settings that produced the answer, with the reader and the sources.
         screened: ids of retrieved passages that the reader did not get; `evidence` and `attribution` leave them out.
         hierarchy: values of sentences and words, if the level asked for goes below passages.
-        sufficient: the smallest set found that alone gives `full_text`; None if it was not looked for.
-        counterfactual: the smallest set found without which the answer is another; None if there is none, or it was
-            not looked for.
+        sufficient: the smallest set found that alone gives `full_text`; None if there was no search.
+        counterfactual: the smallest set found without which the answer changes; None if there is no such set, or there
+            was no search.
         conflicts: pairs of answers between which the passages are divided.
         interactions: pairs of passages that need one another or repeat one another; None if not asked for.
     """
@@ -99,7 +99,7 @@ class Answer:
     interactions: PairInteractions | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in lists, strings and numbers."""
+        """The answer as dictionaries, lists, strings and numbers."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -137,10 +137,10 @@ class Answer:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Answer:
-        """Inverse of `to_dict`, also of version 1's, which had no minimal sets, conflicts and interactions.
+        """Inverse of `to_dict`; also reads version 1, which had no minimal sets, conflicts and interactions.
 
         Raises:
-            ValueError: for what is foreign, newer or damaged.
+            ValueError: the content is foreign, newer or damaged.
         """
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"not an answer: expected a mapping with format {FORMAT!r}")
@@ -187,7 +187,7 @@ class Answer:
 
     @classmethod
     def from_json(cls, text: str) -> Answer:
-        """Inverse of `to_json`; raises ValueError for what is foreign, newer or damaged."""
+        """Inverse of `to_json`; raises `ValueError` if the text is foreign, newer or damaged."""
         try:
             content = parse_json(text)
         except ValueError as error:

@@ -98,15 +98,17 @@ def _machine() -> Iterator[Check]:
     yield Check("environment", "cores", "ok", f"{cores}")
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        little = memory < _LEAST_MEMORY
-        fix = "ask with fewer passages (retriever.passages)" if little else ""
-        yield Check("environment", "memory", "warning" if little else "ok", f"{memory / _GB:.1f} GB", fix)
+        fix = "ask with fewer passages (retriever.passages)"
+        yield _adequate("memory", memory >= _LEAST_MEMORY, f"{memory / _GB:.1f} GB", fix)
     for name in _THREADS:
-        if (value := os.environ.get(name)) is None:
-            continue
-        right = value.isdecimal() and 0 < int(value) <= cores
-        fix = "" if right else f"set it to a number from 1 to {cores}, or not at all"
-        yield Check("environment", name, "ok" if right else "warning", value, fix)
+        if (value := os.environ.get(name)) is not None:
+            right = value.isdecimal() and 0 < int(value) <= cores
+            yield _adequate(name, right, value, f"set it to a number from 1 to {cores}, or not at all")
+
+
+def _adequate(name: str, adequate: bool, finding: str, fix: str) -> Check:
+    """Check something of the environment that is all right, or else a warning with its remedy."""
+    return Check("environment", name, "ok" if adequate else "warning", finding, "" if adequate else fix)
 
 
 def _temporary() -> Iterator[Check]:
@@ -119,10 +121,8 @@ def _temporary() -> Iterator[Check]:
         yield Check("environment", "temporary files", "problem", _line(error), fix)
         return
     free = shutil.disk_usage(folder).free
-    little = free < _LEAST_DISK
     finding = f"{folder} can be written to, {free / _GB:.1f} GB free"
-    fix = "make room, or name another folder in TMPDIR" if little else ""
-    yield Check("environment", "temporary files", "warning" if little else "ok", finding, fix)
+    yield _adequate("temporary files", free >= _LEAST_DISK, finding, "make room, or name another folder in TMPDIR")
 
 
 def _torch() -> Iterator[Check]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cache, cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,18 +19,20 @@ from attribution import (
     TargetError,
     TopKCertain,
     VotesGame,
+    check,
     explain,
     normalize_answer,
 )
 from rag.readers.base import Coalitions, CostlyReader, Reader, Screener
 from rag.readers.hidden_parts import PartsReader
 from rag.readers.interruption import checkpoint
-from rag.scores import Scores, influence_order, needs_pivots
+from rag.scores import OF_VALUES, Scores, influence_order, needs_pivots
 from rag.settings import AttributionSettings, HierarchySettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
 Progress = Callable[[int, int], None]
+S = TypeVar("S", bound="Session")
 
 _SCREENING_BUDGET = 1000
 _CERTAIN = 5  # passages that must be certain where no setting says how many
@@ -147,7 +150,7 @@ class Session:
                 known.update(((keys[row], answer), value) for answer, value in zip(answers, values, strict=True))
         return np.array([[known[key, answer] for answer in answers] for key in keys]).reshape(len(keys), len(answers))
 
-    def anew(self) -> Session:
+    def anew(self: S) -> S:
         """The session as it was when the passages had just been encoded, so that work is timed as if done first."""
         other = copy(self)
         other.__dict__.pop("answer", None)
@@ -179,16 +182,10 @@ class Session:
             self.game(settings.utility),
             self.n_read,
             players=[passage.id for passage in self.encoded.passages],
-            estimator=settings.estimator,
-            semivalue=settings.semivalue,
-            p=settings.p,
-            budget=settings.budget,
-            permutations=settings.permutations,
             seed=settings.seed,
             batch_size=self._batch_size,
             progress=progress,
-            until=stopping_rule(settings, score, self.settings.rerank.keep),
-            pivots=needs_pivots(score),
+            **_estimation(settings, score, self.settings.rerank.keep),
         )
 
     def _vote(self, coalitions: Coalitions) -> list[str]:
@@ -244,6 +241,16 @@ def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
     """Raise `SettingsError` where settings contradict one another, the reader, or the number of passages it gets."""
     if settings.hierarchy.asks:
         _check_parts(reader, settings.hierarchy, settings.attribution.semivalue)
+    try:
+        check(n_passages, **_estimation(settings.attribution, settings.rerank.score, settings.rerank.keep))
+    except ValueError as error:
+        raise SettingsError(f"attribution: {error}") from None
+
+
+def _estimation(settings: AttributionSettings, score: str, keep: int | str) -> dict[str, Any]:
+    """How values are estimated, as `attribution.explain` and `attribution.check` take it."""
+    options = settings.model_dump(include={"estimator", "semivalue", "p", "budget", "permutations"})
+    return {**options, "until": stopping_rule(settings, score, keep), "pivots": needs_pivots(score)}
 
 
 def _check_parts(reader: Reader, hierarchy: HierarchySettings, semivalue: str) -> None:
@@ -267,7 +274,11 @@ def stopping_rule(settings: AttributionSettings, score: str, keep: int | str) ->
     """
     if settings.until == "top-k certain":
         k = settings.k or (keep if isinstance(keep, int) else _CERTAIN)
-        return TopKCertain(k, settings.confidence, settings.margin)
+        if score not in OF_VALUES:
+            raise SettingsError(
+                f"attribution.until: top-k certain speaks of an order by {' or '.join(OF_VALUES)}, not by {score}"
+            )
+        return TopKCertain(k, settings.confidence, settings.margin, OF_VALUES[score])
     return TargetError(settings.target_error) if settings.until == "target error" else None
 
 

@@ -19,10 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from attribution import Game, interactions
-from eval.retrieval.scoring import Scored, Scoring, parse_scoring, score_passages
+from eval.retrieval.scoring import Scored, ScoredSession, Scoring, parse_scoring, score_passages
 from rag.readers.base import Coalitions
 from rag.scores import Scores
-from rag.session import Session
 
 PAIR_METHODS = ("interactions", "interactions:likelihood")
 OTHER_METHODS = ("lasso", "retriever", "random", *PAIR_METHODS)
@@ -76,7 +75,7 @@ class QuestionMethods:
         lasso_alpha: weight of the penalty of "lasso".
     """
 
-    def __init__(self, session: Session, name: str, ranks: Sequence[int], lasso_alpha: float):
+    def __init__(self, session: ScoredSession, name: str, ranks: Sequence[int], lasso_alpha: float):
         self.session = session
         self._number = zlib.crc32(name.encode())
         self._ranks, self._alpha = ranks, lasso_alpha
@@ -100,7 +99,7 @@ class QuestionMethods:
         return costed
 
     def _score(self, name: str, seed: int) -> Scored:
-        n, budget = self.session.n_read, self.session.settings.attribution.budget
+        n, budget = self.session.n_read, self.session.sampling.budget
         scoring = parse_method(name)
         if scoring is not None:
             return score_passages(self.session, scoring, seed)

@@ -23,12 +23,10 @@ from eval.attribution.methods import (
     random_coalitions,
 )
 from eval.attribution.settings import AttributionRun
-from eval.retrieval.scoring import attribute, parse_scoring
+from eval.retrieval.scoring import ScoredSession, attribute, parse_scoring
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scores import Scores
-from rag.session import Session
-from rag.settings import Settings
 from retrievers import Passage
 
 _DIGITS = 6
@@ -59,7 +57,7 @@ def measure_question(
         Of a question: `answer`, `passages`, `relevant`, `reference` ("exact" or "sampled", None if there is none) and
         `methods`; of a method: `scores`, `evaluations`, `seconds`, `measures` and curves of probability.
     """
-    session = Session(reader, question.text, passages, Settings(attribution=run.sampling()))
+    session = ScoredSession(reader, question.text, passages, run.sampling())
     methods, n = QuestionMethods(session, question.id, ranks, run.lasso_alpha), len(passages)
     names, marked = [passage.id for passage in passages], set(relevant)
     faithful, pairs = n >= 2 and session.answer != "", n >= 3 and len(marked) >= 2
@@ -103,7 +101,7 @@ def measure_question(
     }
 
 
-def _reference(run: AttributionRun, session: Session) -> dict[str, Scores]:
+def _reference(run: AttributionRun, session: ScoredSession) -> dict[str, Scores]:
     """Shapley values of the answer by utility, exact where that is affordable; sampled with a seed of their own."""
     names = {"votes": "shapley", "likelihood": "shapley:likelihood"}
     seed, budget = max(run.seeds) + 1, run.reference
@@ -117,14 +115,14 @@ def _of_answer(attribution: Attribution) -> Scores:
     return attribution.of(attribution.output)
 
 
-def _datamodelling_score(run: AttributionRun, session: Session, scores: Scores) -> float:
+def _datamodelling_score(run: AttributionRun, session: ScoredSession, scores: Scores) -> float:
     n = session.n_read
     rows = random_coalitions(n, min(run.coalitions, 2**n), np.random.default_rng([run.seeds[0], n]))
     return datamodelling_score(scores, rows, session.likelihoods(rows, [session.answer])[:, 0])
 
 
 def _agreement(
-    run: AttributionRun, session: Session, name: str, scores: Scores, reference: Mapping[str, Scores]
+    run: AttributionRun, session: ScoredSession, name: str, scores: Scores, reference: Mapping[str, Scores]
 ) -> dict[str, float]:
     """Rank correlation with the reference, and of sampled semivalues with the exact ones that they estimate."""
     found = {}

@@ -13,7 +13,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from rag.readers.attention import SHARED_ATTENTION, shared_attention
+from eval.benchmark.plain import attention
+from rag.readers.attention import shared_attention
 
 EXPANDED_ATTENTION = "ragshap_expanded"
 UNSHARED_PREFIXES = "ragshap_unshared_prefixes"
@@ -53,15 +54,9 @@ for _name, _function in ((EXPANDED_ATTENTION, expanded_attention), (UNSHARED_PRE
     AttentionMaskInterface.register(_name, sdpa_mask)
 
 
-@contextmanager
-def _attention(name: str, reader: Any) -> Iterator[None]:
+def _attention(name: str, reader: Any) -> AbstractContextManager[None]:
     """Another attention function in the decoder."""
-    decoder = getattr(reader.model, "decoder", None) or reader.model.get_decoder()
-    decoder.set_attn_implementation(name)
-    try:
-        yield
-    finally:
-        decoder.set_attn_implementation(SHARED_ATTENTION)
+    return attention(name, getattr(reader.model, "decoder", None) or reader.model.get_decoder())
 
 
 @contextmanager

@@ -30,6 +30,8 @@ from rag.readers.fid import FiDReader
 from rag.readers.fid_blocks import FiDTokenizer
 from retrievers import Passage
 
+STOCK = "sdpa"  # torch's own attention
+
 
 class Blocks(NamedTuple):
     """A question's encoded blocks, the passages' first and the question alone last, without padding."""
@@ -81,7 +83,7 @@ class PlainFiD:
     @torch.inference_mode()
     def generate(self, blocks: Blocks, coalitions: Coalitions) -> list[Generated]:
         """One call of the model's `generate`."""
-        with stock_attention(self.model):
+        with attention(STOCK, self.model):
             made = self.model.generate(
                 encoder_outputs=BaseModelOutput(last_hidden_state=blocks.states.expand(len(coalitions), -1, -1)),
                 attention_mask=blocks.visible(coalitions).long(),
@@ -151,7 +153,7 @@ class PlainEmbedded:
         finished = torch.zeros(rows, dtype=torch.bool, device=visible.device)
         gap = torch.full((rows,), torch.inf, device=visible.device)
         taken = []
-        with stock_attention(model.decoder):
+        with attention(STOCK, model.decoder):
             for step in range(self._reader.max_answer_tokens):
                 if step:
                     runs = extend_runs(runs, source, last)
@@ -227,9 +229,9 @@ def plain(reader: Reader, max_block_tokens: int) -> PlainReader:
 
 
 @contextmanager
-def stock_attention(model: Any) -> Iterator[None]:
-    """Let a model attend by torch's own function, and by ours again afterwards."""
-    model.set_attn_implementation("sdpa")
+def attention(name: str, model: Any) -> Iterator[None]:
+    """Let a model attend by the function of that name, and by ours again afterwards."""
+    model.set_attn_implementation(name)
     try:
         yield
     finally:

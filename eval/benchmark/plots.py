@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.benchmark.result import BenchmarkResult
-from eval.plotting import figure_class, save
+from rag.plotting import figure_class, save
 
 
 def plot(result: BenchmarkResult, folder: Path) -> list[Path]:

@@ -58,10 +58,7 @@ def attribution(
         "budget": budget,
         "report": {"baseline": baseline} if baseline else None,
     }
-    result, files = shared.evaluate_and_draw(
-        evaluate_attribution, AttributionRun, settings, lambda result, out: plot_curves(result.curves, out)
-    )
-    shared.show(result, _print_result, files)
+    shared.evaluate_and_show(evaluate_attribution, AttributionRun, settings, plot_curves, _print_result)
 
 
 def _print_result(result: AttributionResult, markdown: bool) -> None:

@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag.cli.options import (
-    Json,
-    Markdown,
-    Overrides,
-    Quiet,
-    given_values,
-    print_json,
-    progress_bars,
-    say,
-    split_names,
-    stage_progress,
-)
+from eval.cli.options import Markdown
+from rag.cli import options as opt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,11 +22,6 @@ benchmark = typer.Typer(no_args_is_help=True, help="Measure speed against the al
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(benchmark, name="benchmark")
-
-    @benchmark.callback()
-    def _group() -> None:
-        """Measure speed against the alternatives."""
-
     benchmark.command(epilog="Example: ragshap benchmark attribution --only speed --out speed.json")(attribution)
     benchmark.command(epilog="Example: ragshap benchmark vectors --count 1000000 --index flat,ivfpq")(vectors)
     benchmark.command(epilog="Example: ragshap benchmark recall notes.index --questions questions.txt")(recall)
@@ -61,30 +46,30 @@ def attribution(
     quick: Annotated[bool, typer.Option("--quick", help="Sizes that try the machinery; the numbers mean nothing.")] = (
         False
     ),
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    overrides: opt.Overrides = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Votes attributed by ours, by the naive way and by the released way, and our estimates against other libraries'.
 
     Without --root it asks the example corpus's questions. Leave the machine alone meanwhile: other work spoils the
     timings. Other settings: passages, permutations, players, budgets, repeats, reader.… (with --set).
     """
-    with progress_bars(quiet) as progress:
+    with opt.progress_bars(quiet) as progress:
         from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
         from eval.benchmark.plots import plot
-        from eval.plotting import figure_class
+        from rag.plotting import figure_class
         from rag.settings_base import load_section
 
         if plots is not None:
             figure_class()  # a missing library must show now, not after an hour
-        base = {**(QUICK if quick else {}), **given_values({"questions": questions})}
+        base = {**(QUICK if quick else {}), **opt.given_values({"questions": questions})}
         result = benchmark_attribution(
             load_section(BenchmarkSettings, None, overrides or [], base=base),
             root=root,
-            only=None if only is None else split_names([only]),
+            only=None if only is None else opt.split_names([only]),
             quick=quick,
-            progress=stage_progress(progress),
+            progress=opt.stage_progress(progress),
         )
     _deliver(result.to_dict(), out, as_json)
     if plots is not None:
@@ -92,9 +77,9 @@ def attribution(
     if as_json:
         return
     if markdown:
-        say(result.markdown())
+        opt.say(result.markdown())
         return
-    say(result.heading())
+    opt.say(result.heading())
     for table in result.tables():
         table.print()
 
@@ -106,7 +91,7 @@ def service(
     clients: Annotated[int, typer.Option(min=1, help="Clients at once.")] = 16,
     flood: Annotated[int, typer.Option(min=0, help="Clients at one moment, more than the queue has places.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all numbers as JSON.")] = None,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """A service under load: latency, requests lost or wrong, memory, and how fast it refuses."""
     from eval.benchmark.service import benchmark_service
@@ -114,7 +99,7 @@ def service(
     load = benchmark_service(url.rstrip("/"), corpus, requests=requests, clients=clients, flood=flood)
     _deliver(load.to_dict(), out, as_json)
     for line in () if as_json else load.lines():
-        say(line)
+        opt.say(line)
 
 
 def vectors(
@@ -130,8 +115,8 @@ def vectors(
     recall: Annotated[float, typer.Option(min=0.0, max=1.0, help="Search as broadly as this recall@10 needs.")] = 0.95,
     folder: Annotated[Path | None, typer.Option(help="Keep the indexes in this new folder.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all numbers as JSON.")] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Time to build and to search, size, and recall against exact search, of each index of vectors.
 
@@ -139,14 +124,14 @@ def vectors(
     """
     if (file is None) != (queries is None):
         raise typer.BadParameter("give both or neither", param_hint="--vectors and --queries")
-    with progress_bars(quiet) as progress:
+    with opt.progress_bars(quiet) as progress:
         from eval.benchmark.timing import machine
         from eval.benchmark.vectors import measure_indexes
         from rag.provenance import versions
 
         slabs, searched, how = _mixed(root, count) if file is None or queries is None else _given(file, queries)
-        kinds = split_names([index]) or []
-        report = stage_progress(progress)
+        kinds = opt.split_names([index]) or []
+        report = opt.stage_progress(progress)
         section = measure_indexes(slabs, searched, kinds, target=recall, how=how, folder=folder, progress=report)
         about = {"machine": machine(), "versions": versions("faiss-cpu"), "load": os.getloadavg()}
     _deliver({**about, **section.to_dict()}, out, as_json)
@@ -160,7 +145,7 @@ def recall(
         Path | None, typer.Option(help="Questions, one a line; by default sentences of the passages.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Passages asked for.")] = 10,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """How many of the passages that exact search ranks first an index finds."""
     from retrievers import DenseRetriever, HybridRetriever, load_index
@@ -175,9 +160,9 @@ def recall(
         given = [line.strip() for line in questions.read_text(encoding="utf-8").splitlines() if line.strip()]
     measured = dense.measure_recall(given, k)
     if as_json:
-        print_json(measured.to_dict())
+        opt.print_json(measured.to_dict())
     else:
-        say(str(measured))
+        opt.say(str(measured))
 
 
 def _deliver(content: Mapping[str, Any], out: Path | None, as_json: bool) -> None:
@@ -187,7 +172,7 @@ def _deliver(content: Mapping[str, Any], out: Path | None, as_json: bool) -> Non
     if out is not None:
         save_json(out, content)
     if as_json:
-        print_json(content)
+        opt.print_json(content)
 
 
 Source = tuple["Callable[[], Iterator[NDArray[np.float32]]]", "NDArray[np.float32]", str]

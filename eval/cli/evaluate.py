@@ -12,7 +12,7 @@ from eval.cli.attribution import attribution
 from eval.cli.options import with_options
 from eval.cli.qa import QA_EXAMPLE, SUITE_EXAMPLE, qa, suite
 from eval.cli.retrieval import EXAMPLE, retrieval
-from rag.cli.options import Quiet, progress_bars, say, stage_progress, write_text
+from rag.cli import options as opt
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers and explanations.", rich_markup_mode=None)
 
@@ -33,15 +33,15 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and each command's results.")] = Path(
         "report"
     ),
-    quiet: Quiet = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Run several measurements and show them on one HTML page, each with the command that makes it again."""
-    with progress_bars(quiet) as progress:
+    with opt.progress_bars(quiet) as progress:
         from eval.report import ReportFile, make_report, render_report
         from rag.settings_base import load_section
 
         file = load_section(ReportFile, config)
-        bar = stage_progress(progress)
+        bar = opt.stage_progress(progress)
         made = make_report(file, root, out, lambda _, done, total: bar("measuring", done, total))
-        write_text(out / "index.html", render_report(made))
-    say(f"{out / 'index.html'}: {len(made.parts)} sections")
+        opt.write_text(out / "index.html", render_report(made))
+    opt.say(f"{out / 'index.html'}: {len(made.parts)} sections")

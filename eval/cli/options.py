@@ -13,6 +13,7 @@ import typer
 
 from rag.cli import options as opt
 
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
 LAYOUTS = "A BEIR folder; SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON; a .tsv of topics or PopQA."
 
 
@@ -20,11 +21,15 @@ LAYOUTS = "A BEIR folder; SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON; a .
 class RunOptions:
     """Options of every evaluation."""
 
-    pool: opt.Pool = None
-    odd: opt.Odd = False
-    even: opt.Even = False
-    limit: opt.Limit = None
-    markdown: opt.Markdown = False
+    pool: Annotated[list[str] | None, typer.Option(help="Also search the passages of this file. May be repeated.")] = (
+        None
+    )
+    odd: Annotated[bool, typer.Option("--odd", help="Ask only the questions whose id ends in an odd number.")] = False
+    even: Annotated[bool, typer.Option("--even", help="Ask only the questions whose id ends in an even number.")] = (
+        False
+    )
+    limit: Annotated[int | None, typer.Option(min=1, help="Draw at most this many questions at random.")] = None
+    markdown: Markdown = False
     overrides: opt.Overrides = None
     engine: opt.Engine = "local"
     address: opt.Address = None
@@ -34,7 +39,10 @@ class RunOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a run that these options give; None for those that were not given."""
-        return {"pool": self.pool, "limit": self.limit, "ids": opt.chosen_ids(self.odd, self.even)}
+        if self.odd and self.even:
+            raise typer.BadParameter("--odd and --even exclude each other; give one of them")
+        ids = "odd" if self.odd else "even" if self.even else None
+        return {"pool": self.pool, "limit": self.limit, "ids": ids}
 
     def evaluate(
         self,
@@ -53,7 +61,7 @@ class RunOptions:
             out: where results are kept.
             draws: whether plots will be drawn for a run, for which a library must be there.
         """
-        from eval.plotting import figure_class
+        from rag.plotting import figure_class
         from rag.settings_base import load_section
 
         given = opt.given_values({**self.settings(), **settings})
@@ -81,31 +89,34 @@ class RunOptions:
 class SearchOptions(RunOptions):
     """Options of evaluations that keep their results in a folder."""
 
-    qrels: opt.Qrels = None
-    index: opt.SearchedIndex = None
+    qrels: Annotated[str | None, typer.Option(help="Relevance judgements in the format of TREC or BEIR.")] = None
+    index: Annotated[str | None, typer.Option("--index", "-i", help="The index to search.")] = None
     corpus: opt.CorpusPath = None
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw that --limit makes.")] = None
-    out: opt.ResultsFolder = None
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for results and plots. A stopped run continues from it.")
+    ] = None
 
     def settings(self) -> dict[str, Any]:
         """As above, with what is searched and judged relevant."""
         own = {"qrels": self.qrels, "index": self.index, "corpus": self.corpus, "seed": self.seed}
         return {**super().settings(), **own}
 
-    def evaluate_and_draw(
+    def evaluate_and_show(
         self,
         evaluate: Callable[..., Any],
         run_class: type[Any],
         settings: Mapping[str, Any],
         plot: Callable[[Any, Path], Sequence[Path]],
-    ) -> tuple[Any, list[Path | str]]:
-        """The result, and the files that were written into the folder."""
-        out = self.out
+        describe: Callable[[Any, bool], None],
+    ) -> None:
+        """Evaluate, write the result and its plots into the folder if there is one, and print."""
+        out, files = self.out, list[Path]()
         result = self.evaluate(evaluate, run_class, settings, out, lambda run: out is not None)
-        if out is None:
-            return result, []
-        result.save(out / "result.json")
-        return result, [out / "result.json", out / "questions.jsonl", *plot(result, out)]
+        if out is not None:
+            result.save(out / "result.json")
+            files = [out / "result.json", out / "questions.jsonl", *plot(result, out)]
+        self.show(result, describe, files)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eval.cli.options import RunOptions
-from rag.cli.options import (
-    Json,
-    Markdown,
-    Overrides,
-    Quiet,
-    print_json,
-    progress_bars,
-    say,
-    split_names,
-    stage_progress,
-)
+from eval.cli.options import Markdown, RunOptions
+from rag.cli import options as opt
 
 if TYPE_CHECKING:
     from eval.qa import QADifference, QAResult
@@ -67,7 +57,7 @@ def qa(
         "data": data,
         "passages": passages,
         "k": k,
-        "rerank": split_names(rerank),
+        "rerank": opt.split_names(rerank),
         "depth": depth,
         "index": index,
     }
@@ -83,17 +73,17 @@ def suite(
     root: Annotated[Path, typer.Option(help="Folder that the runs' paths are relative to.")] = Path(),
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for one JSON file per run.")] = Path("results"),
     markdown: Markdown = False,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    overrides: opt.Overrides = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Several evaluations of answers from one file; after a stop, the same command resumes."""
-    with progress_bars(quiet) as progress:
+    with opt.progress_bars(quiet) as progress:
         from eval.suite import run_suite
 
-        results = run_suite(config, root, out, overrides=overrides or [], progress=stage_progress(progress))
+        results = run_suite(config, root, out, overrides=overrides or [], progress=opt.stage_progress(progress))
     if as_json:
-        print_json([{key: value for key, value in result.items() if key != "questions"} for result in results])
+        opt.print_json([{key: value for key, value in result.items() if key != "questions"} for result in results])
     else:
         _rows_table(results, times=not markdown).print(markdown)
 
@@ -101,7 +91,7 @@ def suite(
 def _print_result(result: QAResult, markdown: bool) -> None:
     _rows_table([result.to_dict()]).print(markdown)
     if result.differences:
-        say(
+        opt.say(
             f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "
             "p by paired randomisation, Holm-corrected.\n"
         )

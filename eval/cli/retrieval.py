@@ -68,13 +68,7 @@ def retrieval(
         "retrieve": max([*k, *(depth or [20])]) if k else None,
         "report": given_values(report) or None,
     }
-    result, files = shared.evaluate_and_draw(
-        evaluate_retrieval,
-        RetrievalRun,
-        settings,
-        lambda result, out: plot_curves(result.curves, result.run.systems(), out),
-    )
-    shared.show(result, _print_result, files)
+    shared.evaluate_and_show(evaluate_retrieval, RetrievalRun, settings, plot_curves, _print_result)
 
 
 def _compare(first: Path, second: Path, shared: SearchOptions) -> None:

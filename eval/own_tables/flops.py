@@ -20,12 +20,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from eval.benchmark.plain import PlainReader
+from eval.benchmark.plain import plain
+from eval.benchmark.settings import BenchmarkSettings
+from eval.benchmark.speed import evaluated_coalitions
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
@@ -82,17 +84,22 @@ def decoder_shape(reader: Reader) -> DecoderShape:
     raise ValueError(f"operations are counted for the embedded reader, T5 and BART, not for {reader.name}")
 
 
-def needed(
-    reader: Reader, way: PlainReader, encoded: EncodedQuestion, coalitions: Coalitions, most_tokens: int
-) -> tuple[float, float]:
-    """Operations and exponentials that answering for coalitions needs, `(n_coalitions, n_passages)`.
+class Needed(NamedTuple):
+    """The coalitions of a question, bool `(n_coalitions, n_passages)`, and what answering for them needs."""
 
-    The stop counts as a step, unless an answer ran into its limit.
-    """
+    coalitions: Coalitions
+    operations: float
+    exponentials: float
+
+
+def needed(settings: BenchmarkSettings, reader: Reader, encoded: EncodedQuestion) -> Needed:
+    """What the permutations of the settings need; the stop counts as a step, unless an answer ran into its limit."""
+    coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
+    way, most_tokens = plain(reader, settings.reader.max_block_tokens), settings.reader.max_answer_tokens
     visible = way.encode(encoded.question, encoded.passages).visible(coalitions).sum(1).cpu().numpy()
     steps = [min(most_tokens, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
     shape = decoder_shape(reader)
-    return shape.answers(steps, visible), shape.exponentials(steps, visible)
+    return Needed(coalitions, shape.answers(steps, visible), shape.exponentials(steps, visible))
 
 
 def matrix_product_peak(seconds: float, sizes: Sequence[int] = (1024, 1536, 2048)) -> float:

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 
 from eval.benchmark.ablations import OURS
-from eval.benchmark.plain import plain
 from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.speed import attribute, evaluated_coalitions
-from eval.benchmark.timing import Seconds, seconds_after
+from eval.benchmark.speed import attribute
+from eval.benchmark.timing import seconds_after
 from eval.own_tables.flops import needed
 from eval.selection import Example
 from eval.tables import Table
@@ -26,8 +25,8 @@ from rag.readers.loading import load_reader
 def growth(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """The first question with `passages` and with `many_passages` of its passages, by a reader of each process."""
     runs = [_in_a_process(settings, examples[0], n) for n in (settings.passages, settings.many_passages)]
-    few, many = runs
-    ratio = many["seconds"].median / few["seconds"].median
+    sizes = [(run["coalitions"], run["seconds"].median, run["operations"], run["memory"]) for run in runs]
+    ratios = [many / few for few, many in zip(*sizes, strict=True)]
     rows = [
         [
             str(run["passages"]),
@@ -38,22 +37,14 @@ def growth(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Examp
         ]
         for run in runs
     ]
-    rows.append(
-        [
-            "growth",
-            f"× {many['coalitions'] / few['coalitions']:.2f}",
-            f"× {ratio:.2f}",
-            f"× {many['operations'] / few['operations']:.2f}",
-            f"× {many['memory'] / few['memory']:.2f}",
-        ]
-    )
+    rows.append(["growth", *(f"× {ratio:.2f}" for ratio in ratios)])
     how = (
         f"{settings.permutations} permutations of one question's passages, each number in a process of its own, with "
         "that process's highest resident memory, model and libraries included; median (least–most) of "
         f"{settings.repeats} after a warm-up. Operations are those needed (eval/own_tables/flops.py), as theory has it."
     )
     heads = ["passages", "coalitions", "seconds after encoding", "operations, billions", "peak memory, MB"]
-    return Section("growth", [Table(heads, rows, "Many passages", how)], {"runs": runs, "time_growth": ratio})
+    return Section("growth", [Table(heads, rows, "Many passages", how)], {"runs": runs, "time_growth": ratios[1]})
 
 
 def _in_a_process(settings: BenchmarkSettings, example: Example, n_passages: int) -> dict[str, Any]:
@@ -72,14 +63,11 @@ def _measure(settings: BenchmarkSettings, example: Example, n_passages: int, thr
         settings.repeats,
     )
     memory = peak_memory()  # before the work below, which must not count
-    encoded = reader.encode(question, passages)
-    coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
-    way = plain(reader, settings.reader.max_block_tokens)
-    operations, _ = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
+    need = needed(settings, reader, reader.encode(question, passages))
     return {
         "passages": len(passages),
-        "coalitions": len(coalitions),
-        "seconds": Seconds(*taken),
-        "operations": operations,
+        "coalitions": len(need.coalitions),
+        "seconds": taken,
+        "operations": need.operations,
         "memory": memory,
     }

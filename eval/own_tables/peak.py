@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from eval.benchmark.plain import plain
 from eval.benchmark.result import Progress, Section
 from eval.benchmark.settings import BenchmarkSettings
-from eval.benchmark.speed import evaluated_coalitions
 from eval.benchmark.timing import seconds_after
 from eval.own_tables.flops import matrix_product_peak, needed, softmax_rate
 from eval.selection import Example
@@ -19,17 +17,12 @@ from rag.readers import Reader
 
 def peak(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Operations needed by the coalitions of `speed` per second that they take, over the measured peak."""
-    way = plain(reader, settings.reader.max_block_tokens)
-    operations, exponentials, work = 0.0, 0.0, []
-    for example in examples[: settings.timed_questions]:
-        encoded = reader.encode(example.question.text, example.passages[: settings.passages])
-        coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
-        work.append((encoded.question, encoded.passages, coalitions))
-        some, more = needed(reader, way, encoded, coalitions, settings.reader.max_answer_tokens)
-        operations, exponentials = operations + some, exponentials + more
+    asked = [(one.question.text, one.passages[: settings.passages]) for one in examples[: settings.timed_questions]]
+    needs = [needed(settings, reader, reader.encode(question, passages)) for question, passages in asked]
+    operations, exponentials = sum(need.operations for need in needs), sum(need.exponentials for need in needs)
     best, rate = matrix_product_peak(settings.peak_seconds), softmax_rate(settings.peak_seconds)
     taken = seconds_after(
-        lambda: [(reader.encode(question, passages), coalitions) for question, passages, coalitions in work],
+        lambda: [(reader.encode(*one), need.coalitions) for one, need in zip(asked, needs, strict=True)],
         lambda fresh: [reader.generate(*one) for one in fresh],
         settings.repeats,
     )
@@ -46,7 +39,7 @@ def peak(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example
         ["the rest", f"{100 * (1 - sum(shares.values())):.0f} %"],
     ]
     how = (
-        f"Generation of the coalitions of {len(work)} questions, median of {settings.repeats} after a warm-up. "
+        f"Generation of the coalitions of {len(asked)} questions, median of {settings.repeats} after a warm-up. "
         "Operations are counted for visible tokens and generated tokens alone, one decoder step per token (formula in "
         "eval/own_tables/flops.py); peak and softmax rate are measured in the same run with the same threads."
     )

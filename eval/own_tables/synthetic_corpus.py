@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from retrievers import CorpusError, Passage, load_corpus, sentence_spans
+from retrievers.storage.atomic import replace_file
 
 _DRAWN = 2**14  # sentences drawn at a time
 
@@ -61,14 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sentences = pooled_sentences(chain.from_iterable(load_corpus(pool) for pool in chosen.pools))
         passages = recombined(sentences, chosen.passages, words=chosen.words, seed=chosen.seed)
         lines = (json.dumps({"id": p.id, "text": p.text}, ensure_ascii=False) + "\n" for p in passages)
-        temporary = chosen.out.with_name(f".{chosen.out.name}.tmp")
-        try:
-            packed = chosen.out.suffix == ".gz"
-            with gzip.open(temporary, "wb", compresslevel=6) if packed else temporary.open("wb") as file:
-                file.writelines(line.encode() for line in lines)
-            temporary.replace(chosen.out)
-        finally:
-            temporary.unlink(missing_ok=True)
+        packed = chosen.out.suffix == ".gz"
+        with (
+            replace_file(chosen.out) as temporary,
+            gzip.open(temporary, "wb", compresslevel=6) if packed else temporary.open("wb") as file,
+        ):
+            file.writelines(line.encode() for line in lines)
     except (CorpusError, ValueError, OSError) as error:
         sys.stderr.write(f"eval.own_tables.synthetic_corpus: {error}\n")
         return 1

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from eval.qa.settings import Keep, QARun
-from eval.retrieval.scoring import Scored, open_session, parse_scoring, rerank, score_passages
+from eval.retrieval.scoring import Scored, ScoredSession, parse_scoring, rerank, score_passages
 from eval.selection import Example
 from rag.questions import Question, holds_answer, score_answer
 from rag.readers import Reader
-from rag.session import Session
 from retrievers import Passage
 
 
@@ -33,7 +32,7 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
         `seconds` that this score alone takes, and its own `by_k`.
     """
     question, passages = example
-    session = open_session(reader, question.text, passages, run.attribution, len(run.rerank))
+    session = ScoredSession(reader, question.text, passages, run.attribution, len(run.rerank))
     given = range(len(passages))
     record: dict[str, Any] = {
         "id": question.id,
@@ -49,10 +48,10 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
     return record
 
 
-def _reranked(run: QARun, session: Session, question: Question) -> dict[str, Any]:
+def _reranked(run: QARun, session: ScoredSession, question: Question) -> dict[str, Any]:
     """By score, its order and the answers from its first passages."""
     passages = session.passages
-    scored_alone: dict[tuple[str, str], tuple[Session, Scored, float]] = {}
+    scored_alone: dict[tuple[str, str], tuple[ScoredSession, Scored, float]] = {}
     reranked = {}
     for name in run.rerank:
         scoring = parse_scoring(name)
@@ -77,7 +76,7 @@ def _reranked(run: QARun, session: Session, question: Question) -> dict[str, Any
     return reranked
 
 
-def _answer(session: Session, question: Question, order: Sequence[int], size: int | None) -> dict[str, Any]:
+def _answer(session: ScoredSession, question: Question, order: Sequence[int], size: int | None) -> dict[str, Any]:
     """The answer from the first passages of an order, decoded anew, so that the seconds are those of a decode."""
     kept = list(order[:size])
     row = np.zeros((1, session.n_read), dtype=bool)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.plotting import figure_class, save
 from eval.qa.summary import MEASURES, QARow
+from rag.plotting import figure_class, save
 
 
 def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.records import file_name
 from eval.report.settings import ReportFile
 from rag.provenance import versions
 
@@ -64,7 +64,7 @@ def make_report(file: ReportFile, data: Path, out: Path, progress: Progress | No
     for number, section in enumerate(file.sections, 1):
         if progress is not None:
             progress(section.title, number - 1, len(file.sections))
-        folder = out / f"{number}-{_slug(section.title)}"
+        folder = out / f"{number}-{file_name(section.title)}"
         folder.mkdir(parents=True, exist_ok=True)
         arguments = section.arguments(data, folder)
         started = time.perf_counter()
@@ -96,7 +96,3 @@ def _pictures(folder: Path) -> tuple[Path, ...]:
         for file in sorted(folder.glob(f"*{suffix}")):
             found.setdefault(file.stem, file)
     return tuple(found.values())
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

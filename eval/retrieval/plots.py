@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from eval.plotting import figure_class, save
+from eval.retrieval.summary import RetrievalResult
+from rag.plotting import figure_class, save
 
 
-def plot_curves(curves: Mapping[str, list[float]], bases: Mapping[str, str | None], folder: Path) -> list[Path]:
+def plot_curves(result: RetrievalResult, folder: Path) -> list[Path]:
     """Draw recall against the number of passages to `recall.png` and `recall.svg`, one panel per reranked order.
 
-    Args:
-        curves: recall at 1, 2, ... by system.
-        bases: by system, the one whose order it reranks, None for one that reranks none; these are drawn dashed.
-        folder: where the files go.
+    The order that is reranked is drawn dashed.
     """
+    curves, bases = result.curves, result.run.systems()
     figure_type = figure_class()
     from matplotlib import colormaps
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from eval.retrieval.first_stage import FirstStages, run_warnings
 from eval.retrieval.metrics import parse_metrics
-from eval.retrieval.scoring import open_session, parse_scoring, rerank, score_passages
+from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_passages
 from eval.retrieval.settings import RetrievalRun
 from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
@@ -112,7 +112,7 @@ def _reranked(
     systems = {}
     for depth in run.depth:
         head, tail = passages[:depth], [passage.id for passage in passages[depth:]]
-        session = open_session(reader, question.text, head, run.attribution, len(run.rerank))
+        session = ScoredSession(reader, question.text, head, run.attribution, len(run.rerank))
         for scoring in run.rerank:
             parsed = parse_scoring(scoring)
             scored = score_passages(session, parsed)

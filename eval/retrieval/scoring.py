@@ -26,6 +26,7 @@ from retrievers import Passage
 
 _MODES = (*OF_VALUES, "pivots", "likelihood")
 _OWN = ("relevance", "attention")
+_PER_PASSAGE = 10  # evaluations that are enough for any estimator
 
 
 class Scoring(NamedTuple):
@@ -69,15 +70,32 @@ def _probability(text: str) -> float | None:
     return p if 0 < p < 1 else None
 
 
-def open_session(
-    reader: Reader, question: str, passages: Sequence[Passage], settings: AttributionSettings, n_scores: int
-) -> Session:
-    """A session that expects to be scored this many times, each time with the budget of the settings."""
-    most = min(2 ** len(passages), n_scores * settings.budget)
-    return Session(reader, question, passages, Settings(attribution=settings), most_decodes=most)
+class ScoredSession(Session):
+    """A session that is attributed in several ways, of which none is the one that its settings describe.
+
+    Args:
+        reader: the reader.
+        question: the question.
+        passages: the candidates.
+        sampling: estimator, budget, stopping and seed of each attribution.
+        n_scores: how many attributions a costly reader should expect.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        question: str,
+        passages: Sequence[Passage],
+        sampling: AttributionSettings,
+        n_scores: int = 1,
+    ):
+        self.sampling = sampling
+        most = min(2 ** len(passages), n_scores * sampling.budget)
+        unlimited = AttributionSettings(budget=_PER_PASSAGE * len(passages) + _PER_PASSAGE)
+        super().__init__(reader, question, passages, Settings(attribution=unlimited), most_decodes=most)
 
 
-def score_passages(session: Session, scoring: Scoring, seed: int | None = None) -> Scored:
+def score_passages(session: ScoredSession, scoring: Scoring, seed: int | None = None) -> Scored:
     """Score a session's passages; raises `SettingsError` where reader or estimator cannot."""
     reader, encoded = session.reader, session.encoded
     if scoring.semivalue == "relevance":
@@ -92,9 +110,11 @@ def score_passages(session: Session, scoring: Scoring, seed: int | None = None) 
     return Scored(passage_scores(attribution, _score_of(scoring)), attribution.evaluations)
 
 
-def attribute(session: Session, scoring: Scoring, *, seed: int | None = None, budget: int | None = None) -> Attribution:
-    """The attribution that a score is read from; seed and budget are by default those of the session's settings."""
-    own = session.settings.attribution
+def attribute(
+    session: ScoredSession, scoring: Scoring, *, seed: int | None = None, budget: int | None = None
+) -> Attribution:
+    """The attribution that a score is read from; seed and budget are by default those of the session's sampling."""
+    own = session.sampling
     shapley, sampled = scoring.semivalue == "shapley", scoring.semivalue in ("shapley", "banzhaf")
     changes = {
         "utility": "likelihood" if scoring.mode == "likelihood" else "votes",

@@ -1,1 +1,1 @@
-"""ragshap's parts in other frameworks' pipelines, and their retrievers in ours; one module and one extra each."""
+"""Our retrievers and reranker in other frameworks, and their retrievers in our pipeline; one module and extra each."""

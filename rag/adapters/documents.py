@@ -1,4 +1,4 @@
-"""What all adapters do: attribute documents of any framework, and turn found ones into passages."""
+"""What all adapters share: attributing the documents of any framework, and turning those found into passages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retrievers.base import check_query
 from retrievers.errors import EngineError, EngineUnavailableError
 
 METADATA_KEY = "ragshap"
-"""Where a document's metadata hold what it contributed."""
+"""The key in a document's metadata under which its contribution is stored."""
 
 DEFAULT_PASSAGES = RetrieverSettings().passages
 """How many documents our retrievers return in a framework that does not say."""
@@ -26,7 +26,7 @@ ONE_AT_A_TIME = Lock()
 
 
 class Text(NamedTuple):
-    """What is read of a document; the id is None where it has none."""
+    """The text and metadata of a document; the id is None if it has none."""
 
     text: str
     metadata: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Text(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The title that the metadata hold, or ""."""
+        """The title in the metadata, or ""."""
         title = self.metadata.get("title")
         return title if isinstance(title, str) else ""
 
@@ -49,7 +49,7 @@ class Attributed(NamedTuple):
 
 
 def check_top(top: int | None, name: str) -> int | None:
-    """The number of documents to keep, None for all; raises `ValueError` below 1."""
+    """The number of documents to keep, None for all; raises `ValueError` if it is below 1."""
     if top is not None and top < 1:
         raise ValueError(f"{name} must be at least 1, or None for all; got {top}")
     return top
@@ -58,8 +58,8 @@ def check_top(top: int | None, name: str) -> int | None:
 def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int | None = None) -> list[Attributed]:
     """Documents in the order of what they contributed to the reader's answer.
 
-    Each is a player of its own, whatever its id, so that equal documents share what they contribute. Blank ones are
-    not read, and come last with those that were screened out.
+    Each document is a player, whatever its id, so that equal documents share what they contribute. Blank documents are
+    not read; they come last, as do those that were screened out.
 
     Args:
         reranker: attributes the reader's answer.
@@ -103,9 +103,9 @@ def titled(passage: Passage) -> dict[str, Any]:
 class ForeignSearcher(ABC):
     """Another framework's retriever as a `retrievers.Searcher`, for `rag.Pipeline`.
 
-    How many passages it finds at most is its own to say; `search` cuts what is beyond k. What comes twice, or has no
-    text, is left out. A passage without id is named by a hash of its title and text. Where scores are missing, the
-    passages' are 1 / rank. Metadata that JSON cannot hold become strings.
+    The framework's retriever decides how many passages it finds; `search` keeps the first k. Repeated passages and
+    those without text are left out. A passage without an id is named by a hash of its title and text. If a score is
+    missing, all passages are scored 1 / rank. Metadata that JSON cannot hold become strings.
     """
 
     @abstractmethod

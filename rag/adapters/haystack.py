@@ -91,7 +91,7 @@ class RagshapRetriever:
 
 @component
 class RagshapRanker:
-    """Orders documents by what they contributed to the answer, and keeps the first.
+    """Orders documents by what they contributed to the answer, and keeps the first ones.
 
     The documents returned are copies, with the score as their score and `ragshap` (answer, value, error, score,
     rank_before) in their meta. A string under "title" in a document's meta is read with its text. The reader is
@@ -107,7 +107,7 @@ class RagshapRanker:
         self.config = config
         self.overrides = list(overrides)
         self.top_k = check_top(top_k, "top_k")
-        load_settings(config, overrides)  # a wrong one is better met now than when the pipeline runs
+        load_settings(config, overrides)  # a wrong setting should fail here, not when the pipeline runs
         self._reranker: Reranker | None = None
 
     def warm_up(self) -> None:

@@ -48,7 +48,7 @@ class RagshapRetriever(BaseRetriever):
 
 
 class RagshapCompressor(BaseDocumentCompressor):
-    """Orders documents by what they contributed to the answer, and keeps the first.
+    """Orders documents by what they contributed to the answer, and keeps the first ones.
 
     The documents returned are copies, with `relevance_score` and `ragshap` (answer, value, error, score, rank_before)
     in their metadata. A string under "title" in a document's metadata is read with its text.
@@ -74,7 +74,7 @@ class RagshapCompressor(BaseDocumentCompressor):
 
 
 class LangChainSearcher(ForeignSearcher):
-    """Any LangChain retriever as ours; how many documents it finds at most is set there."""
+    """Any LangChain retriever as ours; the number of documents that it finds is set there."""
 
     def __init__(self, retriever: BaseRetriever):
         self.retriever = retriever

@@ -55,7 +55,7 @@ class RagshapRetriever(BaseRetriever):
 
 
 class RagshapPostprocessor(BaseNodePostprocessor):
-    """Orders nodes by what they contributed to the answer, and keeps the first.
+    """Orders nodes by what they contributed to the answer, and keeps the first ones.
 
     The nodes returned are copies, with the score as their score and `ragshap` (answer, value, error, score,
     rank_before) in their metadata, hidden from language models and embeddings. A string under "title" in a node's
@@ -87,7 +87,7 @@ class RagshapPostprocessor(BaseNodePostprocessor):
 
 
 class LlamaIndexSearcher(ForeignSearcher):
-    """Any LlamaIndex retriever as ours; how many nodes it finds at most is set there."""
+    """Any LlamaIndex retriever as ours; the number of nodes that it finds is set there."""
 
     def __init__(self, retriever: BaseRetriever):
         self.retriever = retriever

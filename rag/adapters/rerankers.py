@@ -24,7 +24,7 @@ class RagshapRanker(BaseRanker):
 
     Args:
         model_name_or_path: settings, as for `rag.load_settings`.
-        verbose: taken for the library's sake; nothing is printed.
+        verbose: accepted because the library passes it; nothing is printed.
         overrides: changes to the settings, such as `["attribution.budget=500"]`.
     """
 
@@ -43,8 +43,8 @@ class RagshapRanker(BaseRanker):
         Args:
             query: the question; blank raises `ValueError`.
             docs: texts or documents; they are not changed. A string under "title" in the metadata is read too.
-            doc_ids: ids in place of the documents' own; by default those, or places from 0.
-            metadata: metadata in place of the documents' own.
+            doc_ids: ids that replace those of the documents; documents without any are numbered from 0.
+            metadata: metadata that replace those of the documents.
 
         Returns:
             Documents with `ragshap` (answer, value, error, score, rank_before) in their metadata, and their scores.
@@ -73,7 +73,7 @@ class RagshapRanker(BaseRanker):
         return RankedResults(results, query, has_scores=True)
 
     def score(self, query: str, doc: str) -> float:
-        """The score of one document alone: what the question's answer owes to it."""
+        """The score of one document alone: what it contributes to the answer."""
         (result,) = self.rank(query, [doc])
         return float(result.score)
 

@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import (
-    Config,
-    CorpusPath,
-    IndexFolder,
-    Json,
-    Overrides,
-    Question,
-    Quiet,
-    check_question,
-    print_json,
-    progress_bars,
-    say,
-    stage_progress,
-    write_text,
-)
+from rag.cli import options as opt
 
 if TYPE_CHECKING:
     from rag.answer import Answer
@@ -44,45 +30,45 @@ def register(app: typer.Typer) -> None:
 
 
 def ask(
-    question: Question,
-    index: IndexFolder = None,
-    corpus: CorpusPath = None,
+    question: opt.Question,
+    index: opt.IndexFolder = None,
+    corpus: opt.CorpusPath = None,
     html: Html = None,
     k: Passages = None,
     level: Level = None,
     question_words: QuestionWords = False,
     budget: Budget = None,
-    config: Config = None,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    config: opt.Config = None,
+    overrides: opt.Overrides = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Answer a question and say which passages the answer comes from."""
-    check_question(question)
-    with progress_bars(quiet) as progress:
+    opt.check_question(question)
+    with opt.progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
 
         changes = _settings(overrides, k, level, budget, question_words)
         with Pipeline.from_config(config, corpus=corpus, index=index, overrides=changes) as pipeline:
-            answer = pipeline.ask(question, progress=stage_progress(progress))
+            answer = pipeline.ask(question, progress=opt.stage_progress(progress))
     _show(answer, as_json, html)
 
 
 def explain(
-    question: Question,
+    question: opt.Question,
     passages: Annotated[str, typer.Option("--passages", "-p", help="Your passages: JSONL, TSV, a folder, …")],
     level: Level = None,
     question_words: QuestionWords = False,
     html: Html = None,
     budget: Budget = None,
-    config: Config = None,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    config: opt.Config = None,
+    overrides: opt.Overrides = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Attribute an answer to passages that you bring."""
-    check_question(question)
-    with progress_bars(quiet) as progress:
+    opt.check_question(question)
+    with opt.progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
         from rag.provenance import sources
         from rag.readers.loading import load_reader, set_threads
@@ -94,28 +80,28 @@ def explain(
         own = list(load_corpus(passages, passage_words=settings.passage_words))
         reader = load_reader(settings.reader)
         with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
-            answer = pipeline.explain(question, own, progress=stage_progress(progress))
+            answer = pipeline.explain(question, own, progress=opt.stage_progress(progress))
     _show(answer, as_json, html)
 
 
 def _settings(
     overrides: list[str] | None, k: int | None, level: str | None, budget: int | None, question_words: bool
 ) -> list[str]:
-    """Return the short options as overrides, after those of `--set`, over which they win."""
+    """Return the overrides with the settings that the short options stand for."""
     short = {
         "retriever.passages": k,
         "hierarchy.level": level,
         "hierarchy.question": question_words or None,
         "attribution.budget": budget,
     }
-    return [*(overrides or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    return opt.with_short(overrides, short)
 
 
 def _show(answer: Answer, as_json: bool, html: Path | None) -> None:
     if html is not None:
-        write_text(html, answer.to_html())
+        opt.write_text(html, answer.to_html())
     if as_json:
-        print_json(answer.to_dict())
+        opt.print_json(answer.to_dict())
         return
     from rich.console import Console
 
@@ -123,4 +109,4 @@ def _show(answer: Answer, as_json: bool, html: Path | None) -> None:
 
     print_answer(answer, Console())
     if html is not None:
-        say(f"Explanation page: {html}", err=True)
+        opt.say(f"Explanation page: {html}", err=True)

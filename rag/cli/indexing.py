@@ -11,23 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag.cli.options import (
-    Address,
-    Config,
-    CorpusPath,
-    Engine,
-    IndexFolder,
-    Json,
-    Overrides,
-    Question,
-    Quiet,
-    Workers,
-    check_question,
-    chosen_executor,
-    print_json,
-    progress_bars,
-    say,
-)
+from rag.cli import options as opt
 
 if TYPE_CHECKING:
     from rag.index_cost import IndexCost
@@ -55,13 +39,13 @@ def index(
         Path | None, typer.Option("--out", "-o", help="Folder to write the index to. Milvus needs none.")
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of index: bm25, dense, hybrid or milvus.")] = None,
-    config: Config = None,
-    overrides: Overrides = None,
-    engine: Engine = "local",
-    address: Address = None,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    config: opt.Config = None,
+    overrides: opt.Overrides = None,
+    engine: opt.Engine = "local",
+    address: opt.Address = None,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Build an index of a corpus."""
     from rag.report.wording import count
@@ -70,10 +54,10 @@ def index(
     from rag.settings import load_settings
     from rag.threads import set_threads
 
-    settings = load_settings(config, [*(overrides or []), *([f"retriever.kind={kind}"] if kind else [])])
+    settings = load_settings(config, opt.with_short(overrides, {"retriever.kind": kind or None}))
     if out is None and not settings.retriever.is_engine:
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
-    executor = chosen_executor(engine, address, workers, gpu=None)
+    executor = opt.chosen_executor(engine, address, workers, gpu=None)
     if executor.remote and settings.retriever.kind not in ("dense", "hybrid"):
         raise typer.BadParameter("Ray can only spread the encoding of dense and hybrid indexes", param_hint="--engine")
     set_threads(settings.threads)
@@ -99,10 +83,10 @@ def index(
 def add(
     corpus: Annotated[str, typer.Argument(help="The corpus to add, in any layout that `ragshap index` reads.")],
     index: IndexToChange,
-    config: Config = None,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    config: opt.Config = None,
+    overrides: opt.Overrides = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Add a corpus to an index without rebuilding it.
 
@@ -134,7 +118,7 @@ def remove(
     index: IndexToChange,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of the passages to remove.", metavar="ID...")] = None,
     file: Annotated[Path | None, typer.Option("--ids", help="A file with one id on each line.")] = None,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Remove passages from an index without rebuilding it.
 
@@ -152,9 +136,9 @@ def remove(
         n_removed = retriever.remove(names)
         retriever.save(index)
     if as_json:
-        print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
+        opt.print_json({"index": str(index), "removed": n_removed, "passages": len(retriever)})
     else:
-        say(f"{count(n_removed, 'passage')} removed: {index} holds {len(retriever)}")
+        opt.say(f"{count(n_removed, 'passage')} removed: {index} holds {len(retriever)}")
 
 
 @contextmanager
@@ -187,7 +171,7 @@ class _Work:
             self.estimate = estimate(corpus, settings.model_copy(update={"retriever": retriever}))
             check_room(self.estimate, out)
             if not quiet:
-                say(f"ragshap: {self.estimate}", err=True)
+                opt.say(f"ragshap: {self.estimate}", err=True)
 
     def add_to(self, retriever: Retriever) -> None:
         """Add the corpus and save the retriever."""
@@ -195,7 +179,7 @@ class _Work:
         from retrievers.corpora.stream import add_stream
 
         started = time.perf_counter()
-        with progress_bars(self.quiet) as progress:
+        with opt.progress_bars(self.quiet) as progress:
             task = progress.add_task("indexing", total=self.estimate.passages if self.estimate else None)
             passages = load_corpus(self.corpus, passage_words=self.settings.passage_words)
             with nullcontext() if self.out is None else retriever.saving(self.out):
@@ -207,22 +191,22 @@ class _Work:
         from rag.index_cost import folder_bytes, peak_memory
 
         if not as_json:
-            say(line)
+            opt.say(line)
             return
         used = {"peak_memory_bytes": peak_memory(), "disk_bytes": folder_bytes(self.out) if self.out else None}
         estimated = asdict(self.estimate) if self.estimate else None
-        print_json({**content, "seconds": self.seconds, "estimate": estimated, "used": used})
+        opt.print_json({**content, "seconds": self.seconds, "estimate": estimated, "used": used})
 
 
 def search(
-    question: Question,
-    index: IndexFolder = None,
-    corpus: CorpusPath = None,
+    question: opt.Question,
+    index: opt.IndexFolder = None,
+    corpus: opt.CorpusPath = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of passages to find.")] = 10,
-    config: Config = None,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    config: opt.Config = None,
+    overrides: opt.Overrides = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Find the passages that a question needs, without answering it."""
     from rich.console import Console
@@ -231,8 +215,8 @@ def search(
     from rag.retrieval import open_retriever
     from rag.settings import load_settings
 
-    check_question(question)
-    with progress_bars(quiet):
+    opt.check_question(question)
+    with opt.progress_bars(quiet):
         retriever = open_retriever(load_settings(config, overrides or []), corpus=corpus, index=index)
         hits = retriever.search(question, k)
     if as_json:
@@ -246,6 +230,6 @@ def search(
             }
             for rank, hit in enumerate(hits, 1)
         ]
-        print_json({"question": question, "passages": rows})
+        opt.print_json({"question": question, "passages": rows})
     else:
         print_hits(hits, Console())

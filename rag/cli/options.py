@@ -37,18 +37,6 @@ CorpusPath = Annotated[
     ),
 ]
 
-Pool = Annotated[list[str] | None, typer.Option(help="Also search the passages of this file. May be repeated.")]
-Odd = Annotated[bool, typer.Option("--odd", help="Ask only the questions whose id ends in an odd number.")]
-Even = Annotated[bool, typer.Option("--even", help="Ask only the questions whose id ends in an even number.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Draw at most this many questions at random.")]
-DrawSeed = Annotated[int | None, typer.Option(min=0, help="Seed of that draw.")]
-Qrels = Annotated[str | None, typer.Option(help="Relevance judgements in the format of TREC or BEIR.")]
-SearchedIndex = Annotated[str | None, typer.Option("--index", "-i", help="The index to search.")]
-ResultsFolder = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for results and plots. A stopped run continues from it.")
-]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
-
 Engine = Annotated[
     Literal["local", "ray"],
     typer.Option(help="Work in this process, or spread the work with Ray; see docs/cluster.md."),
@@ -127,11 +115,9 @@ def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def chosen_ids(odd: bool, even: bool) -> str | None:
-    """Return "odd" or "even" for the option of that name, None where neither was given."""
-    if odd and even:
-        raise typer.BadParameter("--odd and --even exclude each other; give one of them")
-    return "odd" if odd else "even" if even else None
+def with_short(overrides: Sequence[str] | None, short: Mapping[str, Any]) -> list[str]:
+    """Return the short options that were given, by the setting they stand for, after those of --set: they win."""
+    return [*(overrides or []), *(f"{key}={value}" for key, value in given_values(short).items())]
 
 
 def chosen_executor(engine: str, address: str | None, workers: int | None, gpu: bool | None = False) -> Executor:

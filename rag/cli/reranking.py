@@ -8,21 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import (
-    Address,
-    Config,
-    CorpusPath,
-    Engine,
-    IndexFolder,
-    Json,
-    Overrides,
-    Quiet,
-    Workers,
-    chosen_executor,
-    print_json,
-    progress_bars,
-    say,
-)
+from rag.cli import options as opt
 
 if TYPE_CHECKING:
     from rag.offline import RunTask, Task
@@ -53,21 +39,21 @@ def rerank(
     trec: Annotated[
         Path | None, typer.Option("--run", help="The TREC run to rerank. Without it, the index or corpus is searched.")
     ] = None,
-    index: IndexFolder = None,
-    corpus: CorpusPath = None,
+    index: opt.IndexFolder = None,
+    corpus: opt.CorpusPath = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Where to write: a TREC run, or DPR/FiD JSON if the input is.")
     ] = ...,  # type: ignore[assignment]
     depth: Annotated[
         int | None, typer.Option(min=1, help="Rerank the first passages, this many. The default is retriever.passages.")
     ] = None,
-    config: Config = None,
-    overrides: Overrides = None,
-    engine: Engine = "local",
-    address: Address = None,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    config: opt.Config = None,
+    overrides: opt.Overrides = None,
+    engine: opt.Engine = "local",
+    address: opt.Address = None,
+    workers: opt.Workers = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Rerank the results of any search engine by what each passage contributes to the reader's answer.
 
@@ -82,14 +68,14 @@ def rerank(
         raise typer.BadParameter("the output is not compressed; leave out .gz")
     if queries is not None and index is None and corpus is None and queries.is_dir():
         corpus = str(queries)
-    with progress_bars(quiet) as progress:
+    with opt.progress_bars(quiet) as progress:
         from rag.offline import ContextsTask, rerank_file
         from rag.provenance import made_with
         from rag.readers.loading import set_threads
         from rag.settings import load_settings
 
         settings = load_settings(config, overrides or [])
-        executor = chosen_executor(engine, address, workers, settings.reader.device.startswith("cuda"))
+        executor = opt.chosen_executor(engine, address, workers, settings.reader.device.startswith("cuda"))
         set_threads(settings.threads)
         first = depth or settings.retriever.passages
         warnings: list[str] = []
@@ -106,11 +92,11 @@ def rerank(
         make_rerank = partial(_reranker, settings, made["reader"])
         rerank_file(task, make_rerank, out, made, lambda done, _: progress.update(bar, completed=done), executor)
     if as_json:
-        print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": warnings})
+        opt.print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": warnings})
         return
     for line in warnings:
-        say(line)
-    say(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
+        opt.say(line)
+    opt.say(f"{task.total:,} questions reranked, the first {first} passages of each: {out}")
 
 
 def _reranker(settings: Settings, checksum: str) -> Rerank:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli.options import Config, CorpusPath, IndexFolder, Overrides, Quiet, progress_bars
+from rag.cli.options import Config, CorpusPath, IndexFolder, Overrides, Quiet, progress_bars, with_short
 
 
 def register(app: typer.Typer) -> None:
@@ -49,8 +49,7 @@ def serve(
         from rag.settings_base import load_section
 
         short = {"service.host": host, "service.port": port, "service.token_env": token_env}
-        given = [f"{key}={value}" for key, value in short.items() if value is not None]
-        settings = load_section(ServeSettings, config, [*(overrides or []), *given])
+        settings = load_section(ServeSettings, config, with_short(overrides, short))
         settings.service.token()
         own = settings.pipeline()
         set_threads(own.threads)

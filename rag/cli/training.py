@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, say
+from rag.cli.options import Json, Overrides, Quiet, print_json, progress_bars, say, with_short
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -59,7 +59,7 @@ def train(
         from rag.training.run import train as run
         from rag.training.settings import TrainSettings
 
-        settings = load_section(TrainSettings, config, [*(overrides or []), *([f"start={start}"] if start else [])])
+        settings = load_section(TrainSettings, config, with_short(overrides, {"start": start or None}))
         if plot is not None:
             plotting.check(plot)
         set_threads(settings.threads)

@@ -83,43 +83,33 @@ def rerank_file(
         DiskFullError: there is no room.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with writing(out, "the questions done so far are kept"):
-        _rerank_file(task, make_rerank, out, made_with, progress, executor or LocalExecutor())
-
-
-def _rerank_file(
-    task: Task,
-    make_rerank: Callable[[], Rerank],
-    out: Path,
-    made_with: Mapping[str, Any],
-    progress: Progress | None,
-    executor: Executor,
-) -> None:
     partial, state = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.progress.json")
     wanted = json.loads(json.dumps(made_with))
-    done, size = _progress(state, wanted)
-    if done == task.total and not partial.exists() and out.exists():  # stopped just after the last step
-        state.unlink()
-        return
-    with partial.open("r+b" if done and partial.exists() else "w+b") as file:
-        if file.seek(0, os.SEEK_END) < size:
-            raise ValueError(f"{partial} is shorter than {state} says; delete both to begin again")
-        file.truncate(size)
-        file.seek(size)
-        for text in executor.map(functools.partial(_worker, make_rerank), islice(task, done, None)):
-            text = (task.between if done else task.head) + text
-            done += 1
-            file.write((text + (task.tail if done == task.total else "")).encode())
-            file.flush()
-            os.fsync(file.fileno())  # before the state that counts on it
-            with replace_file(state) as temporary:
-                content = {"made_with": wanted, "questions": done, "bytes": file.tell()}
-                temporary.write_text(json.dumps(content), encoding="utf-8")
-            if progress is not None:
-                progress(done, task.total)
-    os.replace(partial, out)
-    sync(out.parent)
-    state.unlink(missing_ok=True)
+    executor = executor or LocalExecutor()
+    with writing(out, "the questions done so far are kept"):
+        done, size = _progress(state, wanted)
+        if done == task.total and not partial.exists() and out.exists():  # stopped just after the last step
+            state.unlink()
+            return
+        with partial.open("r+b" if done and partial.exists() else "w+b") as file:
+            if file.seek(0, os.SEEK_END) < size:
+                raise ValueError(f"{partial} is shorter than {state} says; delete both to begin again")
+            file.truncate(size)
+            file.seek(size)
+            for text in executor.map(functools.partial(_worker, make_rerank), islice(task, done, None)):
+                text = (task.between if done else task.head) + text
+                done += 1
+                file.write((text + (task.tail if done == task.total else "")).encode())
+                file.flush()
+                os.fsync(file.fileno())  # before the state that counts on it
+                with replace_file(state) as temporary:
+                    content = {"made_with": wanted, "questions": done, "bytes": file.tell()}
+                    temporary.write_text(json.dumps(content), encoding="utf-8")
+                if progress is not None:
+                    progress(done, task.total)
+        os.replace(partial, out)
+        sync(out.parent)
+        state.unlink(missing_ok=True)
 
 
 def _worker(make_rerank: Callable[[], Rerank]) -> Callable[[Ranked], str]:

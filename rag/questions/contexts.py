@@ -11,6 +11,9 @@ from rag.questions.matching import holds_answer
 from rag.questions.question import AnswerPlace, Question, QuestionSet
 from retrievers import CorpusError, Passage
 
+# Whether the contexts of a list are gold; None where it depends on whether they hold an answer.
+_DPR_GOLD = {"ctxs": None, "positive_ctxs": True, "hard_negative_ctxs": False, "negative_ctxs": False}
+
 
 class _Context(NamedTuple):
     id: str | None
@@ -34,10 +37,7 @@ def read_dpr(path: Path, entries: Sequence[Any]) -> QuestionSet:
 
     def entry(value: dict[str, Any]) -> _Entry:
         answers = [str(answer) for answer in value.get("answers") or [value["target"]]]
-        contexts = [_dpr_context(c, holds_answer(_joined(c), answers)) for c in value.get("ctxs", [])]
-        contexts += [_dpr_context(c, True) for c in value.get("positive_ctxs", [])]
-        for name in ("hard_negative_ctxs", "negative_ctxs"):
-            contexts += [_dpr_context(c, False) for c in value.get(name, [])]
+        contexts = [_dpr_context(c, _DPR_GOLD[name], answers) for name in _DPR_GOLD for c in value.get(name, [])]
         return _Entry(value.get("id", value.get("_id")), value["question"], answers, contexts)
 
     return _build(path, entries, entry, "DPR/FiD JSON, which holds question, answers and ctxs")
@@ -127,10 +127,7 @@ def find_answer(passages: Sequence[Passage], gold: Iterable[int], answers: Itera
     return None
 
 
-def _dpr_context(context: dict[str, Any], gold: bool) -> _Context:
-    own = context.get("id", context.get("passage_id", context.get("psg_id")))
-    return _Context(None if own is None else str(own), context.get("title") or "", context["text"].strip(), gold)
-
-
-def _joined(context: dict[str, Any]) -> str:
-    return f"{context.get('title') or ''} {context['text']}"
+def _dpr_context(context: dict[str, Any], gold: bool | None, answers: Sequence[str]) -> _Context:
+    own, title = context.get("id", context.get("passage_id", context.get("psg_id"))), context.get("title") or ""
+    gold = holds_answer(f"{title} {context['text']}", answers) if gold is None else gold
+    return _Context(None if own is None else str(own), title, context["text"].strip(), gold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def _rows(path: Path) -> Iterator[Question]:
         return
     if len(header) != 2:
         raise CorpusError(f"{path}, line 1: cannot tell the layout of {len(header)} columns; expected {TABLES}")
-    for number, line in enumerate(_chained(header, lines), start=1):
+    for number, line in enumerate(chain(["\t".join(header)], lines), start=1):
         where, fields = f"{path}, line {number}", line.rstrip("\r\n").split("\t")
         if fields == [""]:
             continue
@@ -57,11 +58,6 @@ def _rows(path: Path) -> Iterator[Question]:
             yield _question({"question": fields[0], "answers": _list(fields[1], where)}, where, path, number)
         else:
             yield _question({"id": fields[0], "question": fields[1], "answers": []}, where, path, number)
-
-
-def _chained(header: Sequence[str], lines: Iterator[str]) -> Iterator[str]:
-    yield "\t".join(header)
-    yield from lines
 
 
 def _question(value: Any, where: str, path: Path, number: int) -> Question:

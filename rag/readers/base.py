@@ -1,4 +1,4 @@
-"""What the attribution engine and the pipeline know of a reader."""
+"""What the attribution engine and the pipeline know about a reader."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class EncodedQuestion:
     Attributes:
         question: the question.
         passages: the passages in the order of the coalitions' columns.
-        cut_tokens: tokens of each passage that were left out because they exceed the encoder's limit.
+        cut_tokens: number of tokens of each passage that were left out because they exceed the encoder's limit.
         question_cut_tokens: the same for the question.
-        state: whatever the reader that made this needs; no one else looks inside.
+        state: what the reader that encoded the question needs; it is private to that reader.
     """
 
     question: str
@@ -58,29 +58,29 @@ class Reader(Protocol):
 
 @runtime_checkable
 class CostlyReader(Reader, Protocol):
-    """A reader whose every coalition costs, in money or in seconds.
+    """A reader for which each coalition costs money or seconds.
 
     Attributes:
-        batch_size: coalitions after which progress is told.
+        batch_size: number of coalitions after which progress is reported.
     """
 
     batch_size: int
 
     def announce(self, encoded: EncodedQuestion, calls: int) -> None:
-        """Say what so many coalitions will cost at most, before the first."""
+        """Announce what at most `calls` coalitions will cost, before the first of them."""
         ...
 
 
 @runtime_checkable
 class AttentiveReader(Reader, Protocol):
-    """A reader that can say where its decoder looked."""
+    """A reader that can say which passages its decoder attended to."""
 
     def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
         """Cross-attention that falls on each passage while an answer is given from all of them, `(n_passages,)`.
 
-        Mean over layers, heads and the answer's tokens, the end among them; it sums to 1 over the passages. The score
-        by which Fusion-in-Decoder readers teach retrievers (Izacard and Grave 2021, "Distilling knowledge from reader
-        to retriever") is its like, there before the softmax and per token of the passage.
+        It is the mean over layers, heads and the answer's tokens, the end token included, and sums to 1 over the
+        passages. Izacard and Grave (2021, "Distilling knowledge from reader to retriever") train retrievers on a
+        similar score, taken before the softmax and averaged over the tokens of each passage.
         """
         ...
 
@@ -95,7 +95,7 @@ class Screener(Reader, Protocol):
 
 
 def close(holder: object) -> None:
-    """Release what a reader holds open, such as connections and files; readers that hold nothing have no `close`."""
+    """Release what a reader or model holds open, such as connections; one that holds nothing needs no `close`."""
     release = getattr(holder, "close", None)
     if release is not None:
         release()

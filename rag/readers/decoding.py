@@ -1,4 +1,4 @@
-"""Greedy decoding of many coalitions at once: drafts are verified in one pass, rows that are done leave the batch."""
+"""Greedy decoding of many coalitions at once: drafts are verified in one pass, and finished rows leave the batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_TOKENS = 1 << 32  # more than any vocabulary has
 
 
 class CoalitionDecoder(ABC):
-    """A reader's decoder over a batch of rows, coalitions that share the encoded passages; it has been fed nothing.
+    """A reader's decoder over a batch of rows (coalitions) that share the encoded passages; it has not been fed yet.
 
     Args:
         view: what each row sees.
@@ -37,7 +37,7 @@ class CoalitionDecoder(ABC):
 
     @abstractmethod
     def advance(self, tokens: Tensor) -> Tensor:
-        """Feed `(n_rows, n)` more tokens; returns the greedy token after each of them, `(n_rows, n)`, on the CPU."""
+        """Feed `(n_rows, n)` more tokens, and return the greedy token after each of them, `(n_rows, n)`, on the CPU."""
 
     def fork(self: Forked, rows: Tensor, length: int | None = None) -> Forked:
         """A decoder for some rows, as it was after the first `length` tokens (None: all that were fed)."""
@@ -66,16 +66,16 @@ def greedy_decode(
     """Decode every row until a stop token or `max_tokens`; the tokens come without start and stop.
 
     All rows read all drafts at once (speculative decoding, Leviathan et al. 2023; over a tree of answers already seen,
-    Enouen et al. 2024). What a row would have chosen itself after each token shows how far a draft is right. A row
-    whose answer is no draft goes on step by step from where it left the last of them. Drafts change the time that
-    decoding takes, never its outcome.
+    Enouen et al. 2024). The token that a row would choose after each token of a draft shows how far the draft is right.
+    A row whose answer is not among the drafts goes on step by step from the end of its longest match. Drafts change the
+    time that decoding takes, never its outcome.
 
     Args:
-        decoder: has been fed nothing.
-        drafts: likely answers, without stop, all different; none decodes step by step from the beginning.
+        decoder: a decoder that has not been fed yet.
+        drafts: distinct likely answers, without stop token; without any, all rows are decoded step by step.
         start: the token that answers begin with.
         stops: tokens that end an answer.
-        max_tokens: most tokens of an answer.
+        max_tokens: largest number of tokens of an answer.
     """
     n_rows = len(decoder.view.tokens)
     answers: list[list[int]] = [[] for _ in range(n_rows)]
@@ -92,7 +92,7 @@ def greedy_decode(
     ends = torch.tensor([min(len(draft), longest) for draft in drafts])
     right = torch.minimum(right.sum(-1), ends)  # (n_rows, n_drafts): tokens of each draft that the row would give
     best = right.argmax(1)
-    going: dict[int, list[int]] = {}  # rows that are not done, by the length of their answer so far
+    going: dict[int, list[int]] = {}  # unfinished rows, by the length of their answer so far
     for row, (draft, length) in enumerate(zip(best.tolist(), right.amax(1).tolist(), strict=True)):
         tokens = [*drafts[draft][:length], int(chosen[row, draft, length])]
         answers[row] = tokens[:-1] if tokens[-1] in stops else tokens
@@ -113,7 +113,7 @@ def _step_by_step(
     stops: frozenset[int],
     max_tokens: int,
 ) -> None:
-    """Complete the answers of `rows`, which are equally long; all but their last token were fed."""
+    """Complete the answers of `rows`, which are equally long and were fed except for their last token."""
     while rows and len(answers[rows[0]]) < max_tokens:
         checkpoint()
         last = [answers[row][-1] if answers[row] else start for row in rows]

@@ -6,14 +6,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-# What one more decoder pass costs, in queries (a row's next token). On one CPU thread the embedded reader takes 4.8 ms
-# a pass and 0.18 ms a query of 2,500 source tokens; elsewhere passes are taken to be dear, which is not measured.
+# The cost of one more decoder pass, in queries (a row's next token). On one CPU thread the embedded reader takes 4.8 ms
+# for a pass and 0.18 ms for a query of 2,500 source tokens; the cost on other devices is a guess.
 PASS_COST = defaultdict(lambda: 2000, cpu=26)
 _MOST_DRAFTS = 16
 
 
 class SeenAnswers:
-    """The answers that coalitions of one question gave so far, shared by all calls on the question."""
+    """The answers that coalitions of one question have given so far, shared by all calls for the question."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[int, ...]] = Counter()
@@ -23,15 +23,15 @@ class SeenAnswers:
         self._counts.update(map(tuple, answers))
 
     def drafts(self, n_rows: int, room: int, pass_cost: int) -> list[tuple[int, ...]]:
-        """The answers that are worth verifying in one pass for `n_rows` more coalitions; none if none is.
+        """The answers that are worth verifying in one pass for `n_rows` more coalitions; empty if none is.
 
-        So many of the most frequent answers are taken that the expected cost is least: queries, plus passes times
-        `pass_cost`. An answer is taken to come as often as so far, and new ones as often as there are answers that came
-        once (Good 1953).
+        The number of most frequent answers is chosen that minimises the expected cost: queries, plus passes times
+        `pass_cost`. Answers are expected as often as they have come so far, and the probability of a new one is
+        estimated by the fraction of answers that came once (Good 1953).
 
         Args:
             n_rows: coalitions to decode.
-            room: most queries that memory holds in one pass.
+            room: number of queries that fit into memory in one pass.
             pass_cost: cost of a pass in queries.
         """
         total = sum(self._counts.values())
@@ -64,13 +64,13 @@ def decode_in_chunks(
     room: int,
     pass_cost: int,
 ) -> Iterator[list[int]]:
-    """Answers of all rows, decoded in slices that memory holds.
+    """Answers of all rows, decoded in slices that fit into memory.
 
     Args:
         n_rows: rows to decode.
         decode: decodes a slice of the rows, given drafts.
-        seen: answers of the question; the new ones are added.
-        room: most queries that memory holds.
+        seen: answers to the question so far; the new ones are added.
+        room: number of queries that fit into memory in one pass.
         pass_cost: cost of a decoder pass in queries.
     """
     done = 0

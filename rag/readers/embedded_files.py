@@ -1,4 +1,4 @@
-"""The files of an embedded reader's folder, and whether they are as they were made; needs no torch."""
+"""The files of an embedded reader's folder, and whether they are intact; needs no torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 class WeightsError(ValueError):
-    """A folder holds no usable weights; the message says what is wrong."""
+    """A folder does not hold usable weights; the message says why."""
 
 
 def check_files(folder: Path) -> None:
-    """Hold a folder's files against their checksums; raises `WeightsError` when anything is missing or damaged."""
+    """Compare a folder's files with their checksums; raises `WeightsError` if one is missing or damaged."""
     try:
         checksums = parse_json((folder / "checksums.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

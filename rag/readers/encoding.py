@@ -1,4 +1,4 @@
-"""Blocks of one question side by side: encoding them once, and what each coalition may see of them."""
+"""The blocks of one question: encoding them once, and what each coalition may see of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK_BATCH_TOKENS = 2048  # padded tokens per encoder call: enough for full-spe
 
 
 def encode_blocks(encode: Callable[[Tensor, int], Tensor], mask: Tensor, hidden_size: int) -> Tensor:
-    """Encode blocks in groups of like length, so that little padding is computed.
+    """Encode blocks in groups of similar length, so that little padding is computed.
 
     Args:
         encode: takes block indices `(n,)` and a length; returns states `(n, length, hidden_size)`.
@@ -56,9 +56,9 @@ def flatten(mask: Tensor) -> FlatBlocks:
 
 @dataclass(frozen=True)
 class View:
-    """What each row, a coalition, sees of a question's blocks; the last block holds the question alone.
+    """What each row (a coalition) sees of a question's blocks.
 
-    The empty coalition sees that block, the others do not.
+    The last block holds the question alone; only the empty coalition sees it.
 
     Attributes:
         members: bool `(n_rows, n_blocks)`.
@@ -84,7 +84,7 @@ class View:
 
 
 def chunks(n_rows: int, bytes_per_row: int, memory_mb: int) -> Iterator[slice]:
-    """Slices of rows whose working memory stays under `memory_mb`; at least one row each.
+    """Slices of rows whose working memory stays below `memory_mb`, of at least one row each.
 
     Many small chunks also keep the attention scores within the processor's cache.
     """

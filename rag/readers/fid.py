@@ -58,9 +58,9 @@ class FiDReader:
 
     Args:
         checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
-        max_block_tokens: limit of question and passage together; what exceeds it is cut and counted.
-        max_answer_tokens: limit of a generated answer.
-        memory_mb: bound on what decoding holds beside weights, keys and values.
+        max_block_tokens: limit of tokens of question and passage together; what exceeds it is cut and counted.
+        max_answer_tokens: limit of tokens of a generated answer.
+        memory_mb: bound on the memory of decoding, apart from weights, keys and values.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float32", or "bfloat16" where the device is fast at it.
 
@@ -176,7 +176,7 @@ class FiDReader:
         """See `AttentiveReader`."""
         state: _State = encoded.state
         labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
-        # Two rows, for the cross-attention is told by having more rows than questions.
+        # Two rows: more rows than questions are the mark of the cross-attention.
         tokens = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]]).expand(2, -1)
         view = View.of(np.ones((2, len(encoded.passages)), dtype=bool), state.block, self.model.dtype)
         seen: list[Tensor] = []
@@ -223,13 +223,13 @@ class FiDReader:
         return logits
 
     def _cross_cache(self, states: Tensor) -> DynamicCache:
-        """Keys and values of all blocks, made by one decoder step that sees everything."""
+        """Keys and values of all blocks, from one decoder step that sees everything."""
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._decode(torch.full((1, 1), self._rules.start, device=self.model.device), states, None, cache)
         return cache.cross_attention_cache
 
     def _bytes_per_query(self, state: _State) -> int:
-        """Of the mask, and of the logits in two precisions."""
+        """Memory of one query: the mask, and the logits in two precisions."""
         return (2 * len(state.block) + 3 * self.model.config.vocab_size) * 4
 
 

@@ -16,7 +16,7 @@ MAX_QUESTION_TOKENS = 96
 
 
 class FiDBlocks(NamedTuple):
-    """Token ids of each passage's block and, last, of the question alone, with what did not fit."""
+    """Token ids of each passage's block and, last, of the question alone; and how much did not fit."""
 
     ids: list[list[int]]
     cut: tuple[int, ...]  # tokens of each passage left out
@@ -68,7 +68,7 @@ class FiDTokenizer:
 
 
 def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer sets before and after a text."""
+    """The tokens that a tokenizer puts before and after a text."""
     encoded = tokenizer("a", return_special_tokens_mask=True)
     runs = [
         (special, [token for _, token in run])

@@ -1,4 +1,4 @@
-"""Blocks of passages and questions of which parts are hidden, for encoder-decoder checkpoints."""
+"""Blocks of passages and questions with hidden parts, for encoder-decoder checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def hidden_blocks(
     The block of the question alone comes last.
 
     Raises:
-        ValueError: the tokeniser does not say which characters its tokens come from, and `masking` needs that.
+        ValueError: `masking` needs to know which characters a token comes from, and the tokeniser does not say.
     """
     originals = [passages[variant.passage] for variant in variants]
     if masking == "delete":
@@ -60,7 +60,7 @@ def hidden_blocks(
 
 
 def _spans(passage: Passage, variant: Variant) -> Spans:
-    """What is hidden, in characters of " title: … context: …"."""
+    """The hidden ranges, in characters of " title: … context: …"."""
     title = len(" title: ")
     text = title + len(passage.title) + len(" context: ")
     hidden = tuple((text + start, text + end) for start, end in variant.hidden)

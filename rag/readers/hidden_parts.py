@@ -1,4 +1,4 @@
-"""Variants: passages, and questions, of which parts are hidden from the reader."""
+"""Variants: passages and questions with parts that are hidden from the reader."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rag.readers.base import EncodedQuestion, Reader
 from retrievers import Passage
 
 Masking = Literal["attention", "mask", "delete"]
-"""How a part is hidden: its tokens keep their places, but nothing attends to them nor copies them; each of its tokens
-becomes the tokeniser's mask token (or its unknown one); its text is deleted."""
+"""How a part is hidden. "attention": its tokens keep their places, but nothing attends to them or copies them. "mask":
+each of its tokens becomes the tokeniser's mask token, or its unknown token. "delete": its text is deleted."""
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -37,7 +37,7 @@ class Variant(NamedTuple):
 
 @runtime_checkable
 class PartsReader(Reader, Protocol):
-    """A reader that can read passages, and questions, of which parts are hidden."""
+    """A reader that can read passages and questions with hidden parts."""
 
     def extend(
         self, encoded: EncodedQuestion, variants: Sequence[Variant], masking: Masking = "attention"
@@ -45,16 +45,16 @@ class PartsReader(Reader, Protocol):
         """Encode variants, and nothing else, beside the passages encoded before.
 
         Args:
-            encoded: stays as it is.
+            encoded: the encoded question; it stays unchanged.
             variants: what to encode.
             masking: how parts are hidden.
 
         Returns:
-            The question with one more passage for each variant, after those of `encoded`: coalitions have as many more
-            columns, and a coalition that reads a variant must leave out the whole passage.
+            The question with one more passage for each variant, after those of `encoded`. Coalitions have a column for
+            each of them, and a coalition that reads a variant must leave out the whole passage.
 
         Raises:
-            ValueError: a variant names no passage or no range of its text, or the masking is unknown.
+            ValueError: a variant's passage or range of characters does not exist, or the masking is unknown.
         """
         ...
 
@@ -63,19 +63,19 @@ class PartsReader(Reader, Protocol):
     ) -> EncodedQuestion:
         """Encode passages, and the question alone, once more with parts of the question hidden.
 
-        A reader that encodes the question with each passage has to encode every passage again.
+        Readers that encode the question with each passage have to encode these passages again.
 
         Args:
-            encoded: as `encode` gave it; stays as it is.
+            encoded: the result of `encode`; it stays unchanged.
             hidden: ranges [start, end) of characters of `encoded.question`, in ascending order, none overlapping.
             columns: the passages to encode, whole; the result has these alone, in this order.
             masking: how the ranges are hidden.
 
         Returns:
-            A question to generate from, to score and to `extend`, for whose variants the ranges stay hidden as well.
+            A question to generate from, to score and to `extend`; its variants hide the ranges as well.
 
         Raises:
-            ValueError: a range is none of the question, a column names no passage, or the masking is unknown.
+            ValueError: a range or a column does not exist, or the masking is unknown.
         """
         ...
 
@@ -90,7 +90,7 @@ def check_variants(encoded: EncodedQuestion, variants: Iterable[Variant], maskin
 
 
 def check_hidden_question(encoded: EncodedQuestion, hidden: Spans, columns: Iterable[int], masking: str) -> None:
-    """Raise `ValueError` for ranges that do not fit the question, columns of no passage, or an unknown masking."""
+    """Raise `ValueError` for ranges outside the question, columns without a passage, or an unknown masking."""
     _check_masking(masking)
     _check_hidden(hidden, encoded.question, "the question")
     for column in columns:
@@ -123,7 +123,7 @@ def full_text_spans(passage: Passage, variant: Variant) -> Spans:
 
 
 def without(text: str, hidden: Spans) -> tuple[str, Spans]:
-    """A text without some ranges of characters and the white space after each; and the ranges taken out."""
+    """A text without some ranges of characters and the white space after each; and the ranges removed."""
     removed: list[tuple[int, int]] = []
     for start, end in hidden:
         while end < len(text) and text[end].isspace():
@@ -146,13 +146,13 @@ def shortened(passage: Passage, variant: Variant) -> Passage:
 
 
 def moved(place: int, removed: Spans) -> int:
-    """Where a kept character stands after `without` took out ranges."""
+    """The new place of a kept character after `without` removed ranges."""
     before = removed[: bisect_right(removed, (place, place))]
     return place - sum(end - start for start, end in before)
 
 
 def overlaps(offsets: Iterable[tuple[int, int]], hidden: Spans) -> list[bool]:
-    """Which tokens, given by their characters [start, end), have a character in a hidden range."""
+    """Whether each token, given by its characters [start, end), has a character in a hidden range."""
     starts = [start for start, _ in hidden]
     found = []
     for start, end in offsets:
@@ -162,12 +162,12 @@ def overlaps(offsets: Iterable[tuple[int, int]], hidden: Spans) -> list[bool]:
 
 
 def insert(old: Tensor, new: Tensor, at: int, dim: int) -> Tensor:
-    """`new` put into `old` before position `at` of a dimension."""
+    """`old` with `new` inserted before position `at` of a dimension."""
     return torch.cat([old.narrow(dim, 0, at), new, old.narrow(dim, at, old.shape[dim] - at)], dim)
 
 
 def insert_blocks(old: Tensor, new: Tensor, n_columns: int) -> tuple[Tensor, int]:
-    """Blocks of all tokens, those of new columns before the question alone, which stays last; and where they begin.
+    """Blocks of all tokens, with those of new columns inserted before the question alone; and the place of insertion.
 
     Args:
         old: `(n_tokens,)` ascending, `n_columns` on the question alone.
@@ -180,7 +180,7 @@ def insert_blocks(old: Tensor, new: Tensor, n_columns: int) -> tuple[Tensor, int
 
 
 def insert_cache(old: DynamicCache, new: DynamicCache, at: int) -> DynamicCache:
-    """Keys and values of new tokens put into those of old ones."""
+    """Old keys and values with new ones inserted before token `at`."""
     joined = DynamicCache()
     before: Any
     added: Any

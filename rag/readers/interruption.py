@@ -1,4 +1,4 @@
-"""Stopping a reader's work from outside, between two steps of it, however deep it is in."""
+"""Stopping a reader's work from outside, between two steps of it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _check: ContextVar[Callable[[], None] | None] = ContextVar("interruption", defau
 
 @contextmanager
 def interruptible(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check` at every `checkpoint` within; what it raises ends the work and comes out of it.
+    """Call `check` at every `checkpoint` in the block; an exception that it raises ends the work and leaves the block.
 
-    Readers pass a checkpoint before each batch of blocks that they encode and before each token that they decode for a
-    batch of coalitions, and nothing is half-recorded there: the same work can be asked for again.
+    Readers pass a checkpoint before they encode a batch of blocks, and before they decode one more token for a batch of
+    coalitions. Nothing is half-recorded at a checkpoint, so the same work can be started again.
     """
     token = _check.set(check)
     try:
@@ -24,7 +24,7 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
 
 
 def checkpoint() -> None:
-    """Ask whether to go on; does nothing outside `interruptible`."""
+    """Raise if the work is to stop; does nothing outside `interruptible`."""
     check = _check.get()
     if check is not None:
         check()

@@ -1,4 +1,4 @@
-"""How a checkpoint wants to be decoded: which of its generation settings are honoured, and which are refused."""
+"""A checkpoint's generation settings: which of them are honoured, and which are refused."""
 
 from __future__ import annotations
 

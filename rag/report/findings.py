@@ -1,4 +1,4 @@
-"""Sentences on which passages are enough, which are needed, and what they do to one another."""
+"""Sentences on which passages are enough, which are needed, and how they act together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST = 5  # conflicts, and pairs
 
 
 class Piece(NamedTuple):
-    """Plain text, or the id of a passage, which each view names and links in its way."""
+    """Plain text, or the id of a passage, which each view names and links in its own way."""
 
     text: str
     is_passage: bool = False
@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 
 
 def findings(answer: Answer) -> list[Finding]:
-    """What was found, in the order in which it is of use; nothing where nothing was looked for."""
+    """The findings, the most useful first; empty if there was no search."""
     subject = wording.subject(answer)
     lines = []
     if answer.sufficient is not None:
@@ -56,13 +56,13 @@ def _enough(found: MinimalSet, subject: str) -> list[Piece]:
 
 
 def _needed(found: MinimalSet) -> list[Piece]:
-    said = f"the answer is {wording.quoted(found.answer)}" if found.answer else "there is no answer"
+    outcome = f"the answer is {wording.quoted(found.answer)}" if found.answer else "there is no answer"
     smaller = {
         "smallest": "" if len(found.passages) == 1 else "; the absence of fewer changes nothing",
         "irreducible": ", and each of them must be absent for that; a smaller set of others was not ruled out",
         "none": "; whether the absence of fewer changes it was not settled within the decodes allowed",
     }[found.proof]
-    return [Piece("Without "), *_listed(found.passages), Piece(f", {said}{smaller}.")]
+    return [Piece("Without "), *_listed(found.passages), Piece(f", {outcome}{smaller}.")]
 
 
 def _divided(answer: Answer, index: int) -> list[Piece]:

@@ -50,12 +50,12 @@ class HeatCell(NamedTuple):
 
 
 def render_page(answer: Answer) -> str:
-    """One HTML page that needs no network and runs no script: answer, evidence, other answers, method."""
+    """One HTML page, without network access and scripts: answer, evidence, other answers, method."""
     return _render("page.html.j2", answer)
 
 
 def render_report(answer: Answer) -> str:
-    """What stands on that page, to be put into another that has its style, `page.css.j2`."""
+    """The content of that page, to be put into another page that has its style, `page.css.j2`."""
     return _render("report.html.j2", answer)
 
 
@@ -105,7 +105,7 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Every string that the template puts out passes here; only the template itself makes Markup."""
+    """Make every string that the template prints harmless; only the template itself makes Markup."""
     return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -137,7 +137,7 @@ def _bar(value: float, error: float, low: float, high: float) -> Bar:
 
 
 def _heat(answer: Answer) -> dict[str, Any]:
-    """Values of the passages that matter most (at most 10) for the explained and the next answers (at most 6)."""
+    """Values of the up to 10 passages that matter most, for the explained answer and up to 5 others."""
     attribution = answer.attribution
     order = {other.text: place for place, other in enumerate(answer.others)}
     columns = sorted(
@@ -158,7 +158,7 @@ def _heat(answer: Answer) -> dict[str, Any]:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as dotted names and what they are set to."""
+    """Nested settings as dotted names and values."""
     pairs: list[tuple[str, str]] = []
     for name, value in settings.items():
         if isinstance(value, Mapping):

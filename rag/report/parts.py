@@ -1,4 +1,4 @@
-"""What both views show of the parts of opened passages and of the question."""
+"""The parts of opened passages and of the question, as both views show them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shade(NamedTuple):
 
 
 def text_of(part: Part, passage: Passage) -> str:
-    """A passage's part's own text."""
+    """The text of a passage's part."""
     return (passage.title if part.kind == "title" else passage.text)[part.start : part.end]
 
 
@@ -59,7 +59,7 @@ def shades(answer: Answer) -> dict[str, list[Shade]]:
 
 
 def question_shades(answer: Answer) -> list[Shade]:
-    """The question cut into its words, coloured on a scale of their own; nothing if they were no players."""
+    """The question cut into its words, coloured on their own scale; empty if they were not players."""
     question = None if answer.hierarchy is None else answer.hierarchy.question
     if question is None:
         return []
@@ -67,7 +67,7 @@ def question_shades(answer: Answer) -> list[Shade]:
 
 
 def _scale(parts: Iterable[Part]) -> float:
-    """The largest value of a part that has no parts."""
+    """The largest absolute value of a part that has no parts."""
     ends = [node for part in parts for node in part.walk() if not node.parts]
     return max((abs(node.value) for node in ends), default=0.0) or 1.0
 
@@ -88,7 +88,7 @@ def _cut(parts: Sequence[Part], passage: Passage, start: int, end: int, scale: f
 
 
 def part_lines(answer: Answer, names: Mapping[str, str], width: int) -> Group | None:
-    """For the terminal: the question's words, and each opened passage's most valuable sentences with such words."""
+    """For the terminal: the question's words, and the most valuable sentences and words of each opened passage."""
     if answer.hierarchy is None:
         return None
     lines = _question_lines(answer, answer.hierarchy.question, width)

@@ -1,4 +1,4 @@
-"""Foreign text made fit to show: harmless characters, the places where an answer stands, short extracts."""
+"""Foreign text made fit to show: harmless characters, marked answers, short extracts."""
 
 import re
 from collections.abc import Iterable
@@ -11,24 +11,24 @@ _LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 
 
 class Part(NamedTuple):
-    """A piece of text, and whether it is an answer that stands in it."""
+    """A piece of text, and whether it is an answer."""
 
     text: str
     marked: bool
 
 
 def harmless(text: str) -> str:
-    """The text with U+FFFD for each character that could act on a terminal or reorder what is around it."""
+    """The text with U+FFFD for each character that could control a terminal or reorder the text around it."""
     return _HARMFUL.sub("\ufffd", _LINE_ENDS.sub("\n", text))
 
 
 def one_line(text: str) -> str:
-    """`harmless` text with every run of white space as one space."""
+    """`harmless` text with every run of white space replaced by one space."""
     return " ".join(harmless(text).split())
 
 
 def marked(text: str, answers: Iterable[str]) -> list[Part]:
-    """Cut harmless text into parts at the answers in it, in any letter case, as whole words."""
+    """Cut harmless text into parts at the answers in it: whole words, in any letter case."""
     parts, end = [], 0
     for start, stop in _mentions(text, answers):
         parts += [Part(text[end:start], False), Part(text[start:stop], True)]
@@ -37,7 +37,7 @@ def marked(text: str, answers: Iterable[str]) -> list[Part]:
 
 
 def extract(text: str, answers: Iterable[str], width: int) -> list[Part]:
-    """At most `width` characters of a text as one line: around the first answer in it, else its beginning."""
+    """At most `width` characters of a text as one line: around the first answer in it, or else its beginning."""
     line = one_line(text)
     if len(line) <= width:
         return marked(line, answers)
@@ -64,7 +64,7 @@ def _mentions(text: str, answers: Iterable[str]) -> list[tuple[int, int]]:
 
 
 def _inside(text: str, place: int) -> bool:
-    """Whether a word goes on across a place; scripts without letter case may write words without spaces."""
+    """Whether a place lies within a word; scripts without letter case may write words without spaces."""
     return 0 < place < len(text) and all(
         character.isdigit() or character.lower() != character.upper() for character in text[place - 1 : place + 1]
     )

@@ -28,7 +28,7 @@ def worth(evidence: Evidence, attribution: Attribution) -> str:
 
 
 def percent(share: float) -> str:
-    """A share between 0 and 1 as a whole percentage."""
+    """A fraction between 0 and 1 as a whole percentage."""
     return "<1%" if 0 < share < 0.005 else ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
@@ -87,7 +87,7 @@ def subject(answer: Answer) -> str:
 
 
 def summary(answer: Answer) -> list[str]:
-    """Sentences on what the answer rests on."""
+    """Sentences on which passages carry the answer."""
     attribution, n = answer.attribution, len(answer.evidence)
     if not n:
         return ["There are no passages to attribute the answer to: it comes from the question alone."]
@@ -101,8 +101,8 @@ def summary(answer: Answer) -> list[str]:
         sentences.append(f"Of the {tried} of the passages that were tried, {percent(answer.share)} gave it.")
         alone = attribution.outputs[int(attribution.empty.argmax())]
         again = alone == attribution.outputs[attribution.output]
-        said = "gives no answer" if not alone else f"answers {quoted(alone)}"
-        sentences.append(f"Without any passage the reader {said}{' as well' if again else ''}.")
+        alone_answer = "gives no answer" if not alone else f"answers {quoted(alone)}"
+        sentences.append(f"Without any passage the reader {alone_answer}{' as well' if again else ''}.")
     elif attribution.utility == "likelihood":
         none, all_ = (number(part[attribution.output], 2) for part in (attribution.empty, attribution.full))
         sentences.append(f"Its log-probability is {none} without any passage and {all_} with all of them.")
@@ -125,7 +125,7 @@ def _carriers(answer: Answer, subject: str) -> str:
 
 
 def efficiency(attribution: Attribution) -> str | None:
-    """How far the values are from summing to what the passages add together; None if they do sum to it."""
+    """The gap between the sum of the values and what all passages add together; None if there is none."""
     gap = float(attribution.efficiency_gap[attribution.output])
     if abs(gap) < 1e-6:
         return None
@@ -146,7 +146,7 @@ def method(attribution: Attribution) -> str:
 
 
 def stopping(attribution: Attribution) -> str | None:
-    """Whether sampling stopped early, and on what; None without a stopping rule."""
+    """Whether sampling stopped early, and by which rule; None without a stopping rule."""
     if attribution.until is None:
         return None
     budget = f" of at most {attribution.budget:,}" if attribution.budget is not None else ""

@@ -1,4 +1,4 @@
-"""Who is let in: a bearer token, or without one this machine's own names alone."""
+"""Who is let in: clients with the bearer token or, where none is set, clients on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rag.service.errors import body
 
 OPEN = ("/", "/health", "/openapi.json")
-"""Paths that need no token, beside the explorer's files: they hold nothing of anyone's."""
+"""Paths that need no token, as the explorer's files do not: they hold no one's data."""
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -19,12 +19,12 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 class Access:
     """Refuses requests without the token.
 
-    Where there is none, requests must name this machine as their host: else a page on the web whose name was made to
-    point here could have a browser ask for it (DNS rebinding).
+    Where no token is set, a request must name this machine as its host. Otherwise a page on the web whose name is made
+    to point here could have a browser send requests for it (DNS rebinding).
 
     Args:
-        app: what is guarded.
-        token: the bearer token; None asks for none.
+        app: the application to guard.
+        token: the bearer token; None requires none.
     """
 
     def __init__(self, app: ASGIApp, token: str | None):
@@ -36,15 +36,15 @@ class Access:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if self.expected is None and not _is_local(headers.get("host", "")):
-                said = "without a token, this service answers only to localhost, 127.0.0.1 and [::1]"
-                await JSONResponse(body(403, said), 403)(scope, receive, send)
+                message = "without a token, this service answers only to localhost, 127.0.0.1 and [::1]"
+                await JSONResponse(body(403, message), 403)(scope, receive, send)
                 return
             if self.expected is not None and not _is_open(scope["path"]):
                 # Bytes, because strings beyond ASCII cannot be compared in constant time.
                 given = headers.get("authorization", "").encode("latin-1")
                 if not hmac.compare_digest(given, self.expected):
-                    said = "the header 'Authorization: Bearer TOKEN' is missing or wrong"
-                    response = JSONResponse(body(401, said), 401, {"WWW-Authenticate": "Bearer"})
+                    message = "the header 'Authorization: Bearer TOKEN' is missing or wrong"
+                    response = JSONResponse(body(401, message), 401, {"WWW-Authenticate": "Bearer"})
                     await response(scope, receive, send)
                     return
         await self.app(scope, receive, send)

@@ -14,7 +14,7 @@ from rag.pipeline import Progress
 from rag.report import render_page, render_report
 from rag.service.errors import RESPONSES, Failure
 from rag.service.state import Service, service_of
-from rag.service.texts import SentPassages, Text, numbered
+from rag.service.texts import SearchResults, SentPassages, Text, numbered
 from retrievers import Passage
 
 router = APIRouter(tags=["answers"])
@@ -93,23 +93,6 @@ class Search(_Request):
     k: int | None = Field(default=None, ge=1, description="Passages to retrieve; by default what the settings say.")
 
 
-class Found(BaseModel):
-    """A retrieved passage; `score` is the retriever's own."""
-
-    rank: int
-    id: str
-    score: float
-    title: str
-    text: str
-
-
-class SearchResults(BaseModel):
-    """The retrieved passages, best first."""
-
-    question: str
-    passages: list[Found]
-
-
 class ReadAnswer(BaseModel):
     """What the reader answers; "" means "no answer"."""
 
@@ -154,11 +137,7 @@ async def search(request: Request, asked: Search) -> SearchResults:
     _check_retrieval(service, asked.question, asked.k)
     request.state.log.update(text=asked.question)
     hits = await service.compute(request, lambda: service.engine.search(asked.question, asked.k))
-    found = [
-        Found(rank=rank, id=hit.passage.id, score=hit.score, title=hit.passage.title, text=hit.passage.text)
-        for rank, hit in enumerate(hits, 1)
-    ]
-    return SearchResults(question=asked.question, passages=found)
+    return SearchResults.of(asked.question, hits)
 
 
 _SAVED: dict[int | str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The application: routes, guards, and how it begins and ends."""
+"""The application: its routes and guards, its start and its end."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
     """The service over a pipeline, as an ASGI application.
 
     Args:
-        pipeline: answers; without a retriever, `/ask` and `/search` are refused.
+        pipeline: what answers; it is closed when the application ends. Without a retriever, `/ask` and `/search` are
+            refused.
         settings: limits, token and so on.
 
     Raises:
-        SettingsError: the token that the settings name is not there.
+        SettingsError: the token that the settings name is missing or unusable.
     """
     settings = settings or ServiceSettings()
     token = settings.token()
@@ -79,7 +80,7 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
         title="ragshap",
         version=version("ragshap"),
         description=_ABOUT,
-        docs_url=None,  # these two pages load scripts from elsewhere
+        docs_url=None,  # the pages of both would load scripts from other servers
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -92,7 +93,7 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Bodies, most=settings.max_body_kb * 1024)
+    app.add_middleware(Bodies, limit=settings.max_body_kb * 1024)
     app.add_middleware(Access, token=token)
     app.add_middleware(Requests, metrics=metrics, log_text=settings.log_text)
     return app

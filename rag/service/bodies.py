@@ -1,4 +1,4 @@
-"""Request bodies are read whole before anything else happens, up to a size and within a time."""
+"""Request bodies are read whole before anything else happens, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ARRIVAL = 20.0  # seconds
 
 
 class Bodies:
-    """Refuses bodies that are too large, or too slow, in the words of `rag.service.errors`.
+    """Refuses bodies that are too large or arrive too slowly.
 
     Args:
-        app: gets requests whose body is there.
-        most: bytes.
-        arrival: seconds.
+        app: the application that gets requests with complete bodies.
+        limit: size of the largest body, in bytes.
+        arrival: time within which a body must arrive, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, most: int, arrival: float = _ARRIVAL):
+    def __init__(self, app: ASGIApp, limit: int, arrival: float = _ARRIVAL):
         self.app = app
-        self.most = most
+        self.limit = limit
         self.arrival = arrival
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,16 +33,16 @@ class Bodies:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        status, said = 413, f"the body exceeds this service's limit of {self.most // 1024:,} kB"
+        status, message = 413, f"the body exceeds this service's limit of {self.limit // 1024:,} kB"
         content: bytes | None = None
-        if not announced.isdecimal() or int(announced) <= self.most:
+        if not announced.isdecimal() or int(announced) <= self.limit:
             try:
                 content = await asyncio.wait_for(self._read(receive), self.arrival)
             except asyncio.TimeoutError:
-                status, said = 408, f"the body did not arrive within {self.arrival:g} s"
+                status, message = 408, f"the body did not arrive within {self.arrival:g} s"
         if content is None:
-            # What is left of the body cannot be told from a next request, so the connection ends here.
-            await JSONResponse(body(status, said), status, {"Connection": "close"})(scope, receive, send)
+            # The rest of the body would be taken for the next request, so the connection ends here.
+            await JSONResponse(body(status, message), status, {"Connection": "close"})(scope, receive, send)
             return
         first: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
@@ -52,15 +52,15 @@ class Bodies:
         await self.app(scope, replay, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """The body; None once it is too large."""
+        """The body; None as soon as it is too large."""
         parts: list[bytes] = []
         size, more = 0, True
         while more:
-            message = await receive()
-            part = message.get("body", b"")
+            received = await receive()
+            part = received.get("body", b"")
             size += len(part)
-            if size > self.most:
+            if size > self.limit:
                 return None
             parts.append(part)
-            more = message["type"] == "http.request" and message.get("more_body", False)
+            more = received["type"] == "http.request" and received.get("more_body", False)
         return b"".join(parts)

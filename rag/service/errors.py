@@ -1,4 +1,4 @@
-"""Failures that a client is told about, in a body that every protocol's clients understand."""
+"""Failures as a client sees them, in a body that the clients of every protocol understand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SECRETS = re.compile(r"(?<=://)[^/\s'\"]*@|(?<=[\w/])\?[^\s'\")]*=[^\s'\")]*") 
 
 
 class Error(BaseModel):
-    """What went wrong: Cohere's clients read `message`, Jina's `detail`, those of text-embeddings-inference `error`."""
+    """What went wrong. Cohere's clients read `message`, Jina's `detail`, those of text-embeddings-inference `error`."""
 
     message: str = Field(examples=["the question is empty; ask something"])
     detail: str = Field(examples=["the question is empty; ask something"])
@@ -46,7 +46,7 @@ class Error(BaseModel):
 
 
 class Failure(Exception):  # noqa: N818 - it is an answer to a request
-    """Ends a request with a status, a sentence and perhaps headers."""
+    """Ends a request with a status, a message and, where given, headers."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
         super().__init__(message)
@@ -57,10 +57,11 @@ UNFORESEEN = Failure(500, "something went wrong here; the log says where")
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """What to tell a client of an error met while answering; None for what no one foresaw.
+    """What a client should learn of an error that came up while answering; None for an unforeseen one.
 
-    502 and 503 are for what another machine did: it answered wrongly, or it cannot be had at present. An unforeseen
-    `ValueError` is one that a library raised: those of our own packages say what is wrong with the request.
+    502 and 503 are for endpoints and search engines: 502 if one answered wrongly, 503 if it cannot be reached, did not
+    answer in time, or is busy. A `ValueError` that our own packages raised says what is wrong with the request; one
+    that a library raised is unforeseen.
     """
     if isinstance(error, Failure):
         return error
@@ -72,7 +73,7 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, EndpointError | EngineError):
         return Failure(502, _without_secrets(error))
     if isinstance(error, ConnectionError | TimeoutError):
-        return Failure(503, f"what this service has to ask cannot be reached ({type(error).__name__})")
+        return Failure(503, f"what this service depends on cannot be reached ({type(error).__name__})")
     if _is_out_of_memory(error):
         return Failure(503, "there is not enough memory for this; send fewer or shorter passages, or a smaller budget")
     if isinstance(error, IndexFormatError):
@@ -84,7 +85,7 @@ def failure_of(error: Exception) -> Failure | None:
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """Turn the errors that `failure_of` knows into a `Failure`; the others pass."""
+    """Turn the errors that `failure_of` knows into a `Failure`; others pass unchanged."""
     try:
         yield
     except Exception as error:
@@ -101,7 +102,7 @@ def _raised_in(error: Exception) -> str:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch got no memory; torch raises a bare `RuntimeError` on the CPU."""
+    """Whether Python, numpy or torch ran out of memory; on the CPU, torch raises a bare `RuntimeError`."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -114,7 +115,7 @@ def _without_secrets(error: Exception) -> str:
 
 
 def body(status: int, message: str) -> dict[str, str]:
-    """The body of a failure, as `Error` says; what a message repeats of the request is cut, and can be sent."""
+    """The body of a failure, as `Error` describes it; a long message is cut, and what UTF-8 cannot hold is replaced."""
     message = message.encode(errors="replace").decode()
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}…"
@@ -123,7 +124,7 @@ def body(status: int, message: str) -> dict[str, str]:
 
 
 def described(problems: Sequence[Any]) -> str:
-    """Pydantic's findings on a request as one sentence, without what was sent."""
+    """Pydantic's findings on a request as one sentence, which does not repeat what was sent."""
     if any(problem["type"] == "json_invalid" for problem in problems):
         return "the body is not valid JSON"
     parts = []
@@ -138,7 +139,10 @@ def described(problems: Sequence[Any]) -> str:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"model": Error, "description": "The body cannot be parsed, or there is nothing to rank"},
     401: {"model": Error, "description": "The bearer token is missing or wrong"},
-    403: {"model": Error, "description": "Without a token, the service answers only to the names of this machine"},
+    403: {
+        "model": Error,
+        "description": "Without a token, the service answers only requests whose Host is this machine",
+    },
     408: {"model": Error, "description": "The body did not arrive in time"},
     413: {"model": Error, "description": "The body, a text, or the number of documents exceeds a limit"},
     422: {
@@ -146,11 +150,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The body is not JSON, or a field is missing or wrong; the message says which",
     },
     429: {"model": Error, "description": "The queue is full; try again after Retry-After seconds"},
-    502: {"model": Error, "description": "The endpoint or search engine that this service asks answered wrongly"},
+    502: {
+        "model": Error,
+        "description": "The endpoint or search engine behind this service refused the request or answered wrongly",
+    },
     503: {
         "model": Error,
-        "description": "The service is shutting down or lacks memory, or the endpoint or search engine that it asks "
-        "cannot be reached or is busy; where it said for how long, Retry-After says so",
+        "description": "The service is shutting down or lacks memory, or the endpoint or search engine behind it "
+        "cannot be reached or is busy; Retry-After is sent if that is known",
     },
-    504: {"model": Error, "description": "The time limit is over; the work was stopped"},
+    504: {"model": Error, "description": "The time limit was exceeded, and the work was stopped"},
 }

@@ -1,4 +1,4 @@
-"""One line of JSON per request, without what was asked unless the settings say so."""
+"""One line of JSON per request, which holds the question only if the settings say so."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG = logging.getLogger("ragshap.service")
 class JsonLines(logging.Formatter):
     """Time, level, event and fields of a record as one line of JSON.
 
-    Of an exception its type and the places in the code are told, not its message, which may hold text of a request.
+    An exception is logged with its type and the places in the code, but not its message, which may repeat a request.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -41,7 +41,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logs() -> None:
-    """Send the service's and the server's records to standard error as lines of JSON."""
+    """Send the records of the service and of uvicorn to standard error as lines of JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in ("ragshap.service", "uvicorn"):
@@ -58,11 +58,11 @@ def log_cause(request: Request, error: Exception) -> None:
 
 
 class Requests:
-    """Gives each request an id, and logs and counts it when it is done.
+    """Gives each request an id, and logs and counts it at its end.
 
     Args:
-        app: gets a dictionary in `request.state.log`, to add fields to.
-        metrics: counts requests.
+        app: the application; it may add fields to the dictionary `request.state.log`.
+        metrics: the counters.
         log_text: whether the field `text` is logged.
     """
 
@@ -93,12 +93,12 @@ class Requests:
             status = 500
             raise
         finally:
-            status = status or 499  # nothing was sent because no one is there any more
+            status = status or 499  # nothing was sent, because the client is gone
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.seconds.labels(route).observe(seconds)
             text = {} if self.log_text else {"text"}
-            told = {key: value for key, value in fields.items() if key not in text}
+            logged = {key: value for key, value in fields.items() if key not in text}
             about = {"id": name, "method": scope["method"], "route": route, "status": status}
-            LOG.info("request", extra={"fields": {**about, "seconds": round(seconds, 4), **told}})
+            LOG.info("request", extra={"fields": {**about, "seconds": round(seconds, 4), **logged}})

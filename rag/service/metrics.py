@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Counters for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Metrics:
     def __init__(self, worker: Worker):
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        # Routes are known ones, so that no request can add a series.
+        # Only known routes are labels, so that no request can add a series.
         self.requests = Counter("ragshap_requests", "Requests.", ["route", "status"], registry=self.registry)
         self.seconds = Histogram(
             "ragshap_request_seconds", "Time of a request.", ["route"], buckets=_SECONDS, registry=self.registry
         )
         self.documents = Counter("ragshap_documents", "Documents read.", registry=self.registry)
         self.stopped = Counter("ragshap_stopped", "Work stopped before its end.", ["why"], registry=self.registry)
-        unfinished = Gauge("ragshap_unfinished", "Requests that wait or are worked on.", registry=self.registry)
+        unfinished = Gauge("ragshap_unfinished", "Requests that wait or are being worked on.", registry=self.registry)
         unfinished.set_function(lambda: worker.unfinished)

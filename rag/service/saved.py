@@ -1,4 +1,4 @@
-"""Explanations that were given, kept so that a link leads to them."""
+"""Explanations given before, kept so that links to them work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _NAME = re.compile(r"[0-9a-f]{24}")
 
 
 class SavedExplanations:
-    """One JSON file per explanation in a folder; the oldest go when there are too many.
+    """One JSON file per explanation in a folder; the oldest are deleted when there are too many.
 
-    Names are random, so that who has no link finds nothing.
+    Names are random, so that they cannot be guessed.
 
     Args:
-        folder: made if it is not there; None is a temporary one, removed by `close`.
-        keep: most explanations.
+        folder: the folder, made if it does not exist; None is a temporary one, which `close` removes.
+        keep: largest number of explanations.
     """
 
     def __init__(self, folder: str | Path | None, keep: int):
@@ -31,7 +31,7 @@ class SavedExplanations:
         self.keep = keep
 
     def add(self, answer: Answer) -> str:
-        """Keep an explanation; returns its name."""
+        """Keep an explanation and return its name."""
         name = secrets.token_hex(12)
         with replace_file(self.folder / f"{name}.json") as temporary:
             temporary.write_text(answer.to_json(), encoding="utf-8")
@@ -42,7 +42,12 @@ class SavedExplanations:
         return name
 
     def get(self, name: str) -> Answer:
-        """An explanation by its name; raises `KeyError` if it is not, or no longer, kept."""
+        """An explanation by its name.
+
+        Raises:
+            KeyError: it is not, or no longer, kept.
+            ValueError: its file is damaged.
+        """
         if not _NAME.fullmatch(name):
             raise KeyError(name)
         try:
@@ -52,6 +57,6 @@ class SavedExplanations:
         return Answer.from_json(content)
 
     def close(self) -> None:
-        """Remove a temporary folder."""
+        """Remove the folder if it is a temporary one."""
         if self._temporary:
             self._temporary.cleanup()

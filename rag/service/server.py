@@ -9,17 +9,17 @@ from rag.service.app import create_app
 from rag.service.logs import set_up_logs
 from rag.service.settings import ServiceSettings
 
-_CONNECTIONS = 512  # open at once; more are refused
+_CONNECTIONS = 512  # open at once; further ones are refused
 
 
 def serve(pipeline: Pipeline, settings: ServiceSettings) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Requests under way then have `settings.grace` seconds to end; what is left is stopped.
+    Requests under way then have `settings.grace` seconds to finish; after that they are stopped.
 
     Raises:
-        SettingsError: the token that the settings name is not there.
-        OSError: the port cannot be had.
+        SettingsError: the token that the settings name is missing or unusable.
+        OSError: the port cannot be opened.
     """
     set_up_logs()
     config = uvicorn.Config(

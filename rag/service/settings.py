@@ -1,4 +1,4 @@
-"""Settings of the service, beside those of the pipeline."""
+"""Settings of the service, in addition to those of the pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST_TOKEN = 16  # characters
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone."""
+    """Whether a host can be reached from this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -24,11 +24,11 @@ def is_loopback(host: str) -> bool:
 class ServiceSettings(Section):
     """Where the service listens, whom it lets in, and how much a request may ask for.
 
-    `token_env` names the environment variable that holds the bearer token; null asks for none, which is allowed on
-    loopback addresses alone. `waiting` requests may wait for the one that is worked on; each has `time_limit` seconds
-    in all. `rerank_budget` counts coalitions of the rerank protocols, whose clients cannot give one; four times the
-    number of documents are evaluated where that is more. Explanations are kept in the folder `explanations`, the `keep`
-    newest ones; null keeps them in a temporary one until the service ends. `log_text` puts questions into the log.
+    `token_env` names the environment variable that holds the bearer token; null requires no token, which is allowed on
+    loopback addresses only. Up to `waiting` requests may wait while another is worked on; each has `time_limit` seconds
+    in all. The clients of the rerank protocols cannot choose a budget, so `rerank_budget` does; four coalitions for
+    each document are evaluated where that is more. The `keep` newest explanations are kept in the folder
+    `explanations`; null is a temporary folder, deleted when the service ends. `log_text` puts questions into the log.
     """
 
     host: str = "127.0.0.1"
@@ -56,7 +56,7 @@ class ServiceSettings(Section):
         return self
 
     def token(self) -> str | None:
-        """The bearer token; None if none is asked for.
+        """The bearer token; None if none is required.
 
         Raises:
             SettingsError: the environment variable is not set, or the token is short or not plain ASCII.
@@ -78,5 +78,5 @@ class ServeSettings(Settings):
     service: ServiceSettings = ServiceSettings()
 
     def pipeline(self) -> Settings:
-        """The pipeline's part."""
+        """The settings of the pipeline alone."""
         return Settings.model_validate(self.model_dump(exclude={"service"}))

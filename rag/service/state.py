@@ -1,4 +1,4 @@
-"""What the routes share, and how they hand work to the worker."""
+"""What all routes share, and how they hand work to the worker."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Service:
             raise Failure(413, f"a text of {longest:,} characters was sent; this service takes at most {most:,}")
 
     async def compute(self, request: Request, work: Callable[[], T]) -> T:
-        """Have the worker do it; stops it when its time is over or the client is gone.
+        """Have the worker do the work; it is stopped when its time is over or the client is gone.
 
         Raises:
-            Failure: what the client is to be told, if it is not the outcome.
+            Failure: the work failed or was stopped.
         """
         job = self._submit(work)
         outcome = asyncio.wrap_future(job.future)
@@ -69,7 +69,7 @@ class Service:
             job.give_up()
 
     def stream(self, request: Request, work: Callable[[Progress], dict[str, Any]]) -> StreamingResponse:
-        """The same as server-sent events: `progress` at any number of times, then `answer` or `error`."""
+        """As `compute`, by server-sent events: `progress` any number of times, then one `answer` or `error`."""
         loop = asyncio.get_running_loop()
         news: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
 
@@ -136,7 +136,7 @@ class Service:
 
 
 def service_of(request: Request) -> Service:
-    """The service that a request came to."""
+    """The service that got a request."""
     service: Service = request.app.state.service
     return service
 

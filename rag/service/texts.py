@@ -1,4 +1,4 @@
-"""The texts and passages that requests hold."""
+"""The texts and passages in requests, and the passages in results; HTTP and MCP share them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from retrievers import Passage
+from retrievers import Hit, Passage
 
 
 def _encodable(text: str) -> str:
-    """Refuse halves of surrogate pairs, which JSON can spell but no tokenizer and no file can hold."""
+    """Refuse halves of surrogate pairs: JSON can spell them, but neither tokenizers nor files can hold them."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -47,3 +47,29 @@ SentPassages = list[Annotated[SentPassage, BeforeValidator(text_alone, json_sche
 def numbered(sent: Sequence[SentPassage]) -> list[Passage]:
     """The passages; those without an id are called "1", "2" and so on, by their place."""
     return [Passage(str(place) if p.id is None else p.id, p.text, p.title) for place, p in enumerate(sent, 1)]
+
+
+class FoundPassage(BaseModel):
+    """A retrieved passage."""
+
+    rank: int = Field(description="1 is the best.")
+    id: str
+    score: float = Field(description="The retriever's score; higher is better, the scale is the retriever's own.")
+    title: str
+    text: str
+
+
+class SearchResults(BaseModel):
+    """The retrieved passages, best first."""
+
+    question: str
+    passages: list[FoundPassage]
+
+    @classmethod
+    def of(cls, question: str, hits: Sequence[Hit]) -> SearchResults:
+        """The results of a search, in its order."""
+        found = [
+            FoundPassage(rank=rank, id=p.id, score=float(score), title=p.title, text=p.text)
+            for rank, (p, score) in enumerate(hits, 1)
+        ]
+        return cls(question=question, passages=found)

@@ -1,4 +1,4 @@
-"""One thread that does all the computing, and the bounded queue before it."""
+"""One thread that does all the computing, and the bounded queue in front of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from rag.readers.interruption import interruptible
 
-_MOST_PATIENCE = 60  # seconds that a refused client is told to wait, at most
+_MOST_PATIENCE = 60  # seconds; the longest time that a refused client is asked to wait
 _MEMORY = 0.8  # weight of the past in the mean time of a job
 
 
@@ -47,7 +47,7 @@ class Job:
         self._given_up = False
 
     def give_up(self) -> None:
-        """Drop the job if it still waits; else stop it at the next checkpoint."""
+        """Drop the job if it still waits; otherwise stop it at the next checkpoint."""
         self._given_up = True
         self.future.cancel()
 
@@ -74,14 +74,14 @@ class Job:
 
 
 class Worker:
-    """Does jobs one after another, in the order in which they came.
+    """Does jobs one after another, in the order of their arrival.
 
-    One thread, because readers use all cores for one question; and what several questions at once would share, such as
-    caches and thread pools, then needs no locks.
+    There is one thread, because readers use all cores for one question. Caches and thread pools, which questions
+    answered at the same time would share, then need no locks.
 
     Args:
-        waiting: most jobs that wait beside the one under way.
-        prepare: called first in the thread.
+        waiting: largest number of jobs that may wait while another is under way.
+        prepare: called once in the thread, before the first job.
     """
 
     def __init__(self, waiting: int, prepare: Callable[[], None] = lambda: None):
@@ -97,16 +97,21 @@ class Worker:
 
     @property
     def unfinished(self) -> int:
-        """Jobs that wait or are under way."""
+        """Number of jobs that wait or are under way."""
         return len(self._unfinished)
 
     @property
     def alive(self) -> bool:
-        """Whether work is done."""
+        """Whether jobs are taken and done."""
         return self._thread.is_alive() and not self._stopped
 
     def submit(self, work: Callable[[], Any], seconds: float) -> Job:
-        """Queue work that has so many seconds from now; raises `Busy` or `Stopped`, at once."""
+        """Queue work that must end within `seconds` from now.
+
+        Raises:
+            Busy: the queue is full.
+            Stopped: the worker has been stopped.
+        """
         job = Job(work, time.monotonic() + seconds)
         with self._lock:
             if self._stopped:
@@ -119,7 +124,7 @@ class Worker:
         return job
 
     def stop(self, patience: float = 10.0) -> None:
-        """Give up all jobs and end the thread; waits for the one under way to notice."""
+        """Give up all jobs and end the thread; waits up to `patience` seconds for the job under way to notice."""
         with self._lock:
             self._stopped = True
             jobs = list(self._unfinished)

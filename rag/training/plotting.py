@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from retrievers.storage.atomic import replace_file
+from rag.plotting import figure_class, save
 
 
 def check(target: Path) -> None:
@@ -18,14 +17,14 @@ def check(target: Path) -> None:
     """
     if target.suffix.lower() not in (".png", ".svg"):
         raise ValueError(f"cannot draw {target}: name a .png or .svg file")
-    _matplotlib()
+    figure_class()
 
 
 def plot_log(log: Path, target: Path) -> None:
     """Draw the parts of the loss, and exact match and F1 on held-out questions, against steps."""
     check(target)
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    figure = _matplotlib()(figsize=(9, 3.6), layout="constrained")
+    figure = figure_class()(figsize=(9, 3.6), layout="constrained")
     losses, answers = figure.subplots(1, 2)
     for name in ("answer", "span", "relevance"):
         points = [(row["step"], row[name]) for row in rows if name in row]
@@ -41,14 +40,4 @@ def plot_log(log: Path, target: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(frameon=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(target) as temporary:
-        figure.savefig(temporary, dpi=150)
-
-
-def _matplotlib() -> Any:
-    try:
-        from matplotlib.figure import Figure  # without pyplot: no window system is touched
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'ragshap[plot]'") from error
-    return Figure
+    save(figure, target.with_suffix(""), [target.suffix])

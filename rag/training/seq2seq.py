@@ -92,11 +92,9 @@ class Seq2SeqLearner:
 
     def state(self) -> dict[str, Tensor]:
         """The weights; names that share one tensor are kept once."""
-        seen: dict[int, str] = {}
-        for name, value in self.model.state_dict().items():
-            seen.setdefault(value.data_ptr(), name)
         weights = self.model.state_dict()
-        return {name: weights[name] for name in seen.values()}
+        first = {weights[name].data_ptr(): name for name in reversed(weights)}
+        return {name: value for name, value in weights.items() if first[value.data_ptr()] == name}
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer as `transformers` does; the folder appears whole or not at all."""
@@ -108,10 +106,7 @@ class Seq2SeqLearner:
         """Nothing: a checkpoint ends at once where it knows no answer, by rank and not by a threshold."""
 
     def _answer(self, index: int) -> list[int]:
-        question = self.data.questions[index]
-        assert question.place is not None, "only usable questions are drawn"
-        text = self.data.passages[question.place.passage].full_text[question.place.start : question.place.end]
-        ids: list[int] = self.tokenizer(text_target=text).input_ids
+        ids: list[int] = self.tokenizer(text_target=self.data.answer(self.data.questions[index])).input_ids
         return ids
 
 

@@ -26,6 +26,17 @@ Row = dict[str, float]
 CHECKPOINT = "checkpoint.safetensors"
 
 
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Numbers too small for full precision count as 0: sure predictions leave such gradients, slow on a CPU."""
+    before = sys.float_info.min / 2 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
 @dataclass
 class Trainer:
     """Runs `settings.steps` steps, writing a checkpoint and a log (`log.jsonl`) to `folder`.
@@ -65,6 +76,7 @@ class Trainer:
             fused=True,
         )
 
+    @_denormals_flushed()
     def run(self) -> None:
         """Train from the last checkpoint in the folder, or from the beginning, to the end.
 
@@ -72,13 +84,9 @@ class Trainer:
             ValueError: the folder's checkpoint was made with other settings or data.
             FloatingPointError: the loss is not finite.
         """
+        settings = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
         first = self._resume()
-        with _denormals_flushed():
-            self._run(first)
-
-    def _run(self, first: int) -> None:
-        settings = self.settings
         rows: list[Row] = []
         for step in range(first, settings.steps):
             self.learner.model.train()
@@ -201,14 +209,3 @@ class Trainer:
 def _is_before(row: Row, step: int) -> bool:
     """Whether a logged row belongs to what a checkpoint holds; the finished reader is evaluated again."""
     return row["step"] <= step and "averaged" not in row
-
-
-@contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Numbers too small for full precision count as 0: sure predictions leave such gradients, slow on a CPU."""
-    before = sys.float_info.min / 2 == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

@@ -1,4 +1,4 @@
-"""Text to blocks: what the embedded reader's encoder sees of a question and its passages."""
+"""From text to blocks, the input of the embedded reader's encoder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Blocks(NamedTuple):
     types: Tensor
     mask: Tensor
     copyable: Tensor
-    afresh: Tensor  # bool: no answer that is being copied goes on into the token
+    afresh: Tensor  # bool: a copied answer does not continue into the token
     cut: list[int]  # passage tokens left out of each block because they did not fit
 
     def to(self, device: torch.device) -> Blocks:
@@ -60,7 +60,7 @@ class BlockTokenizer:
         return [Tokens(encoding.ids, encoding.offsets) for encoding in encodings]
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Tokens]:
-        """Tokenise passages' full texts, and find where a text begins afresh."""
+        """Tokenise passages' full texts, and find where a text begins afresh after a repeated title."""
         found = []
         for passage, tokens in zip(passages, self.encode([p.full_text for p in passages]), strict=True):
             end = repeated_title_end(passage)
@@ -69,12 +69,12 @@ class BlockTokenizer:
         return found
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Lower-case text of word pieces, for answers that stand in no passage."""
+        """Lower-case text of word pieces, for answers that do not occur in a passage."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
 
 def question_limit(max_tokens: int) -> int:
-    """Most question tokens in a block of `max_tokens`: at least half of it is left for the passage."""
+    """Limit of question tokens in a block of `max_tokens`, at least half of which is left for the passage."""
     return min(MAX_QUESTION_TOKENS, max_tokens // 2)
 
 

@@ -44,7 +44,7 @@ class State:
         seen: SeenAnswers,
         head: Head,
     ) -> State:
-        """The state with the vocabulary of its source, of which `stop_id` is a part."""
+        """The state with the vocabulary of its source, which includes `stop_id`."""
         vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
         stop = int(torch.searchsorted(vocabulary, stop_id))
         return cls(source, cross, vocabulary, stop, place, tokens, first, sizes, seen, head)
@@ -72,7 +72,7 @@ class EmbeddedDecoder(CoalitionDecoder):
         model: the network.
         state: the encoded question.
         view: what each row sees.
-        no_answer_threshold: "no answer" is given when its probability reaches this.
+        no_answer_threshold: the probability from which "no answer" is given.
         memory_mb: bound on the vocabulary's scores.
     """
 
@@ -80,7 +80,7 @@ class EmbeddedDecoder(CoalitionDecoder):
         super().__init__(view, state.cross, state.sizes)
         self.model, self.state = model, state
         self.no_answer_threshold = no_answer_threshold
-        # The vocabulary's scores of a row take more memory than all else: a few rows at a time.
+        # A row's scores over the vocabulary take more memory than all else, so they are computed a few rows at a time.
         self.vocabulary_rows = max(1, memory_mb * 2**20 // (40 * model.config.vocab_size))
         self.runs = torch.zeros(view.tokens.shape, dtype=torch.int16, device=view.tokens.device)
 
@@ -115,7 +115,8 @@ class EmbeddedDecoder(CoalitionDecoder):
     def _choose(self, hidden: Tensor, pointer: Tensor, step: int) -> Tensor:
         """The likeliest token of each row under the mixture of copying and the vocabulary.
 
-        The vocabulary adds at most the gate to any token's probability; rows that this cannot change do without it.
+        The vocabulary adds at most the gate's value to a token's probability; where that cannot change the choice, its
+        scores are not computed.
         """
         model, state = self.model, self.state
         gate = model.gate(hidden).sigmoid()
@@ -125,7 +126,7 @@ class EmbeddedDecoder(CoalitionDecoder):
         copy *= 1 - gate
         unsure = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
         if step == 0:
-            # Stopping at once means "no answer": it is taken or left by the threshold, not by rank.
+            # Stopping at once means "no answer": the threshold decides on it, not its rank.
             threshold = self.no_answer_threshold
             stop = copy[:, state.stop]
             unsure = (stop < threshold) & (stop + gate[:, 0] >= threshold)
@@ -146,7 +147,7 @@ class EmbeddedDecoder(CoalitionDecoder):
 
 
 def _decide_stop(probabilities: Tensor, stop: int, threshold: float) -> Tensor:
-    """The probabilities with that of column `stop` made certain or impossible, by the threshold."""
+    """The probabilities, with column `stop` made certain or impossible by the threshold."""
     decided = probabilities.clone()
     decided[:, stop] = torch.where(probabilities[:, stop] >= threshold, torch.inf, -torch.inf)
     return decided

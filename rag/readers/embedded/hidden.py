@@ -1,4 +1,4 @@
-"""Blocks of passages and questions of which parts are hidden, for the embedded reader."""
+"""Blocks of passages and questions with hidden parts, for the embedded reader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MASK = 103
 
 
 class Head(NamedTuple):
-    """What a question's blocks begin with: "[CLS] question [SEP]"."""
+    """The beginning of a question's blocks: "[CLS] question [SEP]"."""
 
     ids: list[int]
     places: list[int]  # position of each
@@ -30,7 +30,7 @@ def whole_head(asked: Sequence[int], max_tokens: int) -> Head:
 
 
 def hidden_head(tokenizer: BlockTokenizer, question: str, hidden: Spans, masking: Masking, max_tokens: int) -> Head:
-    """The head of a question of which ranges of characters are hidden, as `hidden_blocks` hides those of passages."""
+    """The head of a question with hidden ranges of characters; they are hidden as `hidden_blocks` does in passages."""
     if masking == "delete":
         return whole_head(tokenizer.encode([without(question, hidden)[0]])[0].ids, max_tokens)
     pieces = tokenizer.encode([question])[0]
@@ -43,7 +43,7 @@ def hidden_head(tokenizer: BlockTokenizer, question: str, hidden: Spans, masking
 
 
 class HiddenBlocks(NamedTuple):
-    """Padded blocks, tensors `(n_blocks, length)`, and what the pointer's spelling needs of each."""
+    """Padded blocks, tensors `(n_blocks, length)`, and what is needed to spell answers copied from each."""
 
     ids: Tensor
     positions: Tensor  # of each token in the whole block
@@ -66,13 +66,13 @@ def hidden_blocks(
 ) -> HiddenBlocks:
     """Blocks of variants; with "attention", hidden tokens are left out and the others keep their positions.
 
-    That is the same as encoding the whole block with the hidden tokens masked, for less work.
+    The result equals that of encoding the whole block with the hidden tokens masked, for less work.
 
     Args:
         tokenizer: makes word pieces.
         head: the question as it stands in the blocks.
         passages: the whole passages.
-        variants: what to hide of them.
+        variants: which parts of them to hide.
         masking: how to hide it.
         max_tokens: limit of a block.
     """

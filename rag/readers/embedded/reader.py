@@ -188,7 +188,7 @@ class EmbeddedReader:
     def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
         """See `AttentiveReader`."""
         state: State = encoded.state
-        # Two rows, for the cross-attention is told by having more rows than questions.
+        # Two rows: more rows than questions are the mark of the cross-attention.
         tokens = torch.tensor([self.model.config.start_id, *self.tokenizer.encode([answer])[0].ids], device=self.device)
         view = View.of(np.ones((2, len(encoded.passages)), dtype=bool), state.source.block[0])
         seen: list[Tensor] = []
@@ -211,7 +211,7 @@ class EmbeddedReader:
         return state.source.relevance[0, separators].double().cpu().numpy()
 
     def _read(self, blocks: HiddenBlocks) -> tuple[Source, list[int]]:
-        """Encode blocks in which parts are hidden; and the number of tokens of each."""
+        """Encode blocks with hidden parts, and count the tokens of each."""
         ids, positions, types, mask, copyable, afresh = (part.to(self.device) for part in blocks[:6])
 
         def encode(group: Tensor, length: int) -> Tensor:
@@ -236,7 +236,7 @@ class EmbeddedReader:
         return source, mask.sum(1).tolist()
 
     def _joined(self, encoded: EncodedQuestion, blocks: HiddenBlocks) -> EncodedQuestion:
-        """The question with blocks of more passages, which are encoded, before that of the question alone."""
+        """The question with more blocks, which are encoded here, inserted before the block of the question alone."""
         state: State = encoded.state
         new, sizes = self._read(blocks)
         block, at = insert_blocks(state.source.block[0], new.block[0], len(encoded.passages))
@@ -274,11 +274,11 @@ class EmbeddedReader:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _bytes_per_query(self, state: State) -> int:
-        """Of the mask and the pointer's scores, features and temporaries, each one number per source token."""
+        """Of a query: mask, scores, features and temporaries of the pointer, one number per source token each."""
         return 12 * len(state.place) * 4
 
     def _spellings(self, encoded: EncodedQuestion, ids: tuple[int, ...]) -> list[tuple[int, str]]:
-        """Where an answer stands: (passage, text as written there), the likeliest place first."""
+        """The places where an answer occurs, as (passage, text as written there), the likeliest place first."""
         if not ids:
             return []
         state: State = encoded.state

@@ -19,7 +19,7 @@ _SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the en
 
 
 def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
-    """Write a model's folder, weights in float16; it appears whole or not at all."""
+    """Write a model's folder, with weights in float16; it appears complete or not at all."""
     tensors = {name: value.half().cpu() for name, value in own_state(model).items()}
     with new_folder(folder) as building:
         save_file(tensors, building / "model.safetensors")
@@ -35,7 +35,7 @@ def own_state(model: CopyReaderModel) -> dict[str, torch.Tensor]:
 
 
 def load_model(folder: Path) -> CopyReaderModel:
-    """The model of a folder, in float32; raises `WeightsError` when anything is missing or damaged."""
+    """The model of a folder, in float32; raises `WeightsError` if a file is missing or damaged."""
     check_files(folder)
     try:
         config = CopyReaderConfig.load(folder / "config.json")

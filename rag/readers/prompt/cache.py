@@ -1,4 +1,4 @@
-"""Replies that an endpoint gave, kept on disk, so that none is paid for twice."""
+"""Replies of an endpoint, kept on disk so that none is paid for twice."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def default_path() -> Path:
 
 
 class ReplyCache:
-    """Replies by a hash of the address and the whole request; prompts and tokens of access are not stored.
+    """Replies by a hash of the address and the whole request; prompts and bearer tokens are not stored.
 
-    Each reply is committed by itself: a killed process loses none that has arrived, and leaves none half-written.
-    Several threads and processes may use one file.
+    Each reply is committed by itself, so that a killed process loses none and leaves none half-written. Several threads
+    and processes may use one file.
 
     Args:
-        path: the file, made with its folder where missing; None keeps replies in memory.
+        path: the file, made with its folder if missing; None keeps replies in memory.
 
     Raises:
-        ValueError: the file is something else.
+        ValueError: the file is not a cache of replies.
     """
 
     def __init__(self, path: str | Path | None):
@@ -52,11 +52,11 @@ class ReplyCache:
 
     @staticmethod
     def key(url: str, body: Mapping[str, Any]) -> str:
-        """What a request's reply is kept under."""
+        """The key of a request's reply."""
         return hashlib.sha256(json.dumps([url, body], sort_keys=True).encode()).hexdigest()
 
     def get(self, key: str) -> str | None:
-        """The reply, or None if it never came."""
+        """The reply; None if there is none yet."""
         row = self._execute("SELECT reply FROM replies WHERE request = ?", key)
         return None if row is None else str(row[0])
 
@@ -65,7 +65,7 @@ class ReplyCache:
         self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply)
 
     def close(self) -> None:
-        """Close the file; one that is dropped without is closed when its memory is freed."""
+        """Close the file; this also happens when the cache is garbage-collected."""
         with self._lock:
             self._closing()
 

@@ -25,8 +25,8 @@ class CausalModel:
 
     Args:
         checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
-        max_answer_tokens: limit of a reply.
-        memory_mb: bound on the keys, values and logits that are held at once; at least one prompt is read at a time.
+        max_answer_tokens: limit of tokens of a reply.
+        memory_mb: bound on the keys, values and logits held at once; at least one prompt is read at a time.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float32", or "bfloat16" where the device is fast at it.
 
@@ -60,9 +60,9 @@ class CausalModel:
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
         self._forward = inspect.signature(self.model.forward).parameters
-        self._pad: int = self.tokenizer.pad_token_id or 0  # under the mask, so that any token will do
+        self._pad: int = self.tokenizer.pad_token_id or 0  # masked, so that any token will do
         own = self.model.generation_config
-        # In place of the checkpoint's own, from which `generate` would take what is not said here.
+        # `generate` would take what is not given here from the checkpoint's own settings.
         self.model.generation_config = GenerationConfig(
             do_sample=False,
             num_beams=1,
@@ -123,13 +123,13 @@ class CausalModel:
         return tokens
 
     def _reply_tokens(self, reply: str) -> list[int]:
-        """A reply's tokens; after a bare prompt a space stands before them."""
+        """A reply's tokens; after a bare prompt, the reply begins with a space."""
         text = reply if self.tokenizer.chat_template else f" {reply}"
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
         return tokens
 
     def _batches(self, rows: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
-        """Indices of rows of like length, longest first, so that little padding is computed."""
+        """Indices of rows of similar length, the longest first, so that little padding is computed."""
         lengths = np.array([len(row) for row in rows], dtype=int)
         if not len(lengths):
             return

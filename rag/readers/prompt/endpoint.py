@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rag.readers.prompt.cache import ReplyCache
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
 
-BYTES_PER_TOKEN = 4  # of English text under common tokenizers; nobody here knows the endpoint's own
+BYTES_PER_TOKEN = 4  # of English text under common tokenizers; the endpoint's own is not known
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 _PASSING = (408, 409, 425, 429)  # besides 5xx: the same request may succeed later
 _UNAVAILABLE = (408, 425, 429, 502, 503, 504)  # the endpoint, or what stands before it, is busy or cannot be reached
@@ -34,21 +34,21 @@ _CONTROL_TOKENS = (
 class Endpoint:
     """Asks `URL/chat/completions` at temperature 0; every reply is cached as it arrives.
 
-    What may pass (time-outs, broken connections, 408, 409, 425, 429, 5xx, bodies that are no reply) is tried again
-    after waits that double and are drawn at random from their upper half, or after what `Retry-After` asks for, if
-    that is longer; no request goes out meanwhile.
+    A request is tried again after errors that may pass: time-outs, broken connections, 408, 409, 425, 429, 5xx, and
+    bodies without a reply. Waits double and are drawn at random from their upper half. If `Retry-After` asks for more,
+    no request is sent until then.
 
     Args:
         url: base address, such as "http://localhost:8000/v1".
         model: the model's name there.
-        max_answer_tokens: limit of a reply.
-        token_env: environment variable that holds the bearer token; None sends none.
-        timeout: seconds until a silent endpoint is given up.
-        concurrency: most requests under way at once.
-        retries: most further tries of a request.
-        max_calls: most requests sent in this object's life, further tries included.
+        max_answer_tokens: limit of tokens of a reply.
+        token_env: environment variable that holds the bearer token; None sends no token.
+        timeout: seconds after which a silent endpoint is given up.
+        concurrency: largest number of requests under way at once.
+        retries: largest number of further tries of a request.
+        max_calls: largest number of requests sent in this object's life, further tries included.
         cache: file of replies; None keeps them in memory.
-        request: fields to add to each request; one that is None is left out instead.
+        request: fields to add to each request; a field that is None is left out of it.
 
     Raises:
         ValueError: the address holds a password, the environment variable is not set, or the cache cannot be used.
@@ -103,7 +103,7 @@ class Endpoint:
         self.close()
 
     def close(self) -> None:
-        """Close connections and cache, for good; one that is dropped without is closed when its memory is freed."""
+        """Close connections and cache for good; this also happens when the endpoint is garbage-collected."""
         self._closing()
         self.cache.close()
 
@@ -114,7 +114,7 @@ class Endpoint:
         return kept, -(-len(raw) // BYTES_PER_TOKEN)
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
-        """Not possible: chat endpoints tell the probabilities of what they wrote, not of a given text."""
+        """Raises `ValueError`: chat endpoints report the probabilities of what they wrote, not of a given text."""
         raise ValueError(
             f"{self.name} gives no log-probabilities of given answers; use attribution.utility=votes, or a local model"
         )
@@ -144,7 +144,7 @@ class Endpoint:
             for future in futures:  # called by the failing thread, before it takes up another request
                 future.add_done_callback(lambda done: stop.set() if done.cancelled() or done.exception() else None)
             wait(futures, return_when=FIRST_EXCEPTION)
-        finally:  # on an interrupt too: what is under way arrives and is cached, nothing else is sent
+        finally:  # after an interrupt too: replies under way arrive and are cached, and nothing more is sent
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
         finished = [future for future in futures if not future.cancelled()]
@@ -159,7 +159,7 @@ class Endpoint:
         return {key: future.result() for future, key in futures.items()}
 
     def _ask(self, key: str, body: Mapping[str, Any], stop: threading.Event) -> str:
-        """One reply, tried again as long as that makes sense."""
+        """One reply; the request is tried again as long as that may help."""
         for attempt in range(self.retries + 1):
             while (pause := self._not_before - time.monotonic()) > 0 and not stop.wait(pause):
                 pass

@@ -1,4 +1,4 @@
-"""What can go wrong with an endpoint; needs no HTTP client, so that others can name these errors cheaply."""
+"""The errors of an endpoint; importing them needs no HTTP client."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ Self = TypeVar("Self", bound="EndpointError")
 
 
 class EndpointError(OSError):
-    """The endpoint refuses, or answers with something that is no reply.
+    """The endpoint refuses a request, or its answer holds no reply.
 
     Attributes:
         retry_after: seconds that the endpoint asked to wait; 0 if it did not say.
-        passing: whether the same request may succeed at the next try.
+        passing: whether the same request may succeed later.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0, passing: bool = False):
@@ -20,7 +20,7 @@ class EndpointError(OSError):
         self.retry_after, self.passing = retry_after, passing
 
     def extended(self: Self, more: str) -> Self:
-        """The same error with more to say."""
+        """The same error with a longer message."""
         return type(self)(f"{self}{more}", retry_after=self.retry_after, passing=self.passing)
 
 

@@ -1,4 +1,4 @@
-"""A reader that sees a question and its passages as one prompt, whatever model stands behind it."""
+"""A reader that puts a question and its passages into one prompt for any language model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LOG = logging.getLogger(__name__)
 
 
 class LanguageModel(Protocol):
-    """What continues a prompt.
+    """A model that continues a prompt.
 
     Attributes:
-        name: how results call it.
-        control_tokens: strings that mean more than text to the model.
-        priced: whether each call costs; the cost is then announced before the first.
+        name: the model's name in results.
+        control_tokens: strings by which the model's chat format is controlled.
+        priced: whether calls cost money; the cost is then announced before the first call.
     """
 
     name: str
@@ -45,7 +45,7 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True)
 class Cost:
-    """Most calls that a question can take, and about how many tokens they read and write."""
+    """The largest number of calls for a question, and about how many tokens they read and write."""
 
     calls: int
     tokens_read: int
@@ -61,13 +61,13 @@ class _State:
 
 
 class PromptReader:
-    """Answers by one prompt per coalition, in which the coalition's passages alone stand.
+    """Answers by one prompt per coalition, which holds the passages of the coalition only.
 
     Args:
         model: a `CausalModel` or an `Endpoint`.
         template: the prompt, with placeholders; see `Prompt`.
-        max_block_tokens: limit of question and one passage together; what exceeds it is cut and counted.
-        max_answer_tokens: the model's limit of a reply, for the cost.
+        max_block_tokens: limit of tokens of question and one passage together; what exceeds it is cut and counted.
+        max_answer_tokens: the model's limit of tokens of a reply, for the cost.
 
     Raises:
         ValueError: the template lacks a placeholder or has an unknown one.
@@ -113,7 +113,7 @@ class PromptReader:
         self.close()
 
     def close(self) -> None:
-        """Release what the model holds open; afterwards nothing can be asked."""
+        """Release what the model holds open; the reader cannot be used afterwards."""
         close(self.model)
 
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
@@ -126,7 +126,7 @@ class PromptReader:
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Log-probabilities that the reply begins with an answer ("" being the phrase for "no answer").
 
-        The end of the reply is not part of it: models end their replies in too many ways.
+        The end of the reply is not counted, because models end their replies in too many ways.
         """
         prompts = self.prompts(encoded, coalitions)
         distinct = list(dict.fromkeys(prompts))
@@ -141,13 +141,13 @@ class PromptReader:
         return [self.prompt.render(state.question, [state.quoted[i] for i in np.flatnonzero(row)]) for row in rows]
 
     def cost(self, encoded: EncodedQuestion, calls: int) -> Cost:
-        """What so many coalitions of a question cost, each holding half of the passages on average."""
+        """What `calls` coalitions of a question cost if each holds half of the passages on average."""
         state: _State = encoded.state
         read = calls * (state.frame_tokens + sum(state.tokens) / 2)
         return Cost(calls, round(read), calls * self.max_answer_tokens)
 
     def announce(self, encoded: EncodedQuestion, calls: int) -> None:
-        """Log what the question will cost at most, if the model is priced."""
+        """Log the largest cost of the question, if the model is priced."""
         if self.model.priced:
             cost = self.cost(encoded, calls)
             _LOG.warning(

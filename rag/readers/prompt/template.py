@@ -1,4 +1,4 @@
-"""The prompt: what is asked, how passages are set apart in it, and what a reply means."""
+"""The prompt: its text, how passages are delimited in it, and what a reply means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attribution import normalize_answer
 from retrievers import Passage
 
 NO_ANSWER = "no answer"
-"""What the model is asked to reply when the passages do not hold the answer."""
+"""The reply that the prompt asks for when the passages do not hold the answer."""
 
 NO_PASSAGES = "(There are no passages.)"
 
@@ -49,12 +49,12 @@ class Prompt:
     """Makes prompts and reads replies.
 
     Each passage stands between `<passage 1>` and `</passage 1>`, with its title on the first line. No text can close
-    a passage, open another, or hold a token by which the model's chat format is controlled: the first character of
-    whatever would do so is changed.
+    a passage, open another, or contain a token that controls the model's chat format, because such strings are changed
+    at their first character.
 
     Args:
         template: text with the placeholders {question}, {passages} and {no_answer}.
-        control_tokens: strings that mean more than text to the model.
+        control_tokens: strings by which the model's chat format is controlled.
 
     Raises:
         ValueError: a placeholder is missing or unknown.
@@ -66,12 +66,12 @@ class Prompt:
         self._control = re.compile("|".join([_DELIMITER, *map(re.escape, tokens)]), re.IGNORECASE)
 
     def disarm(self, text: str) -> str:
-        """The text with an angle quotation mark for the "<" of what controls, or a space after another first letter."""
+        """The text with controlling strings changed: an angle quotation mark for "<", or a space after its start."""
         text = text.encode(errors="replace").decode()  # a lone surrogate cannot be sent
         return self._control.sub(_disarmed, text)
 
     def quote(self, passage: Passage) -> str:
-        """What stands between a passage's delimiters."""
+        """The text between a passage's delimiters."""
         title = " ".join(passage.title.split())
         return self.disarm(f"{title}\n{passage.text}" if title else passage.text)
 

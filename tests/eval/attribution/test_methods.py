@@ -15,15 +15,15 @@ from eval.attribution.methods import (
     parse_method,
     random_coalitions,
 )
-from rag.session import Session
-from rag.settings import AttributionSettings, Settings
+from eval.retrieval.scoring import ScoredSession
+from rag.settings import AttributionSettings
 from rag.settings_base import SettingsError
 
 N = 7
 
 
 def methods(reader, passages, **settings):
-    session = Session(reader, "where?", passages, Settings(attribution=AttributionSettings(**settings)))
+    session = ScoredSession(reader, "where?", passages, AttributionSettings(**settings))
     return QuestionMethods(session, "q", range(N), 0.01)
 
 
@@ -110,7 +110,9 @@ def test_interactions_of_votes_are_those_of_the_answer(reader, passages):
 
 
 def test_cheap_orders(reader, passages):
-    mine = QuestionMethods(Session(reader, "where?", passages), "q", [3, 1, 0, 2, 6, 5, 4], 0.01)
+    mine = QuestionMethods(
+        ScoredSession(reader, "where?", passages, AttributionSettings()), "q", [3, 1, 0, 2, 6, 5, 4], 0.01
+    )
     assert np.argsort(-mine("retriever", 0)().scores).tolist() == [2, 1, 3, 0, 6, 5, 4]
     first, again, other = (mine("random", seed)().scores.tolist() for seed in (0, 0, 1))
     assert first == again != other

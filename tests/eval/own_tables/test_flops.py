@@ -15,15 +15,7 @@ from rag.readers.embedded import EmbeddedReader
 @pytest.mark.parametrize("rows", [1, 3])
 def test_operations_are_those_that_torch_counts(read, rows, monkeypatch):
     """Rows that see everything: then plain generation computes only what is needed, and keys and values."""
-    stock = plain.stock_attention.__wrapped__
-
-    def eager(model):  # whose products the counter sees
-        model.set_attn_implementation("eager")
-        yield
-        next(restore := stock(model))
-        list(restore)
-
-    monkeypatch.setattr(plain, "stock_attention", plain.contextmanager(eager))
+    monkeypatch.setattr(plain, "STOCK", "eager")  # whose products the counter sees
     blocks = read.way.encode(read.question, read.passages)
     tokens = blocks.states.shape[1]
     everything = torch.ones(rows, tokens, dtype=torch.bool)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from attribution import LikelihoodGame, VotesGame, explain
-from eval.retrieval.scoring import Scored, parse_scoring, rerank, score_passages
+from eval.retrieval.scoring import Scored, ScoredSession, parse_scoring, rerank, score_passages
 from rag.rerank import Reranker
-from rag.session import Session
 from rag.settings import AttributionSettings, RerankSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Hit, HybridRetriever, Passage
@@ -20,7 +19,7 @@ PASSAGES = [Passage(str(number), text) for number, text in enumerate(TEXTS)]
 
 
 def scores_of(reader, passages, settings):
-    session = Session(reader, "where?", passages, Settings(attribution=settings))
+    session = ScoredSession(reader, "where?", passages, settings)
     return lambda name: score_passages(session, parse_scoring(name))
 
 
