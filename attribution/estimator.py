@@ -1,6 +1,7 @@
 """What an estimator is, and how one is run to give an Attribution."""
 
 from collections.abc import Sequence
+from operator import index
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -104,7 +105,7 @@ def run(
     cached game underneath already knows.
     """
     check_budget(estimator, n_players, budget)
-    if seed is not None and seed < 0:
+    if seed is not None and index(seed) < 0:
         raise ValueError(f"seed must be 0 or more, got {seed}")
     cached = CachedGame(game, n_players, batch_size=batch_size, budget=budget, progress=progress)
     names = tuple(players) if players is not None else tuple(f"player {i}" for i in range(n_players))
@@ -114,10 +115,10 @@ def run(
     # First, so that a wrong `output` costs two evaluations and the full answer heads a votes game's outputs.
     full = cached(ends)[0]
     if output is not None:
-        index = output_index(output, cached.outputs)
+        explained = output_index(output, cached.outputs)
     else:
-        index = int(full.argmax()) if cached.utility == "votes" else 0
-    estimate, reached = _estimate(estimator, cached, seed, index, until)
+        explained = int(full.argmax()) if cached.utility == "votes" else 0
+    estimate, reached = _estimate(estimator, cached, seed, explained, until)
     cached.finish()
     full, empty = cached(ends)
     return Attribution(
@@ -128,7 +129,7 @@ def run(
         pivots=estimate.pivots,
         full=full,
         empty=empty,
-        output=index,
+        output=explained,
         evaluations=cached.evaluations,
         estimator=estimator.name,
         semivalue=estimator.semivalue,

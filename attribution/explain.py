@@ -122,7 +122,7 @@ def _checked(
     check_semivalue(semivalue, p)
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
-    if until is not None and not isinstance(until, StoppingRule):
+    if until is not None and (isinstance(until, type) or not isinstance(until, StoppingRule)):
         raise ValueError(f"`until` must be a stopping rule such as TopKCertain(5), got {until!r}")
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None

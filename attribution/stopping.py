@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
+from operator import index
 from statistics import NormalDist
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -100,7 +101,7 @@ class TopKCertain:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a k below 1, a confidence outside (0, 1), a negative margin or uncallable scores."""
-        if self.k < 1:
+        if index(self.k) < 1:
             raise ValueError(f"k must be 1 or more, got {self.k}")
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence must lie between 0 and 1, both excluded, got {self.confidence}")

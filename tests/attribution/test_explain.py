@@ -199,6 +199,7 @@ WRONG = [
     ({"estimator": "exact", "n_players": 5, "until": TopKCertain(1)}, "exact values need all coalitions"),
     ({"semivalue": "first-in", "until": TopKCertain(1)}, "exact values need all coalitions"),
     ({"until": "top-k certain"}, "`until` must be a stopping rule such as TopKCertain.*, got 'top-k certain'"),
+    ({"until": TopKCertain}, "`until` must be a stopping rule such as TopKCertain"),
     ({"pivots": True, "estimator": "kernel"}, "'kernel' gives no pivots .*; use 'exact', 'permutation', or do"),
     ({"pivots": True, "estimator": "kernel", "n_players": 3}, "'kernel' gives no pivots"),
     ({"pivots": True, "estimator": "regression-adjusted"}, "'regression-adjusted' gives no pivots"),
@@ -219,6 +220,16 @@ WRONG = [
 def test_wrong_use_is_refused_before_any_evaluation(counting, settings, message):
     game = counting(size)
     with pytest.raises(ValueError, match=message):
+        explain(game, **{"n_players": 20, **settings})
+    assert game.evaluated == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"seed": 1.5}, {"seed": "a"}, {"budget": 100.5}, {"n_players": 2.5}, {"batch_size": 1.5}]
+)
+def test_numbers_that_are_not_whole_are_refused_before_any_evaluation(counting, settings):
+    game = counting(size)
+    with pytest.raises(TypeError):
         explain(game, **{"n_players": 20, **settings})
     assert game.evaluated == []
 

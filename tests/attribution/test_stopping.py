@@ -309,3 +309,8 @@ def test_an_answer_that_never_changed_is_not_certain_to_be_always_given():
 def test_rules_that_mean_nothing_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_number_of_players_that_is_not_whole_is_refused():
+    with pytest.raises(TypeError):
+        TopKCertain(2.5)
