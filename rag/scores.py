@@ -7,15 +7,16 @@ that a stopping rule can ask about the very order that is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution import Attribution
-from attribution.attribution import descending
 from rag.settings_base import SettingsError
 from retrievers.base import RRF_K
+
+if TYPE_CHECKING:
+    from attribution import Attribution
 
 Scores = NDArray[np.float64]
 ScoreOfValues = Callable[[Scores, Sequence[str], int], Scores]
@@ -72,8 +73,15 @@ def passage_scores(attribution: Attribution, score: str = DEFAULT_SCORE) -> Scor
 
 def attributed_order(attribution: Attribution, score: str = DEFAULT_SCORE) -> list[int]:
     """Passages from the best score to the worst; equal ones stay in the retriever's order."""
-    order: list[int] = descending(passage_scores(attribution, score)).tolist()
+    order: list[int] = _descending(passage_scores(attribution, score)).tolist()
     return order
+
+
+def _descending(scores: Scores) -> NDArray[np.intp]:
+    # Imported here because the settings, which name scores, are read where nothing is attributed.
+    from attribution.attribution import descending
+
+    return descending(scores)
 
 
 def needs_pivots(score: str) -> bool:
@@ -84,7 +92,7 @@ def needs_pivots(score: str) -> bool:
 def fuse(scores: Scores, rrf_k: float = RRF_K) -> Scores:
     """1 / (rrf_k + rank) in the order given plus the same by score (Cormack, Clarke and Büttcher 2009), `(n,)`."""
     ranks = np.empty(len(scores))
-    ranks[descending(scores)] = np.arange(1, len(scores) + 1)
+    ranks[_descending(scores)] = np.arange(1, len(scores) + 1)
     fused: Scores = 1 / (rrf_k + np.arange(1, len(scores) + 1)) + 1 / (rrf_k + ranks)
     return fused
 

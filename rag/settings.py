@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
-from rag.readers.prompt.template import check_template
 from rag.scores import DEFAULT_SCORE, OF_VALUES, ScoreName
 from rag.settings_base import Section, load_section
 
@@ -119,6 +118,8 @@ class ReaderSettings(Section):
         if self.is_embedded and self.prompt is not None:
             raise ValueError("prompt is for causal models and endpoints; leave it out")
         if self.prompt is not None:
+            from rag.readers.prompt.template import check_template  # loads a template engine, which search does without
+
             check_template(self.prompt)
         if self.is_endpoint:
             _check_address(self.checkpoint)
