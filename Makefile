@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
+# Python compiles a module when it is first imported, and only what is used; pip would compile everything, one file after
+# another. Where this is set, as in many images, nothing would be kept and every start would compile again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint typecheck bench docs clean
 
@@ -12,15 +16,17 @@ help: ## List the targets
 
 install: .venv/.dev ## Make .venv and install ragshap with its tools
 
-# What the demo needs. Python compiles a module when it is first imported; pip would compile all of them.
+# What the demo needs.
 .venv/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) --editable .
 	@touch $@
 
-# And the rest, in the same environment.
+# And the rest, in the same environment; all of it compiled, on all cores, because most of it will be used. Some packages
+# hold templates that are not Python, on which compileall fails.
 .venv/.dev: .venv/.core
 	$(PIP) --editable '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 demo: .venv/.core ## Index the example corpus, ask three questions, write one page each to demo/

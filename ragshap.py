@@ -81,13 +81,15 @@ HOME = Path(__file__).resolve().parent
 """The folder that holds ragshap's packages: `site-packages`, or a checkout of the repository."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        check_packages(*PACKAGES)
-        for package in map(import_module, PACKAGES):
-            if name in package.__all__:
-                return getattr(package, name)
-    raise AttributeError(f"module 'ragshap' has no attribute {name!r}")
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            check_packages(*PACKAGES)
+            for package in map(import_module, PACKAGES):
+                if name in package.__all__:
+                    return getattr(package, name)
+        raise AttributeError(f"module 'ragshap' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

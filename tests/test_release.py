@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -91,3 +92,12 @@ def test_the_demo_needs_the_core_alone_and_the_tests_the_rest():
     assert re.findall(r"--editable (.+)", steps("demo")) == ["."]
     for target in ("test", "lint", "typecheck", "docs"):
         assert re.findall(r"--editable (.+)", steps(target)) == [".", "'.[dev]'"]
+
+
+def test_what_make_runs_keeps_compiled_modules():
+    if (make := shutil.which("make")) is None:
+        pytest.skip("make is not installed")
+    probe = "probe: ; @echo [$$PYTHONDONTWRITEBYTECODE]"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([make, "--eval", probe, "probe"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
