@@ -86,7 +86,7 @@ class FiDReader:
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
         self.pass_cost = PASS_COST[self.model.device.type]
-        self._rules = decoding_rules(self.model, max_answer_tokens)
+        self._rules = decoding_rules(self.model.generation_config, max_answer_tokens, self.model.device)
         self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
 
     @torch.inference_mode()
