@@ -14,7 +14,7 @@ from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.provenance import sources, versions
-from rag.readers.base import Reader, Screener, close
+from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader, set_threads
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
 from rag.scores import attributed_order
@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
 
 
-class Pipeline:
+class Pipeline(Closable):
     """Answers questions over one corpus and says which passages the answers come from.
 
     Args:
@@ -89,14 +89,6 @@ class Pipeline:
     def close(self) -> None:
         """Release what the reader holds open, such as an endpoint's connections and its cache of replies."""
         close(self.reader)
-
-    def __enter__(self) -> Pipeline:
-        """The pipeline itself; it is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the pipeline, also after an error."""
-        self.close()
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The k best passages, best first; by default as many as `retriever.passages` says."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rag.readers.base import Reader, Screener
+from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader, set_threads
 from rag.retrieval import as_hits
 from rag.scores import attributed_order, passage_scores
@@ -47,7 +47,7 @@ class Reranking:
     passages: tuple[Ranked, ...]
 
 
-class Reranker:
+class Reranker(Closable):
     """Reranks retrieved passages by attribution.
 
     Args:
@@ -74,6 +74,10 @@ class Reranker:
         settings = load_settings(config, overrides)
         set_threads(settings.threads)
         return cls(settings=settings)
+
+    def close(self) -> None:
+        """Release what the reader holds open, such as an endpoint's connections and its cache of replies."""
+        close(self.reader)
 
     def rerank(self, question: str, passages: Sequence[Passage | Hit | str]) -> list[Hit]:
         """The same passages, best first, with their attribution scores.

@@ -115,6 +115,12 @@ class RagshapRanker:
         if self._reranker is None:
             self._reranker = Reranker.from_config(self.config, overrides=self.overrides)
 
+    def close(self) -> None:
+        """Release the reader, as Haystack's `Pipeline.close` asks; `warm_up` loads it again."""
+        if self._reranker is not None:
+            self._reranker.close()
+            self._reranker = None
+
     def to_dict(self) -> dict[str, Any]:
         """The arguments, for YAML."""
         return default_to_dict(self, config=self.config, overrides=self.overrides, top_k=self.top_k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from retrievers import Passage
 
 Coalitions = NDArray[np.bool_]
+Self = TypeVar("Self", bound="Closable")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,22 @@ class Screener(Reader, Protocol):
     def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
         """`(n_passages,)`, higher is better."""
         ...
+
+
+class Closable:
+    """Holds something open, which `close` or the end of a `with` block releases."""
+
+    def close(self) -> None:
+        """Release what is held open; to close twice does no harm."""
+        raise NotImplementedError
+
+    def __enter__(self: Self) -> Self:
+        """The object itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it, also after an error."""
+        self.close()
 
 
 def close(holder: object) -> None:

@@ -26,7 +26,7 @@ from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.encoding import View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
-from rag.readers.fid_hidden import Asked, hidden_blocks
+from rag.readers.fid_hidden import BlockQuestion, hidden_blocks
 from rag.readers.hidden_parts import (
     Masking,
     Spans,
@@ -50,7 +50,7 @@ class _State:
     cross: DynamicCache  # cross-attention keys and values, one row
     sizes: list[int]  # tokens of each block
     seen: SeenAnswers
-    asked: Asked
+    question: BlockQuestion
 
 
 class FiDReader:
@@ -86,7 +86,7 @@ class FiDReader:
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
         self.pass_cost = PASS_COST[self.model.device.type]
-        self._rules = decoding_rules(self.model.generation_config, max_answer_tokens, self.model.device)
+        self._rules = decoding_rules(self.model, max_answer_tokens)
         self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
 
     @torch.inference_mode()
@@ -95,7 +95,7 @@ class FiDReader:
         question = check_question(question)
         blocks = self._blocks.blocks(question, passages)
         states, block, sizes = self._read(blocks.ids, [[1] * len(ids) for ids in blocks.ids])
-        state = _State(states, block, self._cross_cache(states), sizes, SeenAnswers(), Asked(question))
+        state = _State(states, block, self._cross_cache(states), sizes, SeenAnswers(), BlockQuestion(question))
         return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
 
     @torch.inference_mode()
@@ -107,7 +107,7 @@ class FiDReader:
         if not variants:
             return encoded
         passages, state = encoded.passages, encoded.state
-        ids, seen = hidden_blocks(self._blocks, state.asked, passages, variants, masking)
+        ids, seen = hidden_blocks(self._blocks, state.question, passages, variants, masking)
         states, rows, sizes = self._read(ids[:-1], seen[:-1])
         block, at = insert_blocks(state.block, rows, len(passages))
         joined = replace(
@@ -128,10 +128,12 @@ class FiDReader:
         """Encode passages again with parts of the question hidden; see `PartsReader`."""
         check_hidden_question(encoded, hidden, columns, masking)
         passages = tuple(encoded.passages[column] for column in columns)
-        asked = Asked(without(encoded.question, hidden)[0]) if masking == "delete" else Asked(encoded.question, hidden)
+        question = BlockQuestion(encoded.question, hidden)
+        if masking == "delete":
+            question = BlockQuestion(without(encoded.question, hidden)[0])
         whole = [Variant(number, ()) for number in range(len(passages))]
-        states, block, sizes = self._read(*hidden_blocks(self._blocks, asked, passages, whole, masking))
-        state = _State(states, block, self._cross_cache(states), sizes, encoded.state.seen, asked)
+        states, block, sizes = self._read(*hidden_blocks(self._blocks, question, passages, whole, masking))
+        state = _State(states, block, self._cross_cache(states), sizes, encoded.state.seen, question)
         cut = tuple(encoded.cut_tokens[column] for column in columns)
         return replace(encoded, passages=passages, cut_tokens=cut, state=state)
 

@@ -10,7 +10,7 @@ from rag.readers.hidden_parts import Masking, Spans, Variant, overlaps, shortene
 from retrievers import Passage
 
 
-class Asked(NamedTuple):
+class BlockQuestion(NamedTuple):
     """A question as it stands in blocks: its text, and the ranges of characters that are hidden there."""
 
     text: str
@@ -18,7 +18,11 @@ class Asked(NamedTuple):
 
 
 def hidden_blocks(
-    blocks: FiDTokenizer, asked: Asked, passages: Sequence[Passage], variants: Sequence[Variant], masking: Masking
+    blocks: FiDTokenizer,
+    question: BlockQuestion,
+    passages: Sequence[Passage],
+    variants: Sequence[Variant],
+    masking: Masking,
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Token ids of each variant's block, and 1 for each token that may be seen, 0 for each that is hidden.
 
@@ -29,19 +33,19 @@ def hidden_blocks(
     """
     originals = [passages[variant.passage] for variant in variants]
     if masking == "delete":
-        ids = blocks.blocks(asked.text, [shortened(p, v) for p, v in zip(originals, variants, strict=True)]).ids
+        ids = blocks.blocks(question.text, [shortened(p, v) for p, v in zip(originals, variants, strict=True)]).ids
         return ids, [[1] * len(block) for block in ids]
     if not blocks.tokenizer.is_fast:
         raise ValueError(f"masking {masking!r} needs a fast tokeniser, which this checkpoint lacks; use 'delete'")
-    whole = blocks.blocks(asked.text, originals).ids
+    whole = blocks.blocks(question.text, originals).ids
     head, *bodies = blocks.tokenizer(
-        [HEAD + asked.text, *(f" title: {passage.title} context: {passage.text}" for passage in originals), ""],
+        [HEAD + question.text, *(f" title: {passage.title} context: {passage.text}" for passage in originals), ""],
         add_special_tokens=False,
         return_offsets_mapping=True,
         verbose=False,
     ).offset_mapping
     start = len(whole[-1]) - blocks.n_suffix  # of the passage in its block
-    in_head = tuple((len(HEAD) + first, len(HEAD) + end) for first, end in asked.hidden)
+    in_head = tuple((len(HEAD) + first, len(HEAD) + end) for first, end in question.hidden)
     gone_head = [False] * blocks.n_prefix + overlaps(head[: start - blocks.n_prefix], in_head)
     hidden = [*(_spans(passage, variant) for passage, variant in zip(originals, variants, strict=True)), ()]
     mask_id = blocks.tokenizer.mask_token_id

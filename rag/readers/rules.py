@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as library
 
-FORBIDDING = ("sequence_bias", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens")
+BIASES = ("sequence_bias", "bad_words_ids")
+SINGLE_TOKENS = ("decoder_start_token_id", "bos_token_id", "forced_bos_token_id", "forced_eos_token_id")
+FORBIDDING = (*BIASES, "suppress_tokens", "begin_suppress_tokens")
 """Fields that forbid or favour tokens, whatever the text before the answer is."""
 
 HONOURED = {
     *FORBIDDING,
-    *("decoder_start_token_id", "bos_token_id", "eos_token_id", "forced_bos_token_id", "forced_eos_token_id"),
-    *("repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens"),
+    *SINGLE_TOKENS,
+    *("eos_token_id", "repetition_penalty", "no_repeat_ngram_size", "min_length", "min_new_tokens"),
     *("exponential_decay_length_penalty", "remove_invalid_values"),
 }
 HARMLESS = {
@@ -54,13 +58,15 @@ class Rules:
     processors: LogitsProcessorList
 
 
-def decoding_rules(config: GenerationConfig, max_answer_tokens: int, device: torch.device | str = "cpu") -> Rules:
-    """The checkpoint's own rules of greedy generation, in the order in which `generate` applies them.
+def decoding_rules(model: Any, max_answer_tokens: int) -> Rules:
+    """The own rules of greedy generation of an encoder-decoder, in the order in which `generate` applies them.
 
     Raises:
-        ValueError: a setting would be ignored, or there is no token to start with.
+        ValueError: a setting would be ignored, names a token that does not exist, or there is no token to start with.
     """
+    config, device = model.generation_config, model.device
     _check_honoured(config)
+    check_tokens(config, model.config.vocab_size, (*BIASES, *SINGLE_TOKENS))
     start = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
     if not isinstance(start, int):
         raise ValueError(
@@ -100,6 +106,29 @@ def decoding_rules(config: GenerationConfig, max_answer_tokens: int, device: tor
             library.SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin, device=str(device))
         )
     return Rules(start, frozenset(stops), rules)
+
+
+def check_tokens(config: GenerationConfig, vocab_size: int, names: Iterable[str]) -> None:
+    """Raise `ValueError` if one of the fields `names` holds a token beyond the vocabulary.
+
+    Generation would fail on such a token at the first question. Suppressed and end tokens that do not exist do nothing.
+    """
+    for name in names:
+        unknown = [token for token in _tokens(getattr(config, name, None)) if not 0 <= token < vocab_size]
+        if unknown:
+            raise ValueError(
+                f"the checkpoint's generation settings name token {unknown[0]} in {name}, but its vocabulary has "
+                f"{vocab_size:,} tokens, from 0; correct the checkpoint's generation_config.json"
+            )
+
+
+def _tokens(value: Any) -> Iterator[int]:
+    """The whole numbers in a field, however nested; biases are fractional numbers."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list | tuple | Mapping):
+        for part in value:
+            yield from _tokens(part)
 
 
 def _check_honoured(config: GenerationConfig) -> None:

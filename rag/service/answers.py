@@ -101,43 +101,43 @@ class ReadAnswer(BaseModel):
 
 
 @router.post("/ask", responses=_ANSWERS, response_model=None)
-async def ask(request: Request, asked: Ask) -> Response:
+async def ask(request: Request, body: Ask) -> Response:
     """Answer from the index, and say which passages the answer comes from."""
     service = service_of(request)
-    _check_retrieval(service, asked.question, asked.k)
-    changes = asked.changes() | {"retriever.passages": asked.k}
+    _check_retrieval(service, body.question, body.k)
+    changes = body.changes() | {"retriever.passages": body.k}
     return await _attributed(
-        service, request, asked, lambda progress: service.engine.ask(asked.question, changes, progress)
+        service, request, body, lambda progress: service.engine.ask(body.question, changes, progress)
     )
 
 
 @router.post("/explain", responses=_ANSWERS, response_model=None)
-async def explain(request: Request, asked: Explain) -> Response:
+async def explain(request: Request, body: Explain) -> Response:
     """Answer from passages that come with the request, and attribute the answer to them."""
     service = service_of(request)
-    passages, changes = _taken(service, request, asked), asked.changes()
+    passages, changes = _taken(service, request, body), body.changes()
     return await _attributed(
-        service, request, asked, lambda progress: service.engine.explain(asked.question, passages, changes, progress)
+        service, request, body, lambda progress: service.engine.explain(body.question, passages, changes, progress)
     )
 
 
 @router.post("/answer", responses=RESPONSES)
-async def answer(request: Request, asked: Read) -> ReadAnswer:
+async def answer(request: Request, body: Read) -> ReadAnswer:
     """Answer from passages that come with the request, without attribution."""
     service = service_of(request)
-    passages = _taken(service, request, asked)
-    text = await service.compute(request, lambda: service.engine.answer(asked.question, passages))
-    return ReadAnswer(question=asked.question, answer=text)
+    passages = _taken(service, request, body)
+    text = await service.compute(request, lambda: service.engine.answer(body.question, passages))
+    return ReadAnswer(question=body.question, answer=text)
 
 
 @router.post("/search", responses={404: _ANSWERS[404], **RESPONSES})
-async def search(request: Request, asked: Search) -> SearchResults:
+async def search(request: Request, body: Search) -> SearchResults:
     """Retrieve passages without answering."""
     service = service_of(request)
-    _check_retrieval(service, asked.question, asked.k)
-    request.state.log.update(text=asked.question)
-    hits = await service.compute(request, lambda: service.engine.search(asked.question, asked.k))
-    return SearchResults.of(asked.question, hits)
+    _check_retrieval(service, body.question, body.k)
+    request.state.log.update(text=body.question)
+    hits = await service.compute(request, lambda: service.engine.search(body.question, body.k))
+    return SearchResults.of(body.question, hits)
 
 
 _SAVED: dict[int | str, dict[str, Any]] = {
@@ -165,16 +165,16 @@ def saved_report(request: Request, name: str) -> HTMLResponse:
 
 
 async def _attributed(
-    service: Service, request: Request, asked: _Attributed, work: Callable[[Progress], Answer]
+    service: Service, request: Request, body: _Attributed, work: Callable[[Progress], Answer]
 ) -> Response:
-    _check_count("budget", asked.budget, service.settings.max_budget)
-    request.state.log.update(text=asked.question)
+    _check_count("budget", body.budget, service.settings.max_budget)
+    request.state.log.update(text=body.question)
 
     def kept(progress: Progress) -> dict[str, Any]:
         answer = work(progress)
         return {"id": service.saved.add(answer), **answer.to_dict()}
 
-    if asked.stream:
+    if body.stream:
         return service.stream(request, kept)
     return JSONResponse(await service.compute(request, lambda: kept(lambda *_: None)))
 
@@ -188,11 +188,11 @@ def _saved(request: Request, name: str) -> Answer:
         raise Failure(404, f"this explanation cannot be read any more: {error}") from None
 
 
-def _taken(service: Service, request: Request, asked: _WithPassages) -> list[Passage]:
+def _taken(service: Service, request: Request, body: _WithPassages) -> list[Passage]:
     """The passages of a request, counted; raises a `Failure` if a limit is exceeded."""
-    passages = numbered(asked.passages)
+    passages = numbered(body.passages)
     texts = (text for passage in passages for text in (passage.text, passage.title))
-    service.take(request, asked.question, len(passages), texts)
+    service.take(request, body.question, len(passages), texts)
     return passages
 
 

@@ -114,20 +114,20 @@ class RerankedV1(RerankedV2):
 
 
 @router.post("/v2/rerank", responses=RESPONSES, response_model_exclude_none=True)
-async def rerank_v2(request: Request, asked: RerankV2) -> RerankedV2:
+async def rerank_v2(request: Request, body: RerankV2) -> RerankedV2:
     """Rerank documents by what they contribute to the answer to the query."""
-    ranked = await rerank(service_of(request), request, asked.query, asked.documents)
-    return RerankedV2(id=_id(), results=_results(ranked, asked.top_n, None), meta=_meta("2"))
+    ranked = await rerank(service_of(request), request, body.query, body.documents)
+    return RerankedV2(id=_id(), results=_results(ranked, body.top_n, None), meta=_meta("2"))
 
 
 @router.post("/v1/rerank", responses=RESPONSES, response_model_exclude_none=True)
-async def rerank_v1(request: Request, asked: RerankV1) -> RerankedV1:
+async def rerank_v1(request: Request, body: RerankV1) -> RerankedV1:
     """Rerank documents for clients of Cohere's version 1 and of Jina."""
-    texts = [_text(index, document, asked.rank_fields) for index, document in enumerate(asked.documents)]
-    ranked = await rerank(service_of(request), request, asked.query, texts)
-    wanted = asked.is_jina() if asked.return_documents is None else asked.return_documents
-    results = _results(ranked, asked.top_n, texts if wanted else None)
-    return RerankedV1(id=_id(), results=results, meta=_meta("1"), model=asked.model or "ragshap")
+    texts = [_text(index, document, body.rank_fields) for index, document in enumerate(body.documents)]
+    ranked = await rerank(service_of(request), request, body.query, texts)
+    wanted = body.is_jina() if body.return_documents is None else body.return_documents
+    results = _results(ranked, body.top_n, texts if wanted else None)
+    return RerankedV1(id=_id(), results=results, meta=_meta("1"), model=body.model or "ragshap")
 
 
 async def rerank(service: Service, request: Request, query: str, documents: list[str]) -> list[Ranked]:

@@ -46,16 +46,16 @@ class Rank(BaseModel):
 
 
 @router.post("/rerank", responses=RESPONSES, response_model_exclude_none=True)
-async def rerank_texts(request: Request, asked: RerankRequest) -> list[Rank]:
+async def rerank_texts(request: Request, body: RerankRequest) -> list[Rank]:
     """Rerank texts by what they contribute to the answer to the query."""
-    if not asked.texts:
+    if not body.texts:
         raise Failure(400, "texts is empty; send at least one")
-    ranked = await rerank(service_of(request), request, asked.query, asked.texts)
+    ranked = await rerank(service_of(request), request, body.query, body.texts)
     return [
         Rank(
             index=index,
-            score=score if asked.raw_scores else relevance,
-            text=asked.texts[index] if asked.return_text else None,
+            score=score if body.raw_scores else relevance,
+            text=body.texts[index] if body.return_text else None,
         )
         for index, relevance, score in ranked
     ]

@@ -46,7 +46,7 @@ class Seq2SeqLearner:
                 module.p = dropout
         self.data = data
         self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
-        self._start = decoding_rules(self.model.generation_config, MAX_ANSWER_TOKENS).start
+        self._start = decoding_rules(self.model, MAX_ANSWER_TOKENS).start
 
     def groups(self) -> list[ParameterGroup]:
         """All parameters, pretrained."""

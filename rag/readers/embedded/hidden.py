@@ -23,9 +23,9 @@ class Head(NamedTuple):
     size: int  # position of what follows
 
 
-def whole_head(asked: Sequence[int], max_tokens: int) -> Head:
-    """The head of a question with the word pieces `asked`, in blocks of at most `max_tokens`."""
-    ids = [CLS, *asked[: question_limit(max_tokens)], SEP]
+def whole_head(pieces: Sequence[int], max_tokens: int) -> Head:
+    """The head of a question with the word pieces `pieces`, in blocks of at most `max_tokens`."""
+    ids = [CLS, *pieces[: question_limit(max_tokens)], SEP]
     return Head(ids, [*range(len(ids))], len(ids))
 
 

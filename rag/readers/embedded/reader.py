@@ -84,9 +84,9 @@ class EmbeddedReader:
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
         """Encode each block "question [SEP] title. passage" by itself, and the question alone."""
         question = check_question(question)
-        asked = self.tokenizer.encode([question])[0].ids
+        pieces = self.tokenizer.encode([question])[0].ids
         tokens = self.tokenizer.encode_passages(passages)
-        pairs = [*((asked, passage) for passage in tokens), (asked, None)]
+        pairs = [*((pieces, passage) for passage in tokens), (pieces, None)]
         blocks = assemble(pairs, self.max_block_tokens).to(self.device)
         with self._precision():
             states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
@@ -99,13 +99,13 @@ class EmbeddedReader:
             blocks.afresh[flat.row, flat.column][None],
             states[None, :, 0],
         )
-        head = whole_head(asked, self.max_block_tokens)
+        head = whole_head(pieces, self.max_block_tokens)
         lengths = blocks.mask.sum(1).cumsum(0).tolist()
         first = [begin + head.size for begin in [0, *lengths[:-2]]] if passages else []
         sizes = blocks.mask.sum(1).tolist()
         stop_id = self.model.config.stop_id
         state = State.of(source, stop_id, self._cross_cache(source), tokens, first, sizes, SeenAnswers(), head)
-        cut = len(asked) + 2 - head.size
+        cut = len(pieces) + 2 - head.size
         return EncodedQuestion(question, tuple(passages), tuple(blocks.cut[:-1]), cut, state)
 
     @torch.inference_mode()

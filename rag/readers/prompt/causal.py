@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from rag.readers.encoding import chunks
-from rag.readers.rules import FORBIDDING
+from rag.readers.rules import BIASES, FORBIDDING, check_tokens
 
 
 class CausalModel:
@@ -31,7 +31,7 @@ class CausalModel:
         dtype: "float32", or "bfloat16" where the device is fast at it.
 
     Raises:
-        ValueError: the checkpoint is no causal language model.
+        ValueError: the checkpoint is no causal language model, or forbids or favours tokens that do not exist.
         OSError: the checkpoint cannot be found, or has no safetensors weights.
     """
 
@@ -62,6 +62,7 @@ class CausalModel:
         self._forward = inspect.signature(self.model.forward).parameters
         self._pad: int = self.tokenizer.pad_token_id or 0  # masked, so that any token will do
         own = self.model.generation_config
+        check_tokens(own, self.model.config.get_text_config().vocab_size, BIASES)
         # `generate` would take what is not given here from the checkpoint's own settings.
         self.model.generation_config = GenerationConfig(
             do_sample=False,

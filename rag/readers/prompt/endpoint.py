@@ -18,6 +18,7 @@ import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.readers.base import Closable
 from rag.readers.prompt.cache import ReplyCache
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
 
@@ -31,7 +32,7 @@ _CONTROL_TOKENS = (
 ).split()
 
 
-class Endpoint:
+class Endpoint(Closable):
     """Asks `URL/chat/completions` at temperature 0; every reply is cached as it arrives.
 
     A request is tried again after errors that may pass: time-outs, broken connections, 408, 409, 425, 429, 5xx, and
@@ -95,12 +96,6 @@ class Endpoint:
         self._closing = weakref.finalize(self, self._client.close)
         self._lock = threading.Lock()
         self._not_before = 0.0  # on the monotonic clock: no request goes out earlier
-
-    def __enter__(self) -> Endpoint:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close connections and cache for good; this also happens when the endpoint is garbage-collected."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question, close
+from rag.readers.base import Closable, Coalitions, EncodedQuestion, check_coalitions, check_question, close
 from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt, read_reply
 from retrievers import Passage
 
@@ -60,7 +60,7 @@ class _State:
     frame_tokens: int  # of the prompt without passages
 
 
-class PromptReader:
+class PromptReader(Closable):
     """Answers by one prompt per coalition, which holds the passages of the coalition only.
 
     Args:
@@ -90,34 +90,28 @@ class PromptReader:
         self.max_answer_tokens = max_answer_tokens
 
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
-        """Quote and cut the passages; the model is not asked yet."""
+        """Quote and cut the passages; the model is not called yet."""
         question = check_question(question)
         limit = self.max_block_tokens // 2
-        asked, question_tokens = self.model.cut(self.prompt.disarm(question), limit)
+        cut_question, question_tokens = self.model.cut(self.prompt.disarm(question), limit)
         room = self.max_block_tokens - min(question_tokens, limit)
         quoted = [self.model.cut(self.prompt.quote(passage), room) for passage in passages]
         everything = 10**9
         state = _State(
-            asked,
+            cut_question,
             tuple(text for text, _ in quoted),
             tuple(min(tokens, room) for _, tokens in quoted),
-            self.model.cut(self.prompt.render(asked, []), everything)[1],
+            self.model.cut(self.prompt.render(cut_question, []), everything)[1],
         )
         cut = tuple(max(0, tokens - room) for _, tokens in quoted)
         return EncodedQuestion(question, tuple(passages), cut, max(0, question_tokens - limit), state)
-
-    def __enter__(self) -> PromptReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release what the model holds open; the reader cannot be used afterwards."""
         close(self.model)
 
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
-        """The model's greedy answers, one per coalition; coalitions with the same prompt are asked once."""
+        """The model's greedy answers, one per coalition; coalitions with the same prompt cost one call."""
         prompts = self.prompts(encoded, coalitions)
         distinct = list(dict.fromkeys(prompts))
         replies = dict(zip(distinct, self.model.complete(distinct), strict=True))

@@ -90,10 +90,10 @@ def test_screened_documents_have_no_value(reader, passages):
 def test_threads_do_not_disturb_one_another(reranker, hits, question):
     texts = [Text(hit.passage.text, {"title": hit.passage.title}) for hit in hits[-2:]]
     questions = [question, "Who built the Bell Rock lighthouse?"] * 2
-    alone = {asked: attribute(reranker, asked, texts) for asked in questions}
+    alone = {one: attribute(reranker, one, texts) for one in questions}
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda asked: attribute(reranker, asked, texts), questions))
-    assert together == [alone[asked] for asked in questions]
+        together = list(pool.map(lambda one: attribute(reranker, one, texts), questions))
+    assert together == [alone[one] for one in questions]
 
 
 class Fixed(ForeignSearcher):
@@ -143,9 +143,9 @@ def test_an_error_of_the_framework_is_that_of_a_search_engine(error, kind):
             yield Text("a", {})
             raise error
 
-    with pytest.raises(EngineError, match=f"Broken cannot search: {type(error).__name__}: no route") as told:
+    with pytest.raises(EngineError, match=f"Broken cannot search: {type(error).__name__}: no route") as raised:
         Broken().search("what?")
-    assert type(told.value) is kind
+    assert type(raised.value) is kind
 
 
 def test_a_foreign_searcher_serves_the_pipeline(reader, passages):
@@ -185,6 +185,6 @@ def test_the_command_says_what_to_install_in_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "mcp.server", None)
     monkeypatch.delitem(sys.modules, "rag.adapters.mcp", raising=False)
     assert run(["mcp", "--corpus", CORPUS]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "ragshap: the MCP server needs mcp: pip install 'ragshap[mcp]'\n"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "ragshap: the MCP server needs mcp: pip install 'ragshap[mcp]'\n"

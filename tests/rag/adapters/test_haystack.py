@@ -84,26 +84,36 @@ def pipeline():
     return pipeline
 
 
-def asked(question):
+def inputs(question):
     return {"retriever": {"query": question}, "ranker": {"query": question}, "prompt": {"question": question}}
 
 
 def test_a_pipeline_retrieves_ranks_and_prompts(pipeline, question):
-    said = pipeline.run(asked(question), include_outputs_from={"ranker"})
-    (document,) = said["ranker"]["documents"]
+    outputs = pipeline.run(inputs(question), include_outputs_from={"ranker"})
+    (document,) = outputs["ranker"]["documents"]
     assert document.id == "hvannadalshnjukur-2"
     assert document.meta["ragshap"]["answer"] == "2,110 metres"
-    assert "its height is now stated as 2,110 metres" in said["prompt"]["prompt"]
+    assert "its height is now stated as 2,110 metres" in outputs["prompt"]["prompt"]
 
 
 def test_a_pipeline_survives_yaml(pipeline, question):
     again = HaystackPipeline.loads(pipeline.dumps(), allowed_modules=["rag.adapters.haystack"])
     assert _unordered(again.to_dict()) == _unordered(pipeline.to_dict())
-    assert again.run(asked(question)) == pipeline.run(asked(question))
+    assert again.run(inputs(question)) == pipeline.run(inputs(question))
 
 
 def _unordered(data):
     return {**data, "connections": sorted(data["connections"], key=str)}
+
+
+def test_closing_a_pipeline_closes_the_reader_until_it_runs_again(pipeline, question, monkeypatch):
+    before = pipeline.run(inputs(question))
+    reader, closed = pipeline.get_component("ranker")._reranker.reader, []
+    monkeypatch.setattr(reader, "close", lambda: closed.append(reader), raising=False)
+    for _ in range(2):
+        pipeline.close()
+    assert closed == [reader]
+    assert pipeline.run(inputs(question)) == before
 
 
 def test_components_survive_dictionaries(tmp_path):
@@ -132,7 +142,7 @@ def test_the_loop_goes_on_while_we_compute(pipeline, ranker, documents, question
     kept, beats = asyncio.run(_beats(ranker.run_async(question, documents)))
     assert [d.id for d in kept["documents"]] == list(expected)
     assert beats > 2
-    assert asyncio.run(pipeline.run_async(asked(question))) == pipeline.run(asked(question))
+    assert asyncio.run(pipeline.run_async(inputs(question))) == pipeline.run(inputs(question))
 
 
 async def _beats(work):

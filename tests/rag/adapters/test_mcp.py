@@ -68,30 +68,30 @@ def test_search_finds_what_the_retriever_finds(call, retriever, question):
 
 
 def test_ask_says_what_the_pipeline_says(call, pipeline, question):
-    said, answer = call("ask", question=question), pipeline.ask(question)
-    assert said["answer"] == answer.text == "2,110 metres"
-    assert [(e["id"], e["value"], e["rank"]) for e in said["evidence"]] == [
+    result, answer = call("ask", question=question), pipeline.ask(question)
+    assert result["answer"] == answer.text == "2,110 metres"
+    assert [(e["id"], e["value"], e["rank"]) for e in result["evidence"]] == [
         (e.passage.id, e.value, e.rank) for e in answer.evidence
     ]
-    assert [o["answer"] for o in said["other_answers"]] == [o.text for o in answer.others]
-    assert said["evidence"][0]["text"] == answer.evidence[0].passage.text
-    assert json.loads(json.dumps(said)) == said
+    assert [o["answer"] for o in result["other_answers"]] == [o.text for o in answer.others]
+    assert result["evidence"][0]["text"] == answer.evidence[0].passage.text
+    assert json.loads(json.dumps(result)) == result
 
 
 def test_explain_goes_down_to_sentences_of_own_passages(call, hits, question):
     own = [{"text": hit.passage.text, "title": hit.passage.title} for hit in hits[-2:]]
-    said = call("explain", question=question, passages=own, level="sentence")
-    assert said["answer_from_all"] == "2,110 metres"
-    assert {e["id"] for e in said["evidence"]} == {"1", "2"}
-    best = max((part for e in said["evidence"] for part in e["parts"] or []), key=lambda part: part["value"])
+    result = call("explain", question=question, passages=own, level="sentence")
+    assert result["answer_from_all"] == "2,110 metres"
+    assert {e["id"] for e in result["evidence"]} == {"1", "2"}
+    best = max((part for e in result["evidence"] for part in e["parts"] or []), key=lambda part: part["value"])
     assert "2,110 metres" in best["text"]
 
 
 def test_plain_strings_are_passages_named_by_their_place(call, hits, question):
     texts = [hit.passage.text for hit in hits[-2:]]
-    said = call("explain", question=question, passages=[texts[0], {"text": texts[1]}])
-    assert said == call("explain", question=question, passages=[{"text": text} for text in texts])
-    assert {e["id"] for e in said["evidence"]} == {"1", "2"}
+    result = call("explain", question=question, passages=[texts[0], {"text": texts[1]}])
+    assert result == call("explain", question=question, passages=[{"text": text} for text in texts])
+    assert {e["id"] for e in result["evidence"]} == {"1", "2"}
 
 
 def test_what_a_call_leaves_out_is_what_the_settings_say(pipeline, question):
@@ -102,15 +102,15 @@ def test_what_a_call_leaves_out_is_what_the_settings_say(pipeline, question):
         async with Client(build_server(other)) as client:
             tools = {tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools}
             found = await client.call_tool("search", {"question": question})
-            asked = await client.call_tool("ask", {"question": question})
-            told = await client.call_tool("ask", {"question": question, "level": "passage"})
-        return tools, *(result.structured_content for result in (found, asked, told))
+            by_default = await client.call_tool("ask", {"question": question})
+            by_passage = await client.call_tool("ask", {"question": question, "level": "passage"})
+        return tools, *(result.structured_content for result in (found, by_default, by_passage))
 
-    tools, found, asked, told = asyncio.run(run())
+    tools, found, by_default, by_passage = asyncio.run(run())
     assert (tools["search"]["k"]["default"], tools["ask"]["level"]["default"]) == (3, "sentence")
     assert len(found["passages"]) == 3
-    assert any(e["parts"] for e in asked["evidence"])
-    assert not any(e["parts"] for e in told["evidence"])
+    assert any(e["parts"] for e in by_default["evidence"])
+    assert not any(e["parts"] for e in by_passage["evidence"])
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_what_another_machine_does_wrong_is_the_tools_error(error, message):
             return await client.call_tool("explain", {"question": "where?", "passages": ["Rome it is."]})
 
     result = asyncio.run(run())
-    said = result.content[0].text
+    text = result.content[0].text
     assert result.is_error
-    assert message in said
-    assert not any(hidden in said for hidden in ("secret", "pass@", "Traceback", "\n"))
+    assert message in text
+    assert not any(hidden in text for hidden in ("secret", "pass@", "Traceback", "\n"))
 
 
 def test_explain_without_passages_answers_from_the_question_alone(call, question):
@@ -159,19 +159,19 @@ def test_wrong_use_is_the_tools_error(call, tool, arguments, message):
 
 
 def test_progress_reaches_the_client(pipeline, question):
-    told = []
+    reports = []
 
     async def hear(done, total, stage):
-        told.append((stage, done, total))
+        reports.append((stage, done, total))
 
     async def run():
         async with Client(build_server(pipeline)) as client:
             await client.call_tool("ask", {"question": question}, progress_callback=hear)
 
     asyncio.run(run())
-    assert told
-    assert told[-1][0] == "attribute"
-    assert told[-1][1] <= told[-1][2]
+    assert reports
+    assert reports[-1][0] == "attribute"
+    assert reports[-1][1] <= reports[-1][2]
 
 
 def test_a_call_that_is_given_up_ends(passages):
@@ -232,6 +232,6 @@ def test_the_command_speaks_nothing_but_the_protocol(question):
 
 def test_the_command_refuses_wrong_settings_in_one_line(capsys):
     assert run(["mcp"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "ragshap: give either an index (--index) or a corpus (--corpus), one of the two\n"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "ragshap: give either an index (--index) or a corpus (--corpus), one of the two\n"

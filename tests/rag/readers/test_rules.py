@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 from transformers import GenerationConfig
 
+from rag.readers.drafts import SeenAnswers
 from rag.readers.fid import FiDReader
+from rag.readers.loading import load_reader
 from rag.readers.prompt.causal import CausalModel
-from rag.readers.rules import HARMLESS, HONOURED, REFUSED, decoding_rules
+from rag.readers.rules import HARMLESS, HONOURED, REFUSED, Rules, decoding_rules
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
 
@@ -29,17 +33,31 @@ def with_rules(checkpoint: Path, folder: Path, **rules) -> Path:
     return folder
 
 
-def answers(checkpoint: Path) -> tuple[list[str], list[str]]:
-    """Those of the reader, and those of plain `generate`."""
+class Answers(NamedTuple):
+    """The reader's, decoded step by step and from right and wrong drafts, and those of plain `generate`."""
+
+    stepwise: list[str]
+    drafted: list[str]
+    plain: list[str]
+
+
+def answers(checkpoint: Path) -> Answers:
     reader = FiDReader(checkpoint, max_block_tokens=64, max_answer_tokens=8)
     passages, coalitions = random_passages(5, seed=3), random_coalitions(30, 5, seed=4)
-    found = reader.generate(reader.encode(QUESTION, passages), coalitions)
-    return found, plain_answers(reader, QUESTION, passages, coalitions)
+    encoded = reader.encode(QUESTION, passages)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SeenAnswers, "drafts", lambda *_: [])
+        stepwise = reader.generate(encoded, coalitions)
+        seen = list(encoded.state.seen._counts)
+        wrong = [*(tokens[:2] for tokens in seen), *((token,) * 5 for token in seen[0])]
+        patch.setattr(SeenAnswers, "drafts", lambda *_: list(dict.fromkeys([*seen[:4], *wrong])))
+        drafted = reader.generate(encoded, coalitions)
+    return Answers(stepwise, drafted, plain_answers(reader, QUESTION, passages, coalitions))
 
 
 @pytest.fixture(scope="module")
 def unruled(t5, bart) -> dict[Path, list[str]]:
-    return {checkpoint: answers(checkpoint)[0] for checkpoint in (t5, bart)}
+    return {checkpoint: answers(checkpoint).stepwise for checkpoint in (t5, bart)}
 
 
 def common_token(reader_answers: list[str], checkpoint: Path) -> int:
@@ -77,22 +95,27 @@ def test_a_rule_does_what_it_does_in_plain_generate(request, tmp_path, unruled, 
     checkpoint = request.getfixturevalue(family)
     plain = unruled[checkpoint]
     value = RULES[rule](common_token(plain, checkpoint))
-    found, expected = answers(with_rules(checkpoint, tmp_path, **{rule: value}))
-    assert found == expected
-    assert (found != plain) is ((family, rule) not in IDLE), "the rule changes nothing, so this shows nothing"
+    found = answers(with_rules(checkpoint, tmp_path, **{rule: value}))
+    assert found.stepwise == found.drafted == found.plain
+    assert (found.plain != plain) is ((family, rule) not in IDLE), "the rule changes nothing, so this shows nothing"
 
 
 def test_rules_work_together_as_in_plain_generate(bart, tmp_path, unruled):
     word = common_token(unruled[bart], bart)
     rules = {name: value(word) for name, value in RULES.items() if name != "min_new_tokens"}
-    found, expected = answers(with_rules(bart, tmp_path, **rules))
-    assert found == expected
+    found = answers(with_rules(bart, tmp_path, **rules))
+    assert found.stepwise == found.drafted == found.plain
 
 
 def test_every_field_of_transformers_is_honoured_harmless_or_refused():
     kinds = [HONOURED, HARMLESS, set(REFUSED)]
     assert sum(map(len, kinds)) == len(set.union(*kinds)), "a field stands in two lists"
     assert set(GenerationConfig().to_dict()) <= set.union(*kinds)
+
+
+def rules_of(config: GenerationConfig) -> Rules:
+    model = SimpleNamespace(generation_config=config, config=SimpleNamespace(vocab_size=63), device="cpu")
+    return decoding_rules(model, 8)
 
 
 REFUSALS = {
@@ -114,7 +137,7 @@ def test_a_rule_that_would_be_ignored_is_refused_in_one_line(rule):
     config = GenerationConfig(decoder_start_token_id=0, eos_token_id=1)
     setattr(config, rule, REFUSALS[rule])
     with pytest.raises(ValueError, match=f"ask for {rule}=.*, which this reader does not apply; remove it") as error:
-        decoding_rules(config, 8)
+        rules_of(config)
     assert "\n" not in str(error.value)
     assert set(REFUSALS) == set(REFUSED)
 
@@ -123,7 +146,7 @@ def test_values_that_do_nothing_are_no_rules():
     config = GenerationConfig(decoder_start_token_id=0, eos_token_id=[1, 2])
     for name, value in {**REFUSED, "repetition_penalty": 1.0, "bad_words_ids": None, "min_length": 0}.items():
         setattr(config, name, value)
-    rules = decoding_rules(config, 8)
+    rules = rules_of(config)
     assert (rules.start, rules.stops, len(rules.processors)) == (0, {1, 2}, 0)
 
 
@@ -131,12 +154,36 @@ def test_values_that_do_nothing_are_no_rules():
 def test_a_checkpoint_must_say_what_answers_begin_with(start):
     config = GenerationConfig(decoder_start_token_id=start)
     with pytest.raises(ValueError, match="must name one decoder_start_token_id or bos_token_id"):
-        decoding_rules(config, 8)
+        rules_of(config)
+
+
+BEYOND: dict[str, Any] = {
+    "sequence_bias": [[[5], 1.0], [[5, 99], 2.0]],
+    "bad_words_ids": [[5, 99]],
+    "decoder_start_token_id": 99,
+    "bos_token_id": 99,
+    "forced_bos_token_id": 99,
+    "forced_eos_token_id": [1, 99],
+}
+
+
+@pytest.mark.parametrize("rule", BEYOND)
+def test_a_token_that_does_not_exist_is_refused_at_load(t5, tmp_path, rule):
+    with pytest.raises(SettingsError, match=f"cannot be loaded: .* name token 99 in {rule}, .* has 63 tokens"):
+        load_reader(str(with_rules(t5, tmp_path, **{rule: BEYOND[rule]})))
+
+
+@pytest.mark.parametrize("rule", ["suppress_tokens", "begin_suppress_tokens", "eos_token_id"])
+def test_where_a_token_that_does_not_exist_does_nothing_it_may_stand(rule):
+    assert rules_of(GenerationConfig(**{"decoder_start_token_id": 0, rule: [1, 99]})).start == 0
+
+
+def test_a_causal_model_refuses_to_forbid_a_token_that_does_not_exist(gpt2, tmp_path):
+    with pytest.raises(SettingsError, match="name token 999999 in bad_words_ids"):
+        load_reader(str(with_rules(gpt2, tmp_path, bad_words_ids=[[999_999]])))
 
 
 def test_a_refusal_reaches_the_user_with_the_checkpoints_name(t5, tmp_path):
-    from rag.readers.loading import load_reader
-
     folder = with_rules(t5, tmp_path, encoder_no_repeat_ngram_size=3)
     with pytest.raises(SettingsError, match=r"cannot be loaded: .*encoder_no_repeat_ngram_size=3"):
         load_reader(ReaderSettings(checkpoint=str(folder), max_block_tokens=64))

@@ -30,7 +30,7 @@ def said_in_both(answer) -> str:
     """What both views say of the findings; they must not differ."""
     page = re.search(r'<dl class="findings">(.*?)</dl>', render_page(answer), re.DOTALL)[1]
     pairs = re.findall(r"(?:<dt>(.*?)</dt>\s*)?<dd>(.*?)</dd>", page, re.DOTALL)
-    lines = [" ".join(f"{label} {Page(said).text}".split()) for label, said in pairs]
+    lines = [" ".join(f"{label} {Page(html).text}".split()) for label, html in pairs]
     assert " ".join(lines) in " ".join(screen(answer, 120).split())
     return "\n".join(lines)
 
@@ -45,7 +45,7 @@ def test_findings_are_said_alike_in_both_views():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
         ({"sufficient": MinimalSet((), "Oslo", "smallest")}, "The question alone gives this answer"),
         ({"sufficient": MinimalSet(("p0",), "Oslo", "smallest")}, "Enough p0 alone gives this answer."),
@@ -70,8 +70,8 @@ def test_findings_are_said_alike_in_both_views():
         ({"conflicts": 7 * (Conflict(("a", "b"), (("p0",), ("p1",))),)}, "2 more pairs of answers divide the passages"),
     ],
 )
-def test_findings_claim_no_more_than_is_known(change, said):
-    assert said in said_in_both(examined(**change))
+def test_findings_claim_no_more_than_is_known(change, sentence):
+    assert sentence in said_in_both(examined(**change))
 
 
 def test_findings_link_to_the_passages_on_the_page():
@@ -83,15 +83,15 @@ def test_findings_link_to_the_passages_on_the_page():
 
 
 @pytest.mark.parametrize(
-    ("reached", "said"),
+    ("reached", "sentence"),
     [
         (True, "stopped after 16 of at most 1,000 evaluations: the first is certain at 95%"),
         (False, "the budget ran out before this was reached: the first is certain at 95%"),
     ],
 )
-def test_how_sampling_stopped_is_said(reached, said):
+def test_how_sampling_stopped_is_said(reached, sentence):
     answer = by_hand(opposed, 4)
     rule = {"until": "the first is certain at 95%", "reached": reached, "budget": 1000}
     answer = replace(answer, attribution=replace(answer.attribution, **rule))
-    assert said in " ".join(screen(answer, 120).split())
-    assert f"{said[0].upper()}{said[1:]}." in Page(render_page(answer)).text
+    assert sentence in " ".join(screen(answer, 120).split())
+    assert f"{sentence[0].upper()}{sentence[1:]}." in Page(render_page(answer)).text

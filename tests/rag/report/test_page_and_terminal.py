@@ -195,9 +195,9 @@ def test_the_heat_table_holds_the_values_of_at_most_ten_passages_and_six_answers
 def test_a_gap_in_efficiency_is_said_where_there_is_one():
     assert "a gap of" not in screen(by_hand(opposed, 4))
     banzhaf = by_hand(opposed, 4, semivalue="banzhaf")  # 3/4, -1/4, 1/4, 0
-    said = f"the values sum to 0.750, the passages together add 1.000, a gap of {MINUS}0.250, as Banzhaf values may"
-    assert said in " ".join(screen(banzhaf).split())
-    assert f"T{said[1:]}." in Page(render_page(banzhaf)).text
+    gap = f"the values sum to 0.750, the passages together add 1.000, a gap of {MINUS}0.250, as Banzhaf values may"
+    assert gap in " ".join(screen(banzhaf).split())
+    assert f"T{gap[1:]}." in Page(render_page(banzhaf)).text
 
 
 def test_values_of_all_zero_are_shown_in_one_line():
@@ -269,14 +269,14 @@ def test_titles_that_repeat_carry_their_id():
     assert names["p3"] == "p3"
 
 
-@pytest.mark.parametrize(("share", "said"), [(0, "0%"), (0.001, "<1%"), (0.125, "12%"), (0.999, ">99%"), (1, "100%")])
-def test_shares_never_round_to_none_or_all(share, said):
-    assert percent(share) == said
+@pytest.mark.parametrize(("share", "text"), [(0, "0%"), (0.001, "<1%"), (0.125, "12%"), (0.999, ">99%"), (1, "100%")])
+def test_shares_never_round_to_none_or_all(share, text):
+    assert percent(share) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [(0.1236, "0.124"), (-0.1236, f"{MINUS}0.124"), (-0.0001, "0.000"), (0.0, "0.000"), (-12, f"{MINUS}12.000")],
 )
-def test_numbers(value, said):
-    assert number(value) == said
+def test_numbers(value, text):
+    assert number(value) == text

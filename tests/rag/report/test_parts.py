@@ -74,9 +74,9 @@ def question_answer(answer: Answer, question: str) -> Answer:
     spans = [match.span() for match in re.finditer(r"\S+", question)]
     values = [0.5, *[0.001] * (len(spans) - 2), -0.25]
     parts = tuple(Part("word", "", start, end, value, 0.01) for (start, end), value in zip(spans, values, strict=True))
-    asked = Part("question", "", 0, len(question), sum(values), 0.02, parts)
+    question_part = Part("question", "", 0, len(question), sum(values), 0.02, parts)
     passages = tuple(Part("passage", e.passage.id, 0, len(e.passage.text)) for e in answer.evidence)
-    hierarchy = Hierarchy("passage", answer.full_text, passages, "attention", 64, 400, 0, 1.0, asked, 90)
+    hierarchy = Hierarchy("passage", answer.full_text, passages, "attention", 64, 400, 0, 1.0, question_part, 90)
     return replace(answer, question=question, hierarchy=hierarchy)
 
 

@@ -65,8 +65,8 @@ def test_plain_strings_are_passages_named_by_their_place(client, path):
 def test_what_a_request_leaves_out_is_what_the_settings_say(towns):
     overrides = ["retriever.passages=2", "attribution.budget=12", "attribution.minimal_sets=0"]
     with make_client(retriever=towns, overrides=overrides) as client:
-        asked = client.post("/ask", json={"question": "the guide names what is said of it?"})
-        assert len(asked.json()["evidence"]) == 2
+        answer = client.post("/ask", json={"question": "the guide names what is said of it?"})
+        assert len(answer.json()["evidence"]) == 2
         given = client.post("/explain", json={"question": "where?", "passages": SENT}).json()
         assert given["settings"]["attribution"]["budget"] == given["attribution"]["budget"] == 12
         assert len(client.post("/search", json={"question": "guide names what is said"}).json()["passages"]) == 2
@@ -92,8 +92,8 @@ def test_what_fails_in_a_stream_is_an_event(client):
 
 
 def test_answer_reads_the_passages_and_no_more(client):
-    said = client.post("/answer", json={"question": "where?", "passages": SENT}).json()
-    assert said == {"question": "where?", "answer": "Paris"}
+    answer = client.post("/answer", json={"question": "where?", "passages": SENT}).json()
+    assert answer == {"question": "where?", "answer": "Paris"}
     without = [sent for sent in SENT if "paris" not in sent["id"]]
     assert client.post("/answer", json={"question": "where?", "passages": without}).json()["answer"] == "Rome"
     assert client.post("/answer", json={"question": "where?", "passages": []}).json()["answer"] == ""
@@ -141,7 +141,7 @@ def test_without_an_index_it_says_so():
 
 
 @pytest.mark.parametrize(
-    ("path", "sent", "status", "said"),
+    ("path", "sent", "status", "message"),
     [
         ("/ask", {"question": ""}, 422, "empty"),
         ("/ask", {"question": "a", "kk": 3}, 422, "kk"),
@@ -157,7 +157,7 @@ def test_without_an_index_it_says_so():
         ("/search", {"question": "a", "k": 1000}, 422, "k"),
     ],
 )
-def test_wrong_requests_are_refused_with_a_reason(client, path, sent, status, said):
+def test_wrong_requests_are_refused_with_a_reason(client, path, sent, status, message):
     answer = client.post(path, json=sent)
     assert answer.status_code == status
-    assert said in answer.json()["message"]
+    assert message in answer.json()["message"]

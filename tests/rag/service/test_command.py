@@ -43,7 +43,7 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--host", "0.0.0.0"], 2, "a token is needed"),
         (["--host", "0.0.0.0", "--token-env", "NO_SUCH_TOKEN"], 2, "NO_SUCH_TOKEN must hold a token"),
@@ -53,11 +53,11 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
         (["--index", "a", "--corpus", "b"], 2, "one of the two"),
     ],
 )
-def test_wrong_use_is_one_clear_message(tmp_path, monkeypatch, capfd, arguments, code, said):
+def test_wrong_use_is_one_clear_message(tmp_path, monkeypatch, capfd, arguments, code, message):
     monkeypatch.chdir(tmp_path)
     assert run(["serve", *arguments]) == code
     err = capfd.readouterr().err
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
 
 

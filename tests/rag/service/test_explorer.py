@@ -77,10 +77,10 @@ def test_ask_watch_read_and_switch_passages_off(page, live):
 
     page.get_by_label("Use passage 1,").uncheck()
     page.wait_for_selector("output strong")
-    said = page.locator("output").inner_text()
+    output = page.locator("output").inner_text()
     rest = [hit.passage for hit in direct if hit.passage.id != "hvannadalshnjukur-2"]
     expected = live.service.engine.answer(QUESTION, rest)
-    assert said == f"From 5 of 6 passages: {expected or 'no answer'}, another answer"
+    assert output == f"From 5 of 6 passages: {expected or 'no answer'}, another answer"
     page.get_by_role("button", name="Explain this answer").click()
     page.wait_for_function("() => document.querySelectorAll('.evidence > li').length === 5")
     assert page.locator("#result .answer").inner_text() == (expected or "no answer")

@@ -64,7 +64,7 @@ FAULTS = {
     "overloaded": (503, {}, b"loading"),
     "silent": 0.5,
 }
-TOLD = {
+EXPECTED = {
     "refused": (502, "answered 401", None),
     "broken": (502, "answered 500", None),
     "no JSON": (502, "answered with no chat completion", None),
@@ -75,10 +75,10 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("fault", TOLD)
+@pytest.mark.parametrize("fault", EXPECTED)
 @pytest.mark.parametrize("path", ["/v2/rerank", "/explain"])
 def test_what_an_endpoint_does_wrong_is_told(over_endpoint, fault, path):
-    status, said, wait = TOLD[fault]
+    status, message, wait = EXPECTED[fault]
     client = over_endpoint(
         *([FAULTS[fault]] if fault in FAULTS else []),
         timeout=0.2 if fault == "silent" else 5.0,
@@ -87,7 +87,7 @@ def test_what_an_endpoint_does_wrong_is_told(over_endpoint, fault, path):
     answer = client.post(path, json=REQUESTS[path])
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, wait)
     content = answer.json()
-    assert said in content["message"]
+    assert message in content["message"]
     assert content["message"] == content["detail"] == content["error"]
     assert TOKEN not in answer.text
     assert client.post("/explain", json=ASKED).status_code == (503 if fault == "not there" else 200)
@@ -102,9 +102,9 @@ def test_every_protocol_tells_it(over_endpoint, path):
 def test_a_stream_ends_with_the_error_that_it_promises(over_endpoint, fault):
     answer = over_endpoint(FAULTS[fault]).post("/explain", json=ASKED | {"stream": True})
     name, data = events(answer.text)[-1]
-    status, said, wait = TOLD[fault]
+    status, message, wait = EXPECTED[fault]
     assert (name, data["status"]) == ("error", status)
-    assert said in data["message"]
+    assert message in data["message"]
     assert data.get("retry_after") == (None if wait is None else int(wait))
 
 
@@ -121,7 +121,7 @@ def broken_model(*_):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "message"),
     [
         (MemoryError(), 503, "not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), 503, "memory"),
@@ -136,12 +136,12 @@ def broken_model(*_):
         (SystemExit(3), 500, "something went wrong"),
     ],
 )
-def test_what_goes_wrong_here_is_told_without_a_secret_as_answer_and_as_event(error, status, said):
+def test_what_goes_wrong_here_is_told_without_a_secret_as_answer_and_as_event(error, status, message):
     with make_client(Raising(error)) as client:
         answer = client.post("/v2/rerank", json=REQUESTS["/v2/rerank"])
-        assert (answer.status_code, said in answer.json()["message"]) == (status, True)
+        assert (answer.status_code, message in answer.json()["message"]) == (status, True)
         name, data = events(client.post("/explain", json=ASKED | {"stream": True}).text)[-1]
-        assert (name, data["status"], said in data["message"]) == ("error", status, True)
+        assert (name, data["status"], message in data["message"]) == ("error", status, True)
         assert "secret" not in answer.text + data["message"]
         assert client.get("/health").status_code == 200
 
@@ -165,15 +165,15 @@ class Engine:
 def test_what_a_search_engine_does_wrong_is_told(kind, status):
     error = kind("http://ada:pass@engine:9200/docs?api_key=pass does not answer; is it started?")
     with make_client(retriever=Engine(error)) as client:
-        told = "http://engine:9200/docs does not answer; is it started?"
+        message = "http://engine:9200/docs does not answer; is it started?"
         for answer in (
             client.post("/search", json={"question": "where?"}),
             client.post("/ask", json={"question": "where?"}),
             client.get("/health"),
         ):
-            assert (answer.status_code, answer.json()["message"]) == (status, told)
+            assert (answer.status_code, answer.json()["message"]) == (status, message)
         name, data = events(client.post("/ask", json={"question": "where?", "stream": True}).text)[-1]
-        assert (name, data["status"], data["message"]) == ("error", status, told)
+        assert (name, data["status"], data["message"]) == ("error", status, message)
 
 
 def test_a_real_engines_client_that_reaches_nothing():

@@ -313,18 +313,18 @@ def test_the_openapi_file_has_an_example_of_every_request(client):
 def test_requests_at_once_get_the_same_answers_as_alone():
     from .conftest import ScriptedReader
 
-    asked = [
+    bodies = [
         {"model": "m", "query": FERRY, "documents": [f"Town{(i + j) % 5} it is." for j in range(6)]} for i in range(5)
     ]
     with Live(Pipeline(None, ScriptedReader()), waiting=40) as live:
         url = f"{live.url}/v2/rerank"
-        alone = [httpx2.post(url, json=sent, timeout=30).json()["results"] for sent in asked]
+        alone = [httpx2.post(url, json=sent, timeout=30).json()["results"] for sent in bodies]
         barrier = threading.Barrier(8)
 
         def client(number: int) -> list:
             barrier.wait()
             with httpx2.Client(timeout=30) as http:
-                return [http.post(url, json=asked[(number + i) % 5]).json()["results"] for i in range(5)]
+                return [http.post(url, json=bodies[(number + i) % 5]).json()["results"] for i in range(5)]
 
         with ThreadPoolExecutor(8) as pool:
             together = list(pool.map(client, range(8)))

@@ -89,7 +89,7 @@ def test_tei(client):
 
 
 @pytest.mark.parametrize(
-    ("path", "sent", "status", "said"),
+    ("path", "sent", "status", "message"),
     [
         ("/v2/rerank", {"query": QUERY, "documents": TEXTS}, 422, "model"),
         ("/v2/rerank", {"model": "m", "query": QUERY, "documents": []}, 422, "documents"),
@@ -101,11 +101,11 @@ def test_tei(client):
         ("/rerank", {"query": QUERY, "texts": [1]}, 422, "texts.0"),
     ],
 )
-def test_what_is_refused_says_why_in_every_protocols_field(client, path, sent, status, said):
+def test_what_is_refused_says_why_in_every_protocols_field(client, path, sent, status, message):
     answer = client.post(path, json=sent)
     assert answer.status_code == status
     content = answer.json()
-    assert said in content["message"]
+    assert message in content["message"]
     assert content["message"] == content["detail"] == content["error"]
 
 

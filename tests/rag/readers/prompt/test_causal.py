@@ -104,11 +104,11 @@ def test_long_passages_and_questions_are_cut_and_counted(gpt2):
 
 def test_passages_with_the_same_text_are_asked_once(gpt2, monkeypatch):
     reader = PromptReader(CausalModel(gpt2, max_answer_tokens=2))
-    asked = []
-    monkeypatch.setattr(reader.model, "complete", lambda prompts: asked.extend(prompts) or ["x"] * len(prompts))
+    prompts_given = []
+    monkeypatch.setattr(reader.model, "complete", lambda prompts: prompts_given.extend(prompts) or ["x"] * len(prompts))
     encoded = reader.encode(QUESTION, [Passage("a", "sea"), Passage("b", "sea")])
     assert reader.generate(encoded, random_coalitions(40, 2)) == ["x"] * 40
-    assert len(asked) == 3
+    assert len(prompts_given) == 3
 
 
 def test_a_prompt_longer_than_the_model_is_refused_with_what_to_do(gpt2):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import re
 import runpy
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag import Pipeline, load_settings
+from rag import Pipeline, Reranker, load_settings
 from rag.cli import run
 from rag.readers.loading import load_reader
 from rag.readers.prompt.causal import CausalModel
@@ -72,6 +73,23 @@ def test_values_say_which_passage_the_answer_comes_from(server):
     assert values == pytest.approx({"oslo": 1.0, "rome": 0.0, "cats": 0.0, "ships": 0.0})
     assert {other.text: other.share for other in answer.others} == {"Rome": 0.25, "": 0.25}
     assert len(server.bodies) == 16  # each coalition once, the final answer's among them
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", [Pipeline, Reranker])
+def test_who_loaded_an_endpoint_closes_its_connections_and_cache(server, tmp_path, kind):
+    overrides = [f"reader.checkpoint={server.url}#tiny", f"reader.endpoint.cache={tmp_path}/replies.sqlite3"]
+    with kind(settings=load_settings(overrides=overrides)) as holder:
+        work = holder.explain if kind is Pipeline else holder.rerank
+        work("Which capital?", PASSAGES)
+        with pytest.raises(ValueError, match="question is empty"), holder:
+            work(" ", PASSAGES)
+    endpoint = holder.reader.model
+    assert endpoint._client.is_closed
+    with pytest.raises(OSError, match=r"cache of replies .* closed"):
+        endpoint.cache.get("any")
+    del holder, endpoint, work
+    gc.collect()
 
 
 def test_a_tiny_model_behind_the_endpoint_answers_as_it_does_here(server, gpt2):
