@@ -15,12 +15,13 @@ from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.provenance import sources, versions
 from rag.readers.base import Closable, Reader, Screener, close
-from rag.readers.loading import load_reader, set_threads
+from rag.readers.loading import load_reader
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
 from rag.scores import attributed_order
 from rag.session import Session
 from rag.settings import Settings, load_settings
 from rag.settings_base import SettingsError
+from rag.threads import set_threads
 from retrievers import Hit, Passage, Searcher
 
 Progress = Callable[[str, int, int], None]

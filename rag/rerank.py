@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rag.readers.base import Closable, Reader, Screener, close
-from rag.readers.loading import load_reader, set_threads
+from rag.readers.loading import load_reader
 from rag.retrieval import as_hits
 from rag.scores import attributed_order, passage_scores
 from rag.session import Session
 from rag.settings import Settings, load_settings
+from rag.threads import set_threads
 from retrievers import Hit, Passage
 
 

@@ -20,6 +20,7 @@ from retrievers import (
     Passage,
     Retriever,
     Searcher,
+    as_passages,
     load_corpus,
     load_index,
 )
@@ -52,12 +53,17 @@ class FunctionRetriever:
 
 
 def as_hits(passages: Iterable[Passage | Hit | str]) -> list[Hit]:
-    """Passages as hits, in their order; strings get their places "1", "2", … as ids, passages the score 0."""
-    hits: list[Hit] = []
-    for place, item in enumerate(passages, start=1):
-        passage = Passage(str(place), item) if isinstance(item, str) else item
-        hits.append(passage if isinstance(passage, Hit) else Hit(passage, 0.0))
-    return hits
+    """Passages as hits, in their order; strings are numbered by `retrievers.as_passages`, passages get the score 0.
+
+    Raises:
+        TypeError: `passages` is a single string, or something in it is neither a passage, a hit nor a string.
+        ValueError: a string is blank.
+    """
+    if isinstance(passages, str):
+        as_passages(passages)  # says what is wrong with a single string
+    given = list(passages)
+    plain = as_passages(item.passage if isinstance(item, Hit) else item for item in given)
+    return [item if isinstance(item, Hit) else Hit(own, 0.0) for item, own in zip(given, plain, strict=True)]
 
 
 def as_searcher(retriever: Searcher | SearchFunction) -> Searcher:
@@ -88,7 +94,7 @@ def open_retriever(settings: Settings, *, corpus: Corpus | None = None, index: s
         if isinstance(corpus, str | Path):
             passages: Iterable[Passage] = load_corpus(corpus, passage_words=settings.passage_words)
         else:
-            passages = [hit.passage for hit in as_hits(corpus)]
+            passages = as_passages(corpus)
         return build_retriever(passages, settings.retriever)
     raise SettingsError("give either an index (--index) or a corpus (--corpus), one of the two")
 

@@ -119,10 +119,8 @@ class Session:
     def answers(self, coalitions: Coalitions) -> list[str]:
         """One answer for each row of bool `(n_coalitions, n_read)`."""
         keys = _keys(coalitions)
-        new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._answers}
-        if new:
+        if rows := _first_rows(keys, lambda key: key not in self._answers):
             checkpoint()
-            rows = sorted(new.values())
             with self._timed("generate"):
                 found = self.reader.generate(self.encoded, coalitions[rows])
             self._answers.update(zip([keys[row] for row in rows], found, strict=True))
@@ -134,16 +132,9 @@ class Session:
 
     def likelihoods(self, coalitions: Coalitions, answers: Sequence[str]) -> Scores:
         """Log-probabilities of given answers, `(n_coalitions, n_answers)`."""
-        keys = _keys(coalitions)
-        known = self._likelihoods
-        new = {
-            key: row
-            for row, key in reversed(list(enumerate(keys)))
-            if any((key, answer) not in known for answer in answers)
-        }
-        if new:
+        keys, known = _keys(coalitions), self._likelihoods
+        if rows := _first_rows(keys, lambda key: any((key, answer) not in known for answer in answers)):
             checkpoint()
-            rows = sorted(new.values())
             with self._timed("score"):
                 found = self.reader.score(self.encoded, coalitions[rows], answers)
             for row, values in zip(rows, found.tolist(), strict=True):
@@ -316,3 +307,12 @@ def _check_ids(passages: Sequence[Passage]) -> None:
 
 def _keys(coalitions: Coalitions) -> list[bytes]:
     return [row.tobytes() for row in np.packbits(coalitions, axis=1)]
+
+
+def _first_rows(keys: Sequence[bytes], wanted: Callable[[bytes], bool]) -> list[int]:
+    """Where each wanted key stands first."""
+    first: dict[bytes, int] = {}
+    for row, key in enumerate(keys):
+        if wanted(key):
+            first.setdefault(key, row)
+    return list(first.values())

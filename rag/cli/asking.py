@@ -71,8 +71,9 @@ def explain(
     with opt.progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
         from rag.provenance import sources
-        from rag.readers.loading import load_reader, set_threads
+        from rag.readers.loading import load_reader
         from rag.settings import load_settings
+        from rag.threads import set_threads
         from retrievers import load_corpus
 
         settings = load_settings(config, _settings(overrides, None, level, budget, question_words))

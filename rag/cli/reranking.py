@@ -71,8 +71,8 @@ def rerank(
     with opt.progress_bars(quiet) as progress:
         from rag.offline import ContextsTask, rerank_file
         from rag.provenance import made_with
-        from rag.readers.loading import set_threads
         from rag.settings import load_settings
+        from rag.threads import set_threads
 
         settings = load_settings(config, overrides or [])
         executor = opt.chosen_executor(engine, address, workers, settings.reader.device.startswith("cuda"))
@@ -100,9 +100,9 @@ def rerank(
 
 
 def _reranker(settings: Settings, checksum: str) -> Rerank:
-    from rag.readers.loading import set_threads
     from rag.rerank import Reranker
     from rag.scale.readers import load_same_reader
+    from rag.threads import set_threads
 
     set_threads(settings.threads)
     reader = load_same_reader(settings.reader, checksum)

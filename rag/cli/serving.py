@@ -43,10 +43,11 @@ def serve(
         progress.add_task("loading", total=None)
         from rag.pipeline import Pipeline
         from rag.provenance import sources
-        from rag.readers.loading import load_reader, set_threads
+        from rag.readers.loading import load_reader
         from rag.retrieval import open_retriever
         from rag.service.settings import ServeSettings
         from rag.settings_base import load_section
+        from rag.threads import set_threads
 
         short = {"service.host": host, "service.port": port, "service.token_env": token_env}
         settings = load_section(ServeSettings, config, with_short(overrides, short))

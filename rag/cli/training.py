@@ -53,8 +53,8 @@ def train(
     If a run was killed, the same command continues from its last checkpoint.
     """
     with progress_bars(quiet) as progress:
-        from rag.readers.loading import set_threads
         from rag.settings_base import load_section
+        from rag.threads import set_threads
         from rag.training import plotting
         from rag.training.run import train as run
         from rag.training.settings import TrainSettings

@@ -9,9 +9,6 @@ from rag.readers.base import Reader
 from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
-from rag.threads import set_threads
-
-__all__ = ["load_reader", "set_threads"]
 
 
 def load_reader(settings: ReaderSettings | str | None = None) -> Reader:

@@ -17,7 +17,6 @@ from starlette.staticfiles import StaticFiles
 
 from rag import report
 from rag.pipeline import Pipeline
-from rag.readers.loading import set_threads
 from rag.service import answers, cohere, tei
 from rag.service.access import Access
 from rag.service.bodies import Bodies
@@ -29,6 +28,7 @@ from rag.service.saved import SavedExplanations
 from rag.service.settings import ServiceSettings
 from rag.service.state import Service, service_of
 from rag.service.worker import Worker
+from rag.threads import set_threads
 from retrievers import Retriever
 
 EXPLORER = Path(__file__).parent / "explorer"

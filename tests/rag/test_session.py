@@ -139,8 +139,35 @@ def test_strings_are_passages(passages: list[Passage]) -> None:
     assert answer.text == "Paris"
     assert [evidence.passage.id for evidence in answer.evidence[:2]] == ["2", "3"]
     assert [hit.passage.text for hit in Reranker(ScriptedReader()).rerank("where?", texts)[:2]] == texts[1:3]
+    mixed = Pipeline(reader=ScriptedReader()).explain(
+        "where?", ["Rome.", Passage("1", "Paris."), Passage("3", "Paris.")]
+    )
+    assert {evidence.passage.id: evidence.passage.text for evidence in mixed.evidence} == {
+        "2": "Rome.",
+        "1": "Paris.",
+        "3": "Paris.",
+    }
     with pytest.raises(ValueError, match="two passages have the id '1'"):
-        Pipeline(reader=ScriptedReader()).explain("where?", ["Rome.", Passage("1", "Paris.")])
+        Pipeline(reader=ScriptedReader()).explain("where?", [Passage("1", "Rome."), Passage("1", "Paris.")])
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ("one text", TypeError, "put it into a list"),
+        ([7], TypeError, "expected retrievers.Passage objects or strings, got int"),
+        (["Rome.", "  "], ValueError, "passage 2 of 2 is blank"),
+    ],
+)
+def test_what_is_no_list_of_passages_is_refused(given: Any, kind: type[Exception], message: str) -> None:
+    """A single string would otherwise be read as a list of letters."""
+    reader = Counting()
+    for explain in (Pipeline(reader=reader).explain, Reranker(reader).rerank):
+        with pytest.raises(kind, match=message):
+            explain("where?", given)
+    with pytest.raises((TypeError, ValueError)):
+        Pipeline(lambda question, k: given, reader).ask("where?")
+    assert reader.encoded == 0
 
 
 def test_a_corpus_of_strings_and_a_function_that_searches(passages: list[Passage]) -> None:
