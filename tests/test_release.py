@@ -99,5 +99,11 @@ def test_what_make_runs_keeps_compiled_modules():
         pytest.skip("make is not installed")
     probe = "probe: ; @echo [$$PYTHONDONTWRITEBYTECODE]"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([make, "--eval", probe, "probe"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [make, "--no-print-directory", "--eval", probe, "probe"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "[]\n", done.stderr
