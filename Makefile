@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck bench docs clean
+.PHONY: help install demo test lint typecheck bench reader docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,16 @@ typecheck: install ## Check types
 
 bench: install ## Measure speed, retrieval, answers and explanations, small, in ten minutes; writes bench/index.html
 	$(BIN)/ragshap evaluate report bench --out bench
+
+# Each step is left out once its result is there; a training run goes on from its last checkpoint.
+reader: install ## Train the embedded reader again from the data sets in DATA=…, in hours; leaves it in training/second/reader
+	@test -d "$(DATA)/natural" || { echo "give the folder of data sets: make reader DATA=…"; exit 2; }
+	@mkdir -p training && ln -sfn "$(abspath $(DATA))" training/data
+	test -d training/pool.index || $(BIN)/ragshap index training/data/natural/pool.jsonl --kind hybrid --out training/pool.index
+	$(BIN)/ragshap train --config reader-first --root training --out training/first
+	test -f training/labels.json || $(BIN)/ragshap label training/data/natural/nq-webq-trivia-distant.json --index training/pool.index \
+		--set reader.checkpoint=training/first/reader --out training/labels.json
+	$(BIN)/ragshap train --config reader-second --start training/first/reader --root training --out training/second
 
 docs: install ## Build the documentation site; writes site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,10 +14,12 @@ from pydantic import Field, model_validator
 
 from attribution import normalize_answer
 from rag.questions import Question, QuestionSet, load_questions, mine_negatives
+from rag.questions.overlap import question_digest, read_digests
+from rag.questions.pool import load_pool, with_pool
 from rag.retrieval import build_retriever, open_retriever
 from rag.settings import RetrieverSettings, Settings
 from rag.settings_base import Section, SettingsError
-from retrievers import CorpusError, Passage, Retriever, load_corpus
+from retrievers import CorpusError, Passage, Retriever
 
 
 class QuestionSettings(Section):
@@ -27,7 +29,8 @@ class QuestionSettings(Section):
         data: question files, or BEIR folders.
         pool: more files or folders whose passages are searched beside the data's own.
         index: a saved index to search instead of the data's passages.
-        ids: all questions, or those whose id ends in an odd or even number.
+        ids: "all" questions, those whose id ends in an "odd" or "even" number, or those of a list of digests (a file,
+            or the name of a shipped one such as "held-out").
         limit: at most this many questions, drawn at random with `seed`; None is all.
         seed: of that draw.
     """
@@ -35,7 +38,7 @@ class QuestionSettings(Section):
     data: list[str] = Field(min_length=1)
     pool: list[str] = Field(default=[])
     index: str | None = None
-    ids: Literal["all", "odd", "even"] = "all"
+    ids: str = "all"
     limit: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
 
@@ -134,21 +137,19 @@ class SelectedQuestions:
     def _with_hard_negatives(self, questions: Sequence[Question]) -> Iterator[Example]:
         depth = self.selection.read()
         assert depth is not None
-        pool = pooled(self.data, self.selection.pool, self.root)
-        place = {passage.full_text: index for index, passage in enumerate(pool)}
-        gold = [tuple(place[self.data.passages[index].full_text] for index in q.gold) for q in questions]
-        placed = [replace(question, gold=own) for question, own in zip(questions, gold, strict=True)]
-        negatives = mine_negatives(build_retriever(pool, self.selection.retriever), pool, placed, 3 * depth)
+        pool = pooled(replace(self.data, questions=list(questions)), self.selection.pool, self.root)
+        retriever = build_retriever(pool.passages, self.selection.retriever)
+        negatives = mine_negatives(retriever, pool.passages, pool.questions, 3 * depth)
         return (
-            Example(question, [pool[index] for index in [*own, *others]][:depth])
-            for question, own, others in zip(questions, gold, negatives, strict=True)
+            Example(question, [pool.passages[index] for index in [*question.gold, *others]][:depth])
+            for question, others in zip(pool.questions, negatives, strict=True)
         )
 
     def _retriever(self) -> Retriever:
         settings, index = self.selection.retriever, self.selection.index
         if index is not None or settings.is_engine:
             return open_retriever(Settings(retriever=settings), index=None if index is None else self.root / index)
-        return build_retriever(pooled(self.data, self.selection.pool, self.root), settings)
+        return build_retriever(pooled(self.data, self.selection.pool, self.root).passages, settings)
 
 
 def select_questions(selection: Selection, root: Path | None = None) -> SelectedQuestions:
@@ -208,11 +209,19 @@ def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[lis
     if repeated := [name for name, count in counts.items() if count > 1]:
         names = ", ".join(settings.data)
         raise CorpusError(f"{names}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
-    ids = settings.ids
-    wanted = [question for question in data.questions if ids == "all" or _parity(question.id, ids) == ids]
+    wanted = list(filter(_wanted(settings.ids), data.questions))
     blank = [question for question in wanted if not question.text.strip()]
     warnings = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
     return [question for question in wanted if question.text.strip()], warnings
+
+
+def _wanted(ids: str) -> Callable[[Question], bool]:
+    if ids == "all":
+        return lambda question: True
+    if ids in ("odd", "even"):
+        return lambda question: _parity(question.id, ids) == ids
+    digests = read_digests(ids)
+    return lambda question: question_digest(question.text) in digests
 
 
 def _parity(name: str, wanted: str) -> str:
@@ -231,19 +240,13 @@ def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[
     return [questions[index] for index in picked]
 
 
-def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> list[Passage]:
-    """The passages of the data and of more files or folders, those with the same text once.
+def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> QuestionSet:
+    """The questions over the data's passages and those of more files or folders, each text once.
 
     Raises:
-        SettingsError: there are none.
+        SettingsError: there are no passages.
     """
-    passages = list(data.passages)
-    for path in paths:
-        try:
-            passages += load_questions([root / path]).passages
-        except CorpusError:
-            passages += load_corpus(root / path)
-    unique = list({passage.full_text: passage for passage in reversed(passages)}.values())[::-1]
-    if not unique:
+    found = with_pool(data, load_pool([root / path for path in paths]))
+    if not found.passages:
         raise SettingsError("the questions bring no passages to search; give index or pool")
-    return unique
+    return found

@@ -90,14 +90,17 @@ def _yaml(text: str) -> Any:
 def _find(config: str | Path) -> Path:
     """A file as given; else the shipped configuration of that name."""
     path = Path(config)
-    if path.is_file():
-        return path
-    shipped = {file.stem: file for file in sorted(_shipped_folder().glob("*.yaml"))}
-    if str(config) in shipped:
-        return shipped[str(config)]
-    raise FileNotFoundError(
-        f"there is no configuration file {config}; give a file, or the name of a shipped one: {', '.join(shipped)}"
-    )
+    return path if path.is_file() else find_shipped(str(config))
+
+
+def find_shipped(name: str, suffix: str = ".yaml") -> Path:
+    """The shipped file of that name among those with the suffix; `FileNotFoundError` if there is none."""
+    shipped = {file.stem: file for file in sorted(_shipped_folder().glob(f"*{suffix}"))}
+    if name not in shipped:
+        raise FileNotFoundError(
+            f"there is no file {name}; give a file, or the name of a shipped one: {', '.join(shipped) or 'none'}"
+        )
+    return shipped[name]
 
 
 def _shipped_folder() -> Path:

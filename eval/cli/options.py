@@ -28,6 +28,10 @@ class RunOptions:
     even: Annotated[bool, typer.Option("--even", help="Ask only the questions whose id ends in an even number.")] = (
         False
     )
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Ask only the questions of a list of digests: held-out, or a file."),
+    ] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most this many questions at random.")] = None
     markdown: Markdown = False
     overrides: opt.Overrides = None
@@ -39,9 +43,9 @@ class RunOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a run that these options give; None for those that were not given."""
-        if self.odd and self.even:
-            raise typer.BadParameter("--odd and --even exclude each other; give one of them")
-        ids = "odd" if self.odd else "even" if self.even else None
+        if self.odd + self.even + (self.only is not None) > 1:
+            raise typer.BadParameter("--odd, --even and --only exclude each other; give one of them")
+        ids = "odd" if self.odd else "even" if self.even else self.only
         return {"pool": self.pool, "limit": self.limit, "ids": ids}
 
     def evaluate(

@@ -76,7 +76,7 @@ class FirstStages:
         if self._index is not None:
             return self._index.passages
         if corpus is None:
-            return pooled(self._data, self._settings.pool, root)
+            return pooled(self._data, self._settings.pool, root).passages
         source = corpus if corpus.startswith("hf:") else root / corpus
         return list(load_corpus(source, passage_words=self._settings.passage_words))
 

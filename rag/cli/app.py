@@ -30,6 +30,7 @@ _COMMANDS = {
     "explain": ("rag.cli.asking", "Attribute an answer to passages that you bring."),
     "rerank": ("rag.cli.reranking", "Rerank the results of any search engine by attribution."),
     "train": ("rag.cli.training", "Train a reader."),
+    "label": ("rag.cli.labelling", "Find passages that answer questions, to train a reader on them."),
     "serve": ("rag.cli.serving", "Answer over HTTP, with an explorer page."),
     "mcp": ("rag.cli.mcp", "Serve search, ask and explain to assistants as MCP tools."),
     "doctor": ("rag.cli.doctor", "Check whether everything works here, and say what to do."),

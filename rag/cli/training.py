@@ -19,21 +19,24 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="DATA…",
-            help="SQuAD, DPR/FiD, HotpotQA or MuSiQue JSON. A file that is given twice is used twice as often.",
-            exists=True,
-            show_default=False,
-        ),
-    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out", "-o", help="Folder for the checkpoint, the log and the reader (OUT/reader).", file_okay=False
         ),
     ],
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[DATA…]",
+            help="SQuAD, DPR/FiD, HotpotQA or MuSiQue JSON; without it, data.sources of the settings.",
+            exists=True,
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        Path, typer.Option(help="Folder that the paths in the settings are relative to.", file_okay=False)
+    ] = Path(),
     start: Annotated[
         str | None,
         typer.Option(help="Start from embedded, minilm, or an encoder-decoder checkpoint, given by name or folder."),
@@ -57,14 +60,19 @@ def train(
         from rag.threads import set_threads
         from rag.training import plotting
         from rag.training.run import train as run
-        from rag.training.settings import TrainSettings
+        from rag.training.settings import Source, TrainSettings
 
         settings = load_section(TrainSettings, config, with_short(overrides, {"start": start or None}))
+        if data and settings.data.sources:
+            raise typer.BadParameter("give question files or data.sources in the settings, not both")
+        if data:
+            source = Source(files=[str(path.resolve()) for path in data])
+            settings = settings.model_copy(update={"data": settings.data.model_copy(update={"sources": [source]})})
         if plot is not None:
             plotting.check(plot)
         set_threads(settings.threads)
         view = _View(progress, settings.steps)
-        questions = run(data, out, settings, progress=view.stage, on_step=view.step)
+        questions = run(out, settings, root=root, progress=view.stage, on_step=view.step)
         if plot is not None:
             plotting.plot_log(out / "log.jsonl", plot)
     if as_json:

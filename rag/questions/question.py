@@ -26,7 +26,8 @@ class Question:
         id: its id in the file, or "FILE/NUMBER" where the file gives none.
         text: the question.
         answers: accepted answers; none where the data say that there is no answer.
-        article: what a split keeps on one side: the article's title, or the question's own id.
+        article: what a split keeps on one side: the article's title, the paragraph's id where it has none,
+            or the question's own id.
         passages: indices of the passages that came with the question, in the file's order.
         gold: those of `passages` that hold or support the answer.
         place: where the target answer stands in a gold passage; None if nowhere.

@@ -27,7 +27,7 @@ def read_squad(path: Path, content: Any) -> QuestionSet:
                 places[record.id] = range(len(found.passages), len(found.passages) + len(pieces))
                 found.passages.extend(pieces)
             for entry in paragraph["qas"]:
-                found.questions.append(_question(entry, record.title, found.passages, places[record.id]))
+                found.questions.append(_question(entry, record.title or record.id, found.passages, places[record.id]))
     except (KeyError, TypeError, AttributeError) as error:
         raise CorpusError(
             f"{path}: not SQuAD JSON, whose paragraphs hold qas with id and question: {error!r}"
@@ -35,14 +35,14 @@ def read_squad(path: Path, content: Any) -> QuestionSet:
     return found
 
 
-def _question(entry: dict[str, Any], title: str, passages: Sequence[Passage], own: range) -> Question:
+def _question(entry: dict[str, Any], article: str, passages: Sequence[Passage], own: range) -> Question:
     answers = entry.get("answers", [])
     place = _place(answers, passages, own)
     return Question(
         id=str(entry["id"]),
         text=entry["question"].strip(),
         answers=tuple(dict.fromkeys(answer["text"] for answer in answers)),
-        article=title,
+        article=article,
         passages=tuple(own),
         gold=() if place is None else (place.passage,),
         place=place,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,8 +33,41 @@ class EvaluationSettings(Section):
     negatives: int = Field(default=9, ge=0)
 
 
+class Source(Section):
+    """Question files of one kind; the hard negatives of their questions are found among their own passages and `pool`.
+
+    Attributes:
+        files: question files.
+        pool: more question files or corpora, whose passages can be negatives.
+        times: how often each question is drawn in an epoch.
+        limit: at most this many questions, drawn at random; None is all.
+    """
+
+    files: list[str] = Field(min_length=1)
+    pool: list[str] = Field(default=[])
+    times: int = Field(default=1, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+
+
+class DataSettings(Section):
+    """Which questions are trained on, which are held out, and where hard negatives come from.
+
+    Attributes:
+        sources: question files, by kind; the command's arguments are one source.
+        negatives: how they are found; "own" takes the questions' own passages.
+        exclude: question files or BEIR folders; their questions and near ones are never trained on.
+        held_out: one article in this many is held out, whole; or a list of questions (see `read_digests`), which are
+            held out while the rest of their articles is left out.
+    """
+
+    sources: list[Source] = Field(default=[])
+    negatives: Literal["hybrid", "bm25", "own"] = "hybrid"
+    exclude: list[str] = Field(default=[])
+    held_out: Annotated[int, Field(ge=2)] | str = 20
+
+
 class TrainSettings(Section):
-    """All settings of a run; saved with the checkpoint and compared on resuming.
+    """All settings of a run; saved with the checkpoint and, but for `data`, compared on resuming.
 
     `start` is "embedded" (the weights of the package), "minilm" (the embedded architecture from its pretrained
     encoder), or the name or folder of a `transformers` encoder-decoder. `threads` 0 leaves torch's choice.
@@ -48,7 +81,7 @@ class TrainSettings(Section):
         ],
         min_length=1,
     )
-    negatives: Literal["hybrid", "bm25", "own"] = "hybrid"
+    data: DataSettings = DataSettings()
     encoder_rate: float = Field(default=6e-5, gt=0)
     new_rate: float = Field(default=2e-4, gt=0)
     warmup: int = Field(default=100, ge=0)
@@ -62,7 +95,6 @@ class TrainSettings(Section):
     bfloat16: bool = True
     save_every: int = Field(default=250, ge=1)
     log_every: int = Field(default=10, ge=1)
-    held_out: int = Field(default=20, ge=2)
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @property

@@ -155,7 +155,7 @@ class Trainer:
         target = self.folder / CHECKPOINT
         metadata = {
             "step": str(step),
-            "settings": self.settings.model_dump_json(),
+            "settings": self.settings.model_dump_json(exclude={"data"}),
             "data": self.data,
             "averaged": str(self._averaged),
         }
@@ -170,7 +170,7 @@ class Trainer:
             return 0
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
-        before, now = json.loads(metadata["settings"]), json.loads(self.settings.model_dump_json())
+        before, now = json.loads(metadata["settings"]), json.loads(self.settings.model_dump_json(exclude={"data"}))
         changed = [name for name in now if now[name] != before.get(name)]
         if metadata["data"] != self.data:
             changed.append("data")

@@ -212,7 +212,7 @@ def evaluation(kind: str, contexts: Path, *more: str) -> Scenario:
 def train(data: Path, start: Path) -> Scenario:
     settings = [
         "stages=[{steps: 12, questions: 2, negatives: 2, coalitions: 2}]", "warmup=2", "save_every=1", "log_every=1",
-        "held_out=3", "bfloat16=false", "evaluation={every: 4, questions: 2, negatives: 1}", "negatives=bm25",
+        "data.held_out=3", "bfloat16=false", "evaluation={every: 4, questions: 2, negatives: 1}", "data.negatives=bm25",
         "max_block_tokens=64",
     ]  # fmt: skip
     given = [part for setting in settings for part in ("--set", setting)]
@@ -224,7 +224,7 @@ def train(data: Path, start: Path) -> Scenario:
         if (out / "reader").exists():
             load_file(out / "reader" / "model.safetensors")
         visible = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.exists() else set()
-        assert visible <= {"checkpoint.safetensors", "log.jsonl", "negatives.json", "reader"}
+        assert visible <= {"checkpoint.safetensors", "log.jsonl", "negatives-1.json", "reader"}
 
     def finished(folder: Path) -> bool:
         log = folder / "out" / "log.jsonl"

@@ -27,7 +27,7 @@ def small_settings(**changes) -> TrainSettings:
         "bfloat16": False,
         "dropout": 0.1,
         "max_block_tokens": 64,
-        "held_out": 3,
+        "data": {"held_out": 3},
         "evaluation": {"every": 4, "questions": 3, "negatives": 2},
     }
     return TrainSettings.model_validate({**values, **changes})

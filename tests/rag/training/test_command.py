@@ -17,8 +17,8 @@ from retrievers import Passage
 
 SHORT = [
     "--set", "stages=[{steps: 6, questions: 2, negatives: 2, coalitions: 2}]", "--set", "warmup=2",
-    "--set", "save_every=2", "--set", "log_every=1", "--set", "held_out=3", "--set", "bfloat16=false",
-    "--set", "evaluation={every: 3, questions: 2, negatives: 1}", "--set", "negatives=bm25",
+    "--set", "save_every=2", "--set", "log_every=1", "--set", "data.held_out=3", "--set", "bfloat16=false",
+    "--set", "evaluation={every: 3, questions: 2, negatives: 1}", "--set", "data.negatives=bm25",
 ]  # fmt: skip
 
 
@@ -48,38 +48,23 @@ def test_training_leaves_a_reader(start, towers, request, tmp_path, capfd):
     assert len(reader.generate(encoded, np.ones((1, 1), dtype=bool))) == 1
 
 
-def test_a_file_given_twice_is_drawn_from_twice_as_often(towers, tmp_path, capfd):
-    other = tmp_path / "other.json"
-    content = json.loads(towers.read_text(encoding="utf-8"))
-    for number, article in enumerate(content["data"]):
-        article["title"] = f"More_towers_{number}"
-    other.write_text(json.dumps(content), encoding="utf-8")
-    from rag.training import run as module
-
-    drawn = {}
-    original = module.Trainer
-
-    class Spy(original):
-        def run(self):
-            drawn["questions"] = list(self.questions)
-
-    module.Trainer = Spy
-    try:
-        settings = load_section(TrainSettings, None, [*SHORT[1::2], "evaluation.questions=0"])
-        module.train([towers, other, towers], tmp_path / "out", settings)
-    finally:
-        module.Trainer = original
-    questions = drawn["questions"]
-    counts = {index: questions.count(index) for index in questions}
-    assert {counts[i] for i in counts if i < 12} == {2}
-    assert {counts[i] for i in counts if i >= 12} == {1}
+def test_files_are_given_once_as_arguments_or_in_the_settings(towers, tmp_path, capfd):
+    config = tmp_path / "train.yaml"
+    config.write_text(f"data: {{sources: [{{files: [{towers.name}]}}]}}", encoding="utf-8")
+    common = ["--config", str(config), "--out", str(tmp_path / "out"), *SHORT, "--set", "max_block_tokens=64"]
+    assert run(["train", str(towers), *common]) == 2
+    assert "not both" in capfd.readouterr().err
+    assert run(["train", "--out", str(tmp_path / "none"), *SHORT]) == 1
+    assert "nothing to train on" in capfd.readouterr().err
+    assert run(["train", *common, "--root", str(towers.parent), "--start", "minilm", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["questions"] == 8
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--set", "stages=[{steps: 6, question: 2, negatives: 1}]"], 2, "stages.0.question: unknown setting"),
-        (["--set", "negatives=dense"], 2, "negatives"),
+        (["--set", "data.negatives=dense"], 2, "data.negatives"),
         (["--plot", "log.pdf"], 1, "name a .png or .svg file"),
         (["--start", "no/such/checkpoint"], 1, "no/such/checkpoint"),
     ],
