@@ -173,7 +173,7 @@ def test_settings_that_are_wrong_or_ask_for_what_is_not_there(quick, tmp_path, c
     assert (
         "did you mean 'budget'" in diagnose(capfd, "-s", "attribution.budgett=1", code=1)["settings default"]["finding"]
     )
-    assert "no configuration file nowhere" in diagnose(capfd, "-c", "nowhere", code=1)["settings nowhere"]["finding"]
+    assert "no file nowhere" in diagnose(capfd, "-c", "nowhere", code=1)["settings nowhere"]["finding"]
     for shipped in ("serve", "quality"):
         assert diagnose(capfd, "-c", shipped, code=0)[f"settings {shipped}"]["state"] == "ok"
     check = diagnose(capfd, "-s", f"reader.checkpoint={tmp_path}", code=1)["models reader"]

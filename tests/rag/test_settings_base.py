@@ -35,10 +35,10 @@ def test_of_a_wheel_they_are_in_the_package(installed, tmp_path):
     own.mkdir()
     (own / "default.yaml").write_text("threads: 1", encoding="utf-8")
     assert installed._find("default") == own / "default.yaml"
-    with pytest.raises(FileNotFoundError, match=r"no configuration file their-own; .* shipped one: default$"):
+    with pytest.raises(FileNotFoundError, match=r"no file their-own; .* shipped one: default$"):
         installed._find("their-own")
 
 
 def test_without_them_a_folder_beside_the_package_is_still_not_read(installed):
-    with pytest.raises(FileNotFoundError, match="no configuration file default"):
+    with pytest.raises(FileNotFoundError, match="no file default"):
         installed._find("default")
