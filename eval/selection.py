@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from rag.questions.pool import load_pool, with_pool
 from rag.retrieval import build_retriever, open_retriever
 from rag.settings import RetrieverSettings, Settings
 from rag.settings_base import Section, SettingsError
-from retrievers import CorpusError, Passage, Retriever
+from retrievers import Passage, Retriever
 
 
 class QuestionSettings(Section):
@@ -160,7 +160,7 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
         root: folder that paths are relative to.
 
     Raises:
-        CorpusError, FileNotFoundError: a file cannot be read, or two questions have one id.
+        CorpusError, FileNotFoundError: a file cannot be read.
         SettingsError: no question remains.
     """
     root = root or Path()
@@ -199,20 +199,34 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
 
 
 def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[list[Question], list[str]]:
-    """The questions with such ids that are not blank, and a warning about those that are.
+    """The questions with such ids that are not blank, and warnings about those that are and about repeated ids.
+
+    Results are kept by id, so that a question with the id of an earlier one is given a number behind it.
 
     Raises:
-        CorpusError: two questions have one id, by which results are kept.
         SettingsError: ids are chosen by their number, and one holds none.
     """
-    counts = Counter(question.id for question in data.questions)
-    if repeated := [name for name, count in counts.items() if count > 1]:
-        names = ", ".join(settings.data)
-        raise CorpusError(f"{names}: {len(repeated)} question ids come twice, such as {repeated[0]!r}")
     wanted = list(filter(_wanted(settings.ids), data.questions))
     blank = [question for question in wanted if not question.text.strip()]
     warnings = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
-    return [question for question in wanted if question.text.strip()], warnings
+    taken = {question.id for question in wanted}
+    usable: dict[str, Question] = {}
+    repeated = []
+    for question in wanted:
+        if not question.text.strip():
+            continue
+        name = question.id
+        if name in usable:
+            repeated.append(name)
+            numbered = (f"{name}~{number}" for number in count(2))
+            name = next(other for other in numbered if other not in taken and other not in usable)
+        usable[name] = replace(question, id=name)
+    if repeated:
+        warnings.append(
+            f"{len(repeated)} questions have the id of an earlier one, such as {repeated[0]!r}; they are kept as "
+            f"{repeated[0] + '~2'!r} and so on"
+        )
+    return list(usable.values()), warnings
 
 
 def _wanted(ids: str) -> Callable[[Question], bool]:
