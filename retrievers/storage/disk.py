@@ -1,4 +1,4 @@
-"""Calls of the operating system: wait until a file is on the disk, notice a full disk, exchange two folders."""
+"""What the operating system offers: a cache, waiting until a file is on the disk, full disks, exchanged folders."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAYS_FULL = re.compile("|".join([*(re.escape(os.strerror(code)) for code in _FULL), r"\d+ requested and \d+ written"]))
 _CURRENT_FOLDER = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE
+
+
+def user_cache() -> Path:
+    """Our folder among the user's caches; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragshap"
 
 
 @contextmanager

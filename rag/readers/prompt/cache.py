@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 import weakref
@@ -12,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retrievers.storage.disk import user_cache
+
 _VERSION = 1
 
 
 def default_path() -> Path:
     """`ragshap/replies.sqlite3` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragshap" / "replies.sqlite3"
+    return user_cache() / "replies.sqlite3"
 
 
 class ReplyCache:
