@@ -26,7 +26,7 @@ class BM25Settings(Section):
 
 
 class DenseSettings(Section):
-    """Retrieval by sentence embeddings; `encoder` is "default" or a sentence-transformers name or folder.
+    """Retrieval by sentence embeddings; `encoder` is "default", "base", or a sentence-transformers name or folder.
 
     `target_recall` is what an approximate index (hnsw, ivfpq) should find of the ten passages truly nearest.
     """

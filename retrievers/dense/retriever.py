@@ -47,8 +47,8 @@ class DenseRetriever(LocalRetriever):
 
     Args:
         passages: What to index at once; :meth:`add` adds more.
-        encoder: ``"default"``, a model folder or a hub name (see :class:`retrievers.dense.encoder.Encoder`), or an
-            :class:`~retrievers.dense.encoder.Encoder` already loaded.
+        encoder: ``"default"``, ``"base"``, a model folder or a hub name (see
+            :class:`retrievers.dense.encoder.Encoder`), or an :class:`~retrievers.dense.encoder.Encoder` already loaded.
         index: ``"flat"`` compares with every passage. ``"hnsw"``, a graph, and ``"ivfpq"``, lists of compressed
             vectors, are much faster from some 100,000 passages on, and may miss some; see
             :mod:`retrievers.dense.vector_index`.
