@@ -27,51 +27,57 @@ class TrainingData:
     """Questions of all sources together.
 
     Attributes:
-        questions: and their passages.
-        negatives: indices of hard negatives per question, best match first.
+        sources: questions and passages of each, with its pool.
+        questions: all of them, with their passages.
         train: indices of the questions that may be trained on.
         times: how often each question is drawn in an epoch.
         held_out: indices of the questions that are held out.
     """
 
+    sources: list[QuestionSet]
     questions: QuestionSet
-    negatives: list[list[int]]
     train: list[int]
     times: list[int]
     held_out: list[int]
 
 
-def load_training_data(settings: DataSettings, root: Path, out: Path, seed: int, progress: Progress) -> TrainingData:
-    """Read all sources, and find the negatives of each among its own passages and its pool.
-
-    Negatives of other sources would be told apart by their kind alone: by length, or by how they are written.
+def load_training_data(settings: DataSettings, root: Path, seed: int, progress: Progress) -> TrainingData:
+    """Read all sources, and split their questions.
 
     Args:
         settings: of the data.
         root: folder that their paths are relative to.
-        out: folder where mined negatives are kept, and found again.
         seed: of the draw of a source's questions.
         progress: called as progress(stage, done, total).
     """
     parts: list[QuestionSet] = []
-    negatives: list[list[int]] = []
     times: list[int] = []
-    shift = 0
-    for number, source in enumerate(settings.sources, start=1):
-        progress("reading", number - 1, len(settings.sources))
-        part = _read(source, root, seed)
-        mined = cached_negatives(part, settings.negatives, out / f"negatives-{number}.json", progress)
-        negatives += [[passage + shift for passage in row] for row in mined]
-        times += [source.times] * len(part.questions)
-        shift += len(part.passages)
-        parts.append(part)
+    for number, source in enumerate(settings.sources):
+        progress("reading", number, len(settings.sources))
+        parts.append(_read(source, root, seed))
+        times += [source.times] * len(parts[-1].questions)
     together = reduce(operator.add, parts)
     train, held_out = _split(together, settings.held_out)
     if settings.exclude:
         others = [question.text for path in settings.exclude for question in load_questions([root / path]).questions]
         near = near_questions([question.text for question in together.questions], others)
         train = [index for index in train if index not in near]
-    return TrainingData(together, negatives, train, times, held_out)
+    return TrainingData(parts, together, train, times, held_out)
+
+
+def find_negatives(data: TrainingData, kind: str, out: Path, progress: Progress) -> list[list[int]]:
+    """Indices of hard negatives per question, best match first; those mined are kept in `out`, and found again.
+
+    They come from the question's own source. Those of others would be told apart by their kind alone: by length, or by
+    how they are written.
+    """
+    negatives: list[list[int]] = []
+    shift = 0
+    for number, part in enumerate(data.sources, start=1):
+        mined = cached_negatives(part, kind, out / f"negatives-{number}.json", progress)
+        negatives += [[passage + shift for passage in row] for row in mined]
+        shift += len(part.passages)
+    return negatives
 
 
 def _read(source: Source, root: Path, seed: int) -> QuestionSet:

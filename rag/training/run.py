@@ -14,7 +14,7 @@ from rag.questions import QuestionSet, score_answer
 from rag.readers.loading import load_reader
 from rag.settings import ReaderSettings
 from rag.training.bridges import add_bridges
-from rag.training.data import Progress, drawn_questions, load_training_data
+from rag.training.data import Progress, drawn_questions, find_negatives, load_training_data
 from rag.training.learner import Learner
 from rag.training.outdated import add_outdated
 from rag.training.sampling import Example, ExampleSampler
@@ -53,10 +53,10 @@ def train(
     """
     if not settings.data.sources:
         raise ValueError("there is nothing to train on; give question files, or data.sources in the settings")
+    found = load_training_data(settings.data, root, settings.seed, progress)
     out.mkdir(parents=True, exist_ok=True)
     with writing(out / CHECKPOINT, "the last checkpoint is kept"):
-        found = load_training_data(settings.data, root, out, settings.seed, progress)
-        data, negatives = found.questions, found.negatives
+        data, negatives = found.questions, find_negatives(found, settings.data.negatives, out, progress)
         bridges: list[int] = []
         if any(stage.bridges for stage in settings.stages):
             data, negatives, bridges = add_bridges(data, found.train, negatives, settings.seed)

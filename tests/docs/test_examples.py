@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from rag.cli.app import run
-from rag.settings import load_settings
+from rag.settings import Settings
+from rag.settings_base import load_section
+from rag.training.settings import TrainSettings
 
 from .pages import Block, blocks
 from .stand_in import ADDRESS
@@ -84,9 +86,10 @@ def test_commands_run_and_print_what_is_shown(page, folder, capsys, monkeypatch)
 
 @in_language("yaml")
 def test_settings_load(block: Block, tmp_path):
+    kind = TrainSettings if block.page == "docs/training.md" else Settings
     (tmp_path / "mine.yaml").write_text(block.text, encoding="utf-8")
     assert (
-        load_settings(tmp_path / "mine.yaml").model_dump(exclude_defaults=True).keys()
+        load_section(kind, tmp_path / "mine.yaml").model_dump(exclude_defaults=True).keys()
         == yaml.safe_load(block.text).keys()
     )
 

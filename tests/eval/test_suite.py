@@ -70,5 +70,5 @@ def test_names_are_needed_and_distinct(tmp_path):
 
 def test_the_model_card_is_a_suite():
     shipped = load_section(Suite, "model-card")
-    assert len(shipped.runs) == 8
+    assert len(shipped.runs) == 11
     assert json.dumps(shipped.model_dump(mode="json"))

@@ -94,7 +94,7 @@ def test_other_settings_want_another_folder(finished, capfd):
     ("arguments", "code", "message"),
     [
         (["missing"], 1, "no such question file or folder: missing"),
-        ([str(ISLANDS), "--odd", "--even"], 2, "--odd and --even exclude each other"),
+        ([str(ISLANDS), "--odd", "--even"], 2, "--odd, --even and --only exclude each other"),
         ([str(ISLANDS), "--methods", "magic"], 2, "'magic' is unknown"),
         ([str(ISLANDS), "--passages", "gold"], 2, "passages"),
         ([str(ISLANDS), "--passages", "own"], 2, "no question brings passages"),

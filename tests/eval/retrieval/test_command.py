@@ -114,7 +114,7 @@ def test_table_and_comparison(finished, capfd):
     [
         ([], 2, "give either DATA or --compare"),
         (["missing"], 1, "no such question file or folder: missing"),
-        ([str(ISLANDS), "--odd", "--even"], 2, "--odd and --even exclude each other"),
+        ([str(ISLANDS), "--odd", "--even"], 2, "--odd, --even and --only exclude each other"),
         ([str(ISLANDS), "--rerank", "magic"], 2, "'magic' is unknown"),
         ([str(ISLANDS), "--retriever", "bm26"], 2, "retrievers"),
         ([str(ISLANDS), "--metric", "foo@3"], 2, "'foo@3' is no measure"),

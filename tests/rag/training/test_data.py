@@ -8,7 +8,7 @@ import pytest
 from rag.questions import QuestionSet, holds_answer, load_questions
 from rag.questions.overlap import question_digest
 from rag.training import data as module
-from rag.training.data import cached_negatives, drawn_questions, load_training_data
+from rag.training.data import cached_negatives, drawn_questions, find_negatives, load_training_data
 from rag.training.settings import DataSettings, Source
 
 
@@ -38,8 +38,8 @@ def folder(towers, tmp_path):
 
 
 def load(folder, **changes):
-    settings = DataSettings.model_validate({"negatives": "bm25", "held_out": 3, **changes})
-    return load_training_data(settings, folder, folder, 0, quiet)
+    settings = DataSettings.model_validate({"held_out": 3, **changes})
+    return load_training_data(settings, folder, 0, quiet)
 
 
 def test_negatives_are_found_among_passages_of_the_same_source_and_its_pool(folder):
@@ -47,7 +47,7 @@ def test_negatives_are_found_among_passages_of_the_same_source_and_its_pool(fold
     found = load(folder, sources=sources)
     texts = [passage.full_text for passage in found.questions.passages]
     assert len(texts) == 12 + 3 + 12
-    for question, pool in zip(found.questions.questions, found.negatives, strict=True):
+    for question, pool in zip(found.questions.questions, find_negatives(found, "bm25", folder, quiet), strict=True):
         own = {"castle"} if "castle" in question.text else {"tower", "lighthouse"}
         assert pool
         assert {kind for p in pool for kind in ("tower", "castle", "lighthouse") if kind in texts[p]} == own
