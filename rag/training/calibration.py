@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def lowest_threshold(probabilities: NDArray[np.float64]) -> float:
     return float((kept + np.min(ranked[ranked > kept], initial=1.0)) / 2)
 
 
-def calibrate(reader: EmbeddedReader, data: QuestionSet, examples: Sequence[Example]) -> dict[str, float]:
+def calibrate(reader: EmbeddedReader, data: QuestionSet, examples: Sequence[Example]) -> dict[str, Any]:
     """The values of `CopyReaderConfig` that begin with `no_answer_`, fitted to held-out examples; without any, none."""
     readings = read(reader, data, examples)
     if not readings.held.any():
