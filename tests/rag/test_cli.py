@@ -44,7 +44,7 @@ def test_ask_of_a_folder_of_text_files(tmp_path, capfd):
     code = run(["ask", "Which ferry carries cars to Suduroy?", "--corpus", str(tmp_path), "--json"])
     content = json.loads(capfd.readouterr().out)
     assert code == 0
-    assert content["answer"] == "Smyril"
+    assert content["answer"].endswith("Smyril")
     assert content["evidence"][0]["id"] == "boat.txt"
 
 
