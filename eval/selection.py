@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from attribution import normalize_answer
-from rag.questions import Question, QuestionSet, load_questions, mine_negatives
+from rag.questions import Question, QuestionSet, draw_questions, load_questions, mine_negatives
 from rag.questions.overlap import question_digest, read_digests
 from rag.questions.pool import load_pool, with_pool
 from rag.retrieval import build_retriever, open_retriever
@@ -194,7 +193,7 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
             )
         if without_gold:
             warnings.append(f"{without_gold} questions left out: their answer stands whole in no passage")
-    usable = sample(usable, selection.limit, selection.seed)
+    usable = draw_questions(usable, selection.limit, selection.seed)
     return SelectedQuestions(selection, root, data, usable, without_gold, tuple(warnings))
 
 
@@ -244,14 +243,6 @@ def _parity(name: str, wanted: str) -> str:
     if number is None:
         raise SettingsError(f"ids={wanted}: the id {name!r} holds no number")
     return "odd" if int(number[1]) % 2 else "even"
-
-
-def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
-    """At most `limit` questions, drawn at random and kept in their order; None is all."""
-    if limit is None or limit >= len(questions):
-        return list(questions)
-    picked = sorted(random.Random(seed).sample(range(len(questions)), limit))
-    return [questions[index] for index in picked]
 
 
 def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> QuestionSet:

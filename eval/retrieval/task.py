@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.retrieval.settings import SearchSettings
-from eval.selection import sample, usable_questions
-from rag.questions import Question, QuestionSet, holds_answer, load_questions, whole_words
+from eval.selection import usable_questions
+from rag.questions import Question, QuestionSet, draw_questions, holds_answer, load_questions, whole_words
 from rag.settings_base import SettingsError
 from retrievers import Passage
 from retrievers.corpora.trec import read_qrels
@@ -61,7 +61,7 @@ def load_task(run: SearchSettings, root: Path) -> Task:
             f"none of {len(data.questions)} questions is left by ids={run.ids}: each needs an accepted answer or "
             "a passage judged relevant; give qrels"
         )
-    questions = sample(usable, run.limit, run.seed)
+    questions = draw_questions(usable, run.limit, run.seed)
     return Task(data, questions, qrels, warnings)
 
 

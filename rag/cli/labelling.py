@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +42,7 @@ def label(
     A passage is kept if it holds an accepted answer and the reader, given this passage alone, gives one.
     """
     with opt.progress_bars(quiet) as progress:
-        from rag.questions import load_questions
+        from rag.questions import draw_questions, load_questions
         from rag.readers.loading import load_reader
         from rag.retrieval import open_retriever
         from rag.settings import load_settings
@@ -55,8 +54,7 @@ def label(
         asked = [question for question in load_questions(questions).questions if question.answers]
         if not asked:
             raise ValueError("no question has an accepted answer; nothing can be labelled")
-        if limit is not None and limit < len(asked):
-            asked = random.Random(0).sample(asked, limit)
+        asked = draw_questions(asked, limit, seed=0)
         retriever = open_retriever(settings, corpus=corpus, index=index)
         bar = progress.add_task("labelling", total=len(asked))
         found = find_labels(

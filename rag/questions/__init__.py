@@ -3,7 +3,7 @@
 from rag.questions.loading import load_questions
 from rag.questions.matching import holds_answer, whole_words
 from rag.questions.negatives import mine_negatives
-from rag.questions.question import AnswerPlace, Question, QuestionSet, split_by_article
+from rag.questions.question import AnswerPlace, Question, QuestionSet, draw_questions, split_by_article
 from rag.questions.scoring import AnswerScore, score_answer
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "AnswerScore",
     "Question",
     "QuestionSet",
+    "draw_questions",
     "holds_answer",
     "load_questions",
     "mine_negatives",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -69,6 +70,14 @@ class QuestionSet:
             for question in other.questions
         ]
         return QuestionSet([*self.passages, *other.passages], [*self.questions, *moved])
+
+
+def draw_questions(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
+    """At most `limit` questions, drawn at random and kept in their order; None is all."""
+    if limit is None or limit >= len(questions):
+        return list(questions)
+    picked = sorted(random.Random(seed).sample(range(len(questions)), limit))
+    return [questions[index] for index in picked]
 
 
 def split_by_article(questions: Sequence[Question], every: int = 20) -> tuple[list[int], list[int]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-from rag.questions import QuestionSet, load_questions, mine_negatives, split_by_article
+from rag.questions import QuestionSet, draw_questions, load_questions, mine_negatives, split_by_article
 from rag.questions.overlap import near_questions, question_digest, read_digests
 from rag.questions.pool import load_pool, with_pool
 from rag.training.settings import DataSettings, Source
@@ -82,10 +81,8 @@ def find_negatives(data: TrainingData, kind: str, out: Path, progress: Progress)
 
 def _read(source: Source, root: Path, seed: int) -> QuestionSet:
     found = load_questions([root / path for path in source.files])
-    if source.limit is not None and source.limit < len(found.questions):
-        picked = sorted(random.Random(seed).sample(range(len(found.questions)), source.limit))
-        found = QuestionSet(found.passages, [found.questions[index] for index in picked])
-    return with_pool(found, load_pool([root / path for path in source.pool]))
+    drawn = QuestionSet(found.passages, draw_questions(found.questions, source.limit, seed))
+    return with_pool(drawn, load_pool([root / path for path in source.pool]))
 
 
 def _split(data: QuestionSet, held_out: int | str) -> tuple[list[int], list[int]]:
