@@ -146,6 +146,8 @@ class PlainEmbedded:
         model, source, visible = self.model, blocks.source, blocks.visible(coalitions)
         start, stop = model.config.start_id, model.config.stop_id
         rows = len(visible)
+        sizes = torch.from_numpy(coalitions.sum(1)).to(visible.device)
+        thresholds = self._reader.no_answer_thresholds(coalitions.shape[1])[sizes]
         states = blocks.states.expand(rows, -1, -1)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         runs = torch.zeros(visible.shape, dtype=torch.int32, device=visible.device)
@@ -172,7 +174,8 @@ class PlainEmbedded:
                     runs,
                     step,
                 )
-                last, closeness = self._choose(hidden[:, 0], scores.softmax(-1), source, step)
+                declines = None if step else thresholds  # stopping at once means "no answer"
+                last, closeness = self._choose(hidden[:, 0], scores.softmax(-1), source, declines)
                 gap = torch.where(finished, gap, torch.minimum(gap, closeness))
                 last = torch.where(finished[:, None], stop, last)
                 taken.append(last[:, 0])
@@ -185,21 +188,26 @@ class PlainEmbedded:
             for row, close in zip(answers, gap, strict=True)
         ]
 
-    def _choose(self, hidden: Tensor, pointer: Tensor, source: Source, step: int) -> tuple[Tensor, Tensor]:
-        """The likeliest token of each row, (rows, 1), and how far its log-probability is above the next, (rows,)."""
+    def _choose(
+        self, hidden: Tensor, pointer: Tensor, source: Source, declines: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The likeliest token of each row, (rows, 1), and how far its log-probability is above the next, (rows,).
+
+        Where `declines` is given, (rows,), stopping is chosen where its probability reaches that, and else never.
+        """
         model, stop = self.model, self.model.config.stop_id
         gate = model.gate(hidden).sigmoid()
         probabilities = gate * model.vocabulary_logits(hidden).softmax(-1)
         probabilities.index_add_(1, source.ids[0], (1 - gate) * pointer[:, 1:])
         probabilities[:, stop] += (1 - gate[:, 0]) * pointer[:, 0]
         log_stop = probabilities[:, stop].log()
-        if step == 0:  # stopping at once means "no answer", which a threshold decides
+        if declines is not None:
             probabilities[:, stop] = 0
         best = probabilities.topk(2)
         gap = best.values[:, 0].log() - best.values[:, 1].log()
         chosen = best.indices[:, :1]
-        if step == 0:
-            above = log_stop - float(np.log(self._reader.no_answer_threshold))
+        if declines is not None:
+            above = log_stop - declines.log()
             chosen = torch.where(above[:, None] >= 0, stop, chosen)
             gap = torch.where(above >= 0, above, torch.minimum(gap, -above))
         return chosen, gap

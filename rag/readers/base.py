@@ -87,6 +87,15 @@ class AttentiveReader(Reader, Protocol):
 
 
 @runtime_checkable
+class DecliningReader(Reader, Protocol):
+    """A reader that knows how likely the passages are not to hold the answer, as the embedded one does."""
+
+    def no_answer_probability(self, encoded: EncodedQuestion, coalitions: Coalitions) -> NDArray[np.float64]:
+        """Calibrated probabilities of "no answer", `(n_coalitions,)`, between 0 and 1."""
+        ...
+
+
+@runtime_checkable
 class Screener(Reader, Protocol):
     """A reader that also says how relevant each passage is, as the embedded one does."""
 

@@ -15,7 +15,7 @@ from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.reader import EmbeddedReader
 from rag.readers.embedded.weights import own_state, save_model
-from rag.training.calibration import tune_threshold
+from rag.training.calibration import calibrate
 from rag.training.learner import ParameterGroup
 from rag.training.sampling import Example
 
@@ -108,10 +108,9 @@ class EmbeddedLearner:
         save_model(self.model, self._tokenizer, folder)
 
     def calibrate(self, folder: Path, examples: Sequence[Example]) -> None:
-        """Tune the threshold of "no answer" of the saved reader, and write it again with that."""
+        """Calibrate how the saved reader gives "no answer", and write it again with that."""
         reader = EmbeddedReader(folder, max_block_tokens=self.max_block_tokens, device=str(self.model.gate.bias.device))
-        threshold = tune_threshold(reader, self.data, examples)
-        self.model.config = replace(self.model.config, no_answer_threshold=threshold)
+        self.model.config = replace(self.model.config, **calibrate(reader, self.data, examples))
         self.save(folder)
 
     def batch(self, examples: Sequence[Example]) -> Batch:

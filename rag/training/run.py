@@ -82,8 +82,8 @@ def train(
         evaluate = HeldOut(sampler, learner.usable(held_out), settings) if settings.evaluation.questions else None
         Trainer(learner, sampler, questions, settings, out, fingerprint, evaluate, on_step).run()
         if evaluate is not None:
-            progress("tuning the threshold", 0, 1)
-            learner.calibrate(out / "reader", evaluate.draw(_CALIBRATION_COALITIONS))
+            progress("calibrating no answer", 0, 1)
+            learner.calibrate(out / "reader", evaluate.draw_all_sizes(_CALIBRATION_COALITIONS))
     return len(usable)
 
 
@@ -149,6 +149,12 @@ class HeldOut:
     def draw(self, coalitions: int) -> list[Example]:
         """The questions as training would show them, the same whenever asked for."""
         return self.sampler.draw(0, self.questions, self.settings.evaluation.negatives, coalitions)
+
+    def draw_all_sizes(self, coalitions: int) -> list[Example]:
+        """The questions among the negatives, among half of them, and so on, so that few passages occur as many do."""
+        most = self.settings.evaluation.negatives
+        numbers = [most >> halvings for halvings in range(max(1, most.bit_length()))]
+        return [e for number in numbers for e in self.sampler.draw(0, self.questions, number, coalitions)]
 
     def __call__(self, folder: Path) -> Row:
         """Exact match and F1 in percent, from all passages together."""

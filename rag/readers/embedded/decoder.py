@@ -72,14 +72,15 @@ class EmbeddedDecoder(CoalitionDecoder):
         model: the network.
         state: the encoded question.
         view: what each row sees.
-        no_answer_threshold: the probability from which "no answer" is given.
+        no_answer_thresholds: `(1 + n_blocks,)`, the probability of stopping at once from which "no answer" is given,
+            by the number of passages that a row sees.
         memory_mb: bound on the vocabulary's scores.
     """
 
-    def __init__(self, model: CopyReaderModel, state: State, view: View, no_answer_threshold: float, memory_mb: int):
+    def __init__(self, model: CopyReaderModel, state: State, view: View, no_answer_thresholds: Tensor, memory_mb: int):
         super().__init__(view, state.cross, state.sizes)
         self.model, self.state = model, state
-        self.no_answer_threshold = no_answer_threshold
+        self.no_answer_thresholds = no_answer_thresholds
         # A row's scores over the vocabulary take more memory than all else, so they are computed a few rows at a time.
         self.vocabulary_rows = max(1, memory_mb * 2**20 // (40 * model.config.vocab_size))
         self.runs = torch.zeros(view.tokens.shape, dtype=torch.int16, device=view.tokens.device)
@@ -127,7 +128,7 @@ class EmbeddedDecoder(CoalitionDecoder):
         unsure = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
         if step == 0:
             # Stopping at once means "no answer": the threshold decides on it, not its rank.
-            threshold = self.no_answer_threshold
+            threshold = self.no_answer_thresholds[self.view.members[:, :-1].sum(1)]
             stop = copy[:, state.stop]
             unsure = (stop < threshold) & (stop + gate[:, 0] >= threshold)
             ranked = _decide_stop(copy, state.stop, threshold)
@@ -141,13 +142,13 @@ class EmbeddedDecoder(CoalitionDecoder):
             full = gate[rows] * model.vocabulary_logits(hidden[rows]).softmax(-1)
             full.index_add_(1, state.vocabulary, copy[rows])
             if step == 0:
-                full = _decide_stop(full, model.config.stop_id, self.no_answer_threshold)
+                full = _decide_stop(full, model.config.stop_id, threshold[rows])
             chosen[rows] = full.argmax(-1)
         return chosen
 
 
-def _decide_stop(probabilities: Tensor, stop: int, threshold: float) -> Tensor:
-    """The probabilities, with column `stop` made certain or impossible by the threshold."""
+def _decide_stop(probabilities: Tensor, stop: int, threshold: Tensor) -> Tensor:
+    """The probabilities `(n_rows, n)`, with column `stop` made certain or impossible by each row's threshold."""
     decided = probabilities.clone()
     decided[:, stop] = torch.where(probabilities[:, stop] >= threshold, torch.inf, -torch.inf)
     return decided

@@ -8,6 +8,7 @@ Each block "[CLS] question [SEP] title. passage [SEP]" is encoded by itself (Fus
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,13 +19,21 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.embedded.no_answer import NoAnswerCalibration
 from rag.readers.encoding import encode_blocks
 from retrievers.storage.json_text import parse_json
+
+_RANGES = {
+    "no_answer_threshold": (sys.float_info.min, 1),
+    "no_answer_slope": (1e-3, 1e3),
+    "no_answer_intercept": (-1e3, 1e3),
+    "no_answer_log_passages": (-1e3, 1e3),
+}
 
 
 @dataclass(frozen=True)
 class CopyReaderConfig:
-    """Shapes of the network; stored beside the weights."""
+    """Shapes of the network, and how it declines; stored beside the weights."""
 
     vocab_size: int = 30522
     hidden_size: int = 384
@@ -37,7 +46,15 @@ class CopyReaderConfig:
     pad_id: int = 0
     start_id: int = 101
     stop_id: int = 102
-    no_answer_threshold: float = 0.5  # "no answer" is given when its probability reaches this
+    no_answer_threshold: float = 0.5  # "no answer" is given when its calibrated probability reaches this; 1 is never
+    no_answer_slope: float = 1.0  # these three are those of `NoAnswerCalibration`
+    no_answer_intercept: float = 0.0
+    no_answer_log_passages: float = 0.0
+
+    @property
+    def no_answer(self) -> NoAnswerCalibration:
+        """How the probability of "no answer" is calibrated."""
+        return NoAnswerCalibration(self.no_answer_slope, self.no_answer_intercept, self.no_answer_log_passages)
 
     def bert(self, layers: int, *, decoder: bool) -> BertConfig:
         """The `transformers` configuration of the encoder or the decoder stack."""
@@ -67,8 +84,9 @@ class CopyReaderConfig:
             raise ValueError("expected an object with the names of CopyReaderConfig")
         config = cls(**content)
         for name, value in asdict(config).items():
-            if name == "no_answer_threshold":
-                sound = type(value) in (int, float) and 0 < value <= 1
+            if name in _RANGES:
+                least, most = _RANGES[name]
+                sound = type(value) in (int, float) and least <= value <= most
             else:
                 sound = type(value) is int and value >= (0 if name.endswith("_id") else 1)
             if not sound:

@@ -42,8 +42,8 @@ class EmbeddedReader:
         folder: weights, configuration and tokenizer, as `ragshap train` writes them.
         max_block_tokens: limit of question and passage together; what exceeds it is cut and counted.
         max_answer_tokens: limit of a generated answer.
-        no_answer_threshold: "no answer" (the empty string) is given when its probability reaches this; None is the
-            threshold that training tuned.
+        no_answer_threshold: "no answer" (the empty string) is given when its calibrated probability reaches this; 1
+            never gives it, and None is the threshold that training tuned.
         memory_mb: bound on what decoding holds beside weights, keys and values.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float32", or "bfloat16" for the encoder's products; the decoder, which is small, keeps float32.
@@ -144,10 +144,11 @@ class EmbeddedReader:
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: State = encoded.state
         config, block = self.model.config, state.source.block[0]
+        thresholds = self.no_answer_thresholds(len(encoded.passages))
 
         def decode(part: slice, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
             view = View.of(coalitions[part], block)
-            decoder = EmbeddedDecoder(self.model, state, view, self.no_answer_threshold, self.memory_mb)
+            decoder = EmbeddedDecoder(self.model, state, view, thresholds, self.memory_mb)
             stops = frozenset([config.stop_id])
             return greedy_decode(decoder, drafts, config.start_id, stops, self.max_answer_tokens)
 
@@ -183,6 +184,20 @@ class EmbeddedReader:
                 log_probs = self.model.token_log_probs(hidden, state.source, view.tokens, targets.expand(shape))
                 scores[part, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
+
+    def no_answer_probability(self, encoded: EncodedQuestion, coalitions: Coalitions) -> NDArray[np.float64]:
+        """See `DecliningReader`; calibrated as `NoAnswerCalibration` says."""
+        coalitions = check_coalitions(coalitions, len(encoded.passages))
+        log_p = self.score(encoded, coalitions, [""])[:, 0]
+        return self.model.config.no_answer.probability(log_p, coalitions.sum(1))
+
+    def no_answer_thresholds(self, n_passages: int) -> Tensor:
+        """Probabilities of stopping at once from which a coalition of 0, 1, ... passages is declined.
+
+        `(1 + n_passages,)`; what `no_answer_threshold` is on the uncalibrated scale.
+        """
+        raw = self.model.config.no_answer.raw_threshold(self.no_answer_threshold, np.arange(n_passages + 1))
+        return torch.from_numpy(raw).float().to(self.device)
 
     @torch.inference_mode()
     def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
