@@ -7,7 +7,9 @@ import pytest
 
 from rag.questions import QuestionSet, holds_answer
 from rag.training import run
-from rag.training.run import cached_negatives
+from rag.training.run import HeldOut, cached_negatives
+from rag.training.sampling import ExampleSampler
+from rag.training.settings import EvaluationSettings, TrainSettings
 
 
 def quiet(stage, done, total):
@@ -39,3 +41,14 @@ def test_a_questions_own_passages_can_be_its_negatives(data, tmp_path):
     for question, pool in zip(questions, found, strict=True):
         assert sorted([*pool, *question.gold]) == list(range(12))
     assert json.loads((tmp_path / "negatives.json").read_text(encoding="utf-8"))["negatives"] == found
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(0, {1}), (1, {2}), (5, {6, 3, 2})])
+def test_calibration_reads_few_passages_and_many(data, negatives, most, sizes):
+    settings = TrainSettings(evaluation=EvaluationSettings(questions=3, negatives=most))
+    held_out = HeldOut(ExampleSampler(data, negatives, seed=0), range(12), settings)
+    examples = held_out.draw_all_sizes(4)
+    assert {len(example.passages) for example in examples} == sizes
+    assert len(examples) == 3 * len(sizes)
+    assert {example.question for example in examples} == set(held_out.questions)
+    assert all(example.coalitions.shape == (4, len(example.passages)) for example in examples)
