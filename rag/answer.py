@@ -79,6 +79,8 @@ class Answer:
             was no search.
         conflicts: pairs of answers between which the passages are divided.
         interactions: pairs of passages that need one another or repeat one another; None if not asked for.
+        no_answer_probability: calibrated probability that the retrieved passages together hold no answer; the reader
+            declines where it reaches its threshold. None for readers that have none.
     """
 
     question: str
@@ -97,6 +99,7 @@ class Answer:
     counterfactual: MinimalSet | None = None
     conflicts: tuple[Conflict, ...] = ()
     interactions: PairInteractions | None = None
+    no_answer_probability: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as dictionaries, lists, strings and numbers."""
@@ -107,6 +110,7 @@ class Answer:
             "answer": self.text,
             "full_answer": self.full_text,
             "share": self.share,
+            "no_answer_probability": self.no_answer_probability,
             "evidence": [
                 {
                     "id": e.passage.id,
@@ -176,6 +180,7 @@ class Answer:
                 counterfactual=_minimal_set(content["counterfactual"]),
                 conflicts=tuple(_conflict(conflict) for conflict in content["conflicts"]),
                 interactions=_interactions(content["interactions"]),
+                no_answer_probability=content.get("no_answer_probability"),  # answers written before had none
                 hierarchy=None if content["hierarchy"] is None else Hierarchy.from_dict(content["hierarchy"]),
             )
         except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attribution import Attribution
 from rag.answer import Answer, Evidence, OtherAnswer
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
@@ -130,6 +132,7 @@ class Pipeline(Closable):
         order = attributed_order(attribution, self.settings.rerank.score)
         clock.stop("attribute")
         kept, text = session.distil(order, self.settings.rerank.keep)
+        [no_answer_probability] = session.no_answer_probabilities(np.ones((1, session.n_read), dtype=bool))
         clock.stop("answer")
         sufficient = counterfactual = None
         if own.minimal_sets:
@@ -146,6 +149,7 @@ class Pipeline(Closable):
             text=text,
             full_text=session.answer,
             share=share,
+            no_answer_probability=no_answer_probability,
             evidence=_evidence(hits, session, attribution, order, kept),
             others=others,
             attribution=attribution,

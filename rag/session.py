@@ -23,7 +23,7 @@ from attribution import (
     explain,
     normalize_answer,
 )
-from rag.readers.base import Coalitions, CostlyReader, Reader, Screener
+from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener
 from rag.readers.hidden_parts import PartsReader
 from rag.readers.interruption import checkpoint
 from rag.scores import OF_VALUES, Scores, influence_order, needs_pivots
@@ -115,6 +115,15 @@ class Session:
     def answer(self) -> str:
         """The reader's answer from all the passages that it got; "" is "no answer"."""
         return self.answers(np.ones((1, self.n_read), dtype=bool))[0]
+
+    def no_answer_probabilities(self, coalitions: Coalitions) -> list[float] | list[None]:
+        """How likely it is that each coalition's passages hold no answer, to four digits; it costs one decoder step.
+
+        None for each if the reader does not say.
+        """
+        if not isinstance(self.reader, DecliningReader):
+            return [None] * len(coalitions)
+        return [round(p, 4) for p in self.reader.no_answer_probability(self.encoded, coalitions).tolist()]
 
     def answers(self, coalitions: Coalitions) -> list[str]:
         """One answer for each row of bool `(n_coalitions, n_read)`."""

@@ -87,8 +87,10 @@ class ReaderSettings(Section):
     """The reader, named by `checkpoint`.
 
     "embedded", a folder of `ragshap train`, the name or folder of a `transformers` encoder-decoder or causal language
-    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". `no_answer_threshold` is the
-    embedded reader's alone; `prompt` is a template for causal models and endpoints, null the built-in one.
+    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". The embedded reader declines where
+    its calibrated probability of "no answer" reaches `no_answer_threshold`: 1 never declines, null is the checkpoint's
+    own threshold, and other readers have none. `prompt` is a template for causal models and endpoints, null the
+    built-in one.
     """
 
     checkpoint: str = "embedded"
@@ -114,7 +116,10 @@ class ReaderSettings(Section):
     @model_validator(mode="after")
     def _honoured(self) -> ReaderSettings:
         if not self.is_embedded and self.no_answer_threshold is not None:
-            raise ValueError("no_answer_threshold is for the embedded reader; leave it out")
+            raise ValueError(
+                f"no_answer_threshold {self.no_answer_threshold:g} is for the embedded reader's architecture, and "
+                f"{self.checkpoint!r} has no such probability; leave it out"
+            )
         if self.is_embedded and self.prompt is not None:
             raise ValueError("prompt is for causal models and endpoints; leave it out")
         if self.prompt is not None:

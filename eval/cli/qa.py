@@ -41,7 +41,7 @@ def qa(
     index: Annotated[str | None, typer.Option("--index", "-i", help="Search this index instead.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write answers and settings as JSON; with --rerank, also plots beside it."),
+        typer.Option("--out", "-o", help="Write answers and settings as JSON, and plots beside it."),
     ] = None,
 ) -> None:
     """Exact match and F1 of the reader's answers, by number of passages and by their order.
@@ -51,7 +51,7 @@ def qa(
     retriever.…, reader.…, attribution.…, report.… (with --set).
     """
     from eval.qa import QARun, evaluate_qa
-    from eval.qa.plots import plot_answers
+    from eval.qa.plots import plot_answers, plot_reliability
 
     settings = {
         "data": data,
@@ -61,10 +61,12 @@ def qa(
         "depth": depth,
         "index": index,
     }
-    result: QAResult = shared.evaluate(
-        evaluate_qa, QARun, settings, out, draws=lambda run: out is not None and bool(run.rerank)
-    )
-    files = [] if out is None else [out, *(plot_answers(result.rows, out.with_suffix("")) if result.run.rerank else [])]
+    result: QAResult = shared.evaluate(evaluate_qa, QARun, settings, out, draws=lambda run: out is not None)
+    files = [] if out is None else [out]
+    if out is not None and result.run.rerank:
+        files += plot_answers(result.rows, out.with_suffix(""))
+    if out is not None and result.no_answer:
+        files += plot_reliability(result.no_answer, out.with_suffix(".no-answer"))
     shared.show(result, _print_result, files)
 
 
@@ -86,16 +88,35 @@ def suite(
         opt.print_json([{key: value for key, value in result.items() if key != "questions"} for result in results])
     else:
         _rows_table(results, times=not markdown).print(markdown)
+        _print_no_answer(results, markdown)
 
 
 def _print_result(result: QAResult, markdown: bool) -> None:
     _rows_table([result.to_dict()]).print(markdown)
+    _print_no_answer([result.to_dict()], markdown)
     if result.differences:
         opt.say(
             f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "
             "p by paired randomisation, Holm-corrected.\n"
         )
         _differences_table(result.differences, result.run.passages).print(markdown)
+
+
+def _print_no_answer(results: Sequence[Mapping[str, Any]], markdown: bool) -> None:
+    """How far the probability of "no answer" can be trusted, and how often the reader declined, of some results."""
+    from eval.tables import Table
+
+    named = any(result["settings"]["name"] for result in results)
+    rows = []
+    for result in results:
+        for row in result["no_answer"]:
+            cells = [f"{row['k'] or 'all'}", f"{row['questions']:,}", f"{row['answered']:.1f} %"]
+            cells += [_percent(row["declined_answered"]), _percent(row["declined_unanswered"])]
+            rows.append([*([result["settings"]["name"]] if named else []), *cells, f"{row['calibration_error']:.1f}"])
+    if rows:
+        opt.say('\n"No answer", by whether the passages hold an accepted answer; calibration error in points.\n')
+        header = ["passages", "questions", "hold the answer", "of these declined", "of others declined"]
+        Table([*(["setting"] if named else []), *header, "calibration error"], rows, names=named).print(markdown)
 
 
 def _differences_table(differences: Sequence[QADifference], given: str) -> Table:
@@ -129,7 +150,7 @@ def _rows_table(results: Sequence[Mapping[str, Any]], times: bool = True) -> Tab
                 "exact match": f"{row['exact_match']:.1f} ±{row['exact_match_error'] or 0:.1f}",
                 "F1": f"{row['f1']:.1f} ±{row['f1_error'] or 0:.1f}",
                 "no answer": f"{row['no_answer']:.1f} %",
-                "recall": "–" if row["recall"] is None else f"{row['recall']:.1f} %",
+                "recall": _percent(row["recall"]),
                 "retrieve": _milliseconds(row["retrieve"]) if times else None,
                 "encode": _milliseconds(row["encode"]) if times else None,
                 "attribute": _milliseconds(row["attribute"]) if times and reranked else None,
@@ -138,6 +159,10 @@ def _rows_table(results: Sequence[Mapping[str, Any]], times: bool = True) -> Tab
             }
             rows.append({head: cell for head, cell in cells.items() if cell is not None})
     return Table([*rows[0]], [[*row.values()] for row in rows], names=named + reranked)
+
+
+def _percent(percent: float | None) -> str:
+    return "–" if percent is None else f"{percent:.1f} %"
 
 
 def _milliseconds(seconds: float | None) -> str:

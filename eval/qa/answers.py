@@ -27,7 +27,8 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
 
     Returns:
         `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `encode_seconds`, `by_k`
-        (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `recall`, `seconds` of one decode),
+        (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `recall`, `seconds` of one decode,
+        `no_answer_probability`),
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
         `seconds` that this score alone takes, and its own `by_k`.
     """
@@ -41,7 +42,9 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
         "passages": [passage.id for passage in passages],
         "retrieve_seconds": retrieve,
         "encode_seconds": session.seconds["encode"],
-        "by_k": [_answer(session, question, given, size) for size in run.sizes()],
+        "by_k": [
+            _answer(session, question, given, size) | _no_answer_probability(session, size) for size in run.sizes()
+        ],
     }
     if run.rerank:
         record["reranked"] = _reranked(run, session, question)
@@ -85,6 +88,12 @@ def _answer(session: ScoredSession, question: Question, order: Sequence[int], si
     text = session.reader.generate(session.encoded, row)[0]
     seconds = time.perf_counter() - started
     return _entry(question, [session.passages[index] for index in kept], size, text, seconds)
+
+
+def _no_answer_probability(session: ScoredSession, size: int | None) -> dict[str, float | None]:
+    first = np.zeros((1, session.n_read), dtype=bool)
+    first[0, :size] = True
+    return {"no_answer_probability": session.no_answer_probabilities(first)[0]}
 
 
 def _entry(question: Question, shown: Sequence[Passage], size: Keep, text: str, seconds: float) -> dict[str, Any]:

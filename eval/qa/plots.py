@@ -1,10 +1,11 @@
-"""Exact match and F1 against the number of passages, as pictures."""
+"""Exact match and F1 against the number of passages, and the reliability of "no answer", as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.qa.no_answer import NoAnswerRow
 from eval.qa.summary import MEASURES, QARow
 from rag.plotting import figure_class, save
 
@@ -33,4 +34,23 @@ def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:
         axes.set(xlabel="passages read", ylabel={"exact_match": "exact match, %", "f1": "F1, %"}[measure])
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
+    return save(figure, stem)
+
+
+def plot_reliability(rows: Sequence[NoAnswerRow], stem: Path) -> list[Path]:
+    """Draw a reliability diagram, one curve per number of passages, to `<stem>.png` and `<stem>.svg`.
+
+    A point stands for a tenth of the probabilities of "no answer"; its area grows with the number of questions.
+    """
+    figure = figure_class()(figsize=(5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="black", linestyle="--", label="perfect")
+    for row in rows:
+        points = [(one.predicted, one.observed) for one in row.bins]
+        (line,) = axes.plot(*zip(*points, strict=True), label=f"{row.k or 'all'} passages")
+        sizes = [200 * one.questions / row.questions for one in row.bins]
+        axes.scatter(*zip(*points, strict=True), s=sizes, color=line.get_color())
+    axes.set(xlabel='probability of "no answer"', ylabel="questions without the answer in the passages")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
     return save(figure, stem)

@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.qa.answers import answer_question
 from eval.qa.settings import QARun
-from eval.qa.summary import QAResult, summarise
+from eval.qa.summary import VERSION, QAResult, summarise
 from eval.records import save_json
 from eval.runner import Progress, measure_questions, provenance
 from eval.selection import Example, SelectedQuestions, select_questions
@@ -81,6 +81,8 @@ def _finished(path: Path, made: dict[str, Any]) -> dict[str, dict[str, Any]] | N
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         settings = {key: value for key, value in stored["settings"].items() if key in made["settings"]}
+        if stored["version"] != VERSION:
+            return None
         if (made["settings"], made["files"], made["reader"]) != (settings, stored["files"], stored["reader"]):
             return None
         records = {record["id"]: record for record in stored["questions"]}

@@ -11,11 +11,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from eval.comparison import make_rows
+from eval.qa.no_answer import NoAnswerRow, no_answer_row
 from eval.qa.settings import Keep, QARun
 from eval.statistics import Floats
 
 MEASURES: tuple[Literal["exact_match", "f1"], ...] = ("exact_match", "f1")
 
+VERSION = 3
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -79,6 +81,8 @@ class QAResult:
         run: the run.
         rows: the given order's, then each score's.
         differences: of the rows.
+        no_answer: how far the probability of "no answer" can be trusted, for each number of passages of the given
+            order; empty for readers that give none.
         per_question: records as `answer_question` gives them.
         left_out: questions that have an answer and no passage marked as holding it.
         warnings: what was left out.
@@ -88,6 +92,7 @@ class QAResult:
     run: QARun
     rows: tuple[QARow, ...]
     differences: tuple[QADifference, ...]
+    no_answer: tuple[NoAnswerRow, ...]
     per_question: tuple[Mapping[str, Any], ...]
     left_out: int
     warnings: tuple[str, ...]
@@ -97,11 +102,12 @@ class QAResult:
         """Everything in lists, strings and numbers."""
         return {
             "format": "ragshap-qa",
-            "version": 2,
+            "version": VERSION,
             **self.made_with,
             "settings": self.run.model_dump(mode="json"),
             "rows": [asdict(row) for row in self.rows],
             "differences": [asdict(difference) for difference in self.differences],
+            "no_answer": [asdict(row) for row in self.no_answer],
             "left_out": self.left_out,
             "warnings": list(self.warnings),
             "questions": list(self.per_question),
@@ -126,10 +132,13 @@ def summarise(
 ) -> QAResult:
     """The result of a run from its questions' records."""
     columns = list(_columns(run, records))
+    by_k = zip(*(record["by_k"] for record in records), strict=True)
+    no_answer = [no_answer_row(size, entries) for size, entries in zip(run.sizes(), by_k, strict=True)]
     return QAResult(
         run=run,
         rows=tuple(_row(column, records) for column in columns),
         differences=tuple(_differences(run, columns)),
+        no_answer=tuple(row for row in no_answer if row is not None),
         per_question=tuple(records),
         left_out=left_out,
         warnings=tuple(warnings),

@@ -84,6 +84,9 @@ class Explained(BaseModel):
     answer: str = Field(description="Read from the kept passages.")
     answer_from_all: str = Field(description="Read from all passages; the values explain this one.")
     share: float = Field(description="Fraction of the subsets tried that gave the answer from all.")
+    no_answer_probability: float | None = Field(
+        description="How likely it is that the passages hold no answer; null if the reader does not say."
+    )
     evidence: list[PassageValue] = Field(description="The passages, the one that contributed most first.")
     other_answers: list[OtherAnswer]
     enough: list[str] | None = Field(description="Ids of the smallest set found that alone gives the answer.")
@@ -161,6 +164,7 @@ def _explained(answer: Answer) -> Explained:
         answer=answer.text,
         answer_from_all=answer.full_text,
         share=answer.share,
+        no_answer_probability=answer.no_answer_probability,
         evidence=[_passage(answer, evidence) for evidence in answer.evidence],
         other_answers=[
             OtherAnswer(answer=other.text, share=other.share, passages=list(other.passages)) for other in answer.others

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from rag.questions import QuestionSet
+from rag.readers.embedded.model import CopyReaderConfig
 from rag.readers.embedded.no_answer import NoAnswerCalibration, logit
 from rag.readers.embedded.reader import EmbeddedReader
 from rag.training.sampling import Example
@@ -82,19 +84,20 @@ def lowest_threshold(probabilities: NDArray[np.float64]) -> float:
     return float((kept + np.min(ranked[ranked > kept], initial=1.0)) / 2)
 
 
-def calibrate(reader: EmbeddedReader, data: QuestionSet, examples: Sequence[Example]) -> dict[str, Any]:
-    """The values of `CopyReaderConfig` that begin with `no_answer_`, fitted to held-out examples; without any, none."""
-    readings = read(reader, data, examples)
+def calibrate(reader: EmbeddedReader, data: QuestionSet, examples: Sequence[Example]) -> CopyReaderConfig:
+    """The reader's configuration with what concerns "no answer" fitted to held-out examples, if there are any."""
+    readings, config = read(reader, data, examples), reader.model.config
     if not readings.held.any():
-        return {}
+        return config
     fitted = fit(readings)
     probabilities = fitted.probability(readings.log_p, readings.n_passages)
-    return {
-        "no_answer_threshold": lowest_threshold(probabilities[readings.held]),
-        "no_answer_slope": fitted.slope,
-        "no_answer_intercept": fitted.intercept,
-        "no_answer_log_passages": fitted.log_passages,
-    }
+    return replace(
+        config,
+        no_answer_threshold=lowest_threshold(probabilities[readings.held]),
+        no_answer_slope=fitted.slope,
+        no_answer_intercept=fitted.intercept,
+        no_answer_log_passages=fitted.log_passages,
+    )
 
 
 def _balance(readings: Readings) -> NDArray[np.float64]:

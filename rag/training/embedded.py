@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,7 +109,7 @@ class EmbeddedLearner:
     def calibrate(self, folder: Path, examples: Sequence[Example]) -> None:
         """Calibrate how the saved reader gives "no answer", and write it again with that."""
         reader = EmbeddedReader(folder, max_block_tokens=self.max_block_tokens, device=str(self.model.gate.bias.device))
-        self.model.config = replace(self.model.config, **calibrate(reader, self.data, examples))
+        self.model.config = calibrate(reader, self.data, examples)
         self.save(folder)
 
     def batch(self, examples: Sequence[Example]) -> Batch:

@@ -30,7 +30,7 @@ class EvaluationSettings(Section):
 
     every: int = Field(default=500, ge=1)
     questions: int = Field(default=100, ge=0)
-    negatives: int = Field(default=9, ge=0)
+    negatives: int = Field(default=19, ge=0)
 
 
 class Source(Section):

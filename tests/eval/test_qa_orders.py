@@ -179,7 +179,8 @@ def test_the_command_prints_and_draws_every_order(tmp_path, capfd):
     assert run(command(out, "--markdown")) == 0
     assert "| shapley+rrf | 3 | 7 |" in capfd.readouterr().out
     assert json.loads(out.read_text(encoding="utf-8"))["questions"] == first["questions"], "nothing is asked again"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.png", "out.svg"]
+    drawn = ["out.no-answer.png", "out.no-answer.svg", "out.png", "out.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", *drawn]
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "out.svg").read_text(encoding="utf-8")
 

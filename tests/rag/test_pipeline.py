@@ -131,6 +131,23 @@ def test_saved_answers_come_back(reader, passages):
     assert again.to_html() == answer.to_html()
 
 
+class DecliningScript(ScriptedReader):
+    """Says of each coalition how likely "no answer" is: one over one more than its passages."""
+
+    def no_answer_probability(self, encoded, coalitions):
+        return 1 / (1 + coalitions.sum(axis=1))
+
+
+def test_an_answer_says_how_likely_no_answer_was(reader, passages):
+    answer = Pipeline(None, DecliningScript()).explain("where?", passages)
+    assert answer.no_answer_probability == round(1 / (1 + len(passages)), 4)
+    assert json.loads(answer.to_json())["no_answer_probability"] == answer.no_answer_probability
+    assert Answer.from_json(answer.to_json()) == answer
+    older = {name: value for name, value in answer.to_dict().items() if name != "no_answer_probability"}
+    assert Answer.from_dict(older) == replace(answer, no_answer_probability=None)
+    assert Pipeline(None, reader).explain("where?", passages).to_dict()["no_answer_probability"] is None
+
+
 def test_answers_of_version_1_load_without_what_they_had_not(reader, passages):
     answer = Pipeline(None, reader).explain("where?", passages)
     content = {**answer.to_dict(), "version": 1}

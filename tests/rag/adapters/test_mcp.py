@@ -73,6 +73,7 @@ def test_ask_says_what_the_pipeline_says(call, pipeline, question):
     assert [(e["id"], e["value"], e["rank"]) for e in result["evidence"]] == [
         (e.passage.id, e.value, e.rank) for e in answer.evidence
     ]
+    assert 0 < result["no_answer_probability"] == answer.no_answer_probability < 1
     assert [o["answer"] for o in result["other_answers"]] == [o.text for o in answer.others]
     assert result["evidence"][0]["text"] == answer.evidence[0].passage.text
     assert json.loads(json.dumps(result)) == result
