@@ -175,6 +175,11 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
             f"{len(unscored)} questions are left out, such as {unscored[0].id!r}: "
             "nothing of their accepted answers is left by normalisation"
         )
+    if selection.kind != "answerable":
+        silent = [question for question in scored if not question.answers_given]
+        scored = [question for question in scored if question.answers_given]
+        if silent:
+            warnings.append(f"{len(silent)} questions are left out, such as {silent[0].id!r}: the data give no answers")
     of_kind = [q for q in scored if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")]
     if selection.kind == "answerable" and len(of_kind) < len(scored):
         left_out = len(scored) - len(of_kind)
@@ -193,12 +198,17 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
             )
         if without_gold:
             warnings.append(f"{without_gold} questions left out: their answer stands whole in no passage")
+    if selection.passages == "own":
+        if not any(question.passages for question in usable):
+            raise SettingsError("passages=own: no question brings passages; leave it out to retrieve them")
+        if bare := sum(not question.passages for question in usable):
+            warnings.append(f"{bare} of {len(usable)} questions bring no passages; they are asked without any")
     usable = sample(usable, selection.limit, selection.seed)
     return SelectedQuestions(selection, root, data, usable, without_gold, tuple(warnings))
 
 
 def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[list[Question], list[str]]:
-    """The questions with such ids that are not blank, and a warning about those that are.
+    """The questions with such ids that are not blank; the notes of the data, and a warning about those that are blank.
 
     Raises:
         CorpusError: two questions have one id, by which results are kept.
@@ -211,7 +221,9 @@ def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[lis
     ids = settings.ids
     wanted = [question for question in data.questions if ids == "all" or _parity(question.id, ids) == ids]
     blank = [question for question in wanted if not question.text.strip()]
-    warnings = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
+    warnings = list(data.notes)
+    if blank:
+        warnings.append(f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out")
     return [question for question in wanted if question.text.strip()], warnings
 
 
@@ -240,9 +252,10 @@ def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> list[Passage]
     passages = list(data.passages)
     for path in paths:
         try:
-            passages += load_questions([root / path]).passages
+            own = load_questions([root / path]).passages
         except CorpusError:
-            passages += load_corpus(root / path)
+            own = []
+        passages += own or load_corpus(root / path)  # a table of two columns may be either
     unique = list({passage.full_text: passage for passage in reversed(passages)}.values())[::-1]
     if not unique:
         raise SettingsError("the questions bring no passages to search; give index or pool")

@@ -19,7 +19,10 @@ ANSWER_FIELDS = ("answers", "answer", "golden_answers", "possible_answers", "ans
 ALIAS_FIELD = "answer_aliases"
 _PARTS = ("text", "value", "aliases", "spans", "number", "answer")  # of an answer that is an object
 _BESIDE = ("provenance", "meta")  # alone in an object of KILT's `output`, which then holds no answer
-_EXPECTED = "a string, a list of strings, null, or an object such as {text, answer_start}, {value, aliases}, {spans} or {answer}"
+_EXPECTED = (
+    "a string, a list of strings, null, or an object such as "
+    "{text, answer_start}, {value, aliases}, {spans} or {answer}"
+)
 
 
 class Entry(NamedTuple):

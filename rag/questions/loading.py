@@ -159,7 +159,9 @@ def read_beir_queries(folder: Path) -> QuestionSet:
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise CorpusError(f"{folder} holds no queries.jsonl; expected {KNOWN}")
-    return _beir_queries(list(_entries(path, _json_lines(path, read_text(path)))))
+    if entries := list(_entries(path, _json_lines(path, read_text(path)))):
+        return _beir_queries(entries)
+    raise CorpusError(f"{path} holds no question")
 
 
 def _beir_queries(entries: Sequence[Entry]) -> QuestionSet:

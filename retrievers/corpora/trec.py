@@ -58,7 +58,7 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _scored(path: Path) -> Iterator[tuple[str, str, str, float]]:
-    """Where it stands, question, passage and score of each line, with three columns less than the rank; at least one."""
+    """Where it stands, question, passage and score or rank of each line; at least one."""
     width = 0
     for where, fields in _fields(path, (6, 3)):
         if len(fields) != (width or len(fields)) or len(fields) not in (6, 3):

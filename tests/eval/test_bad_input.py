@@ -127,7 +127,7 @@ def test_questions_with_one_id(beir, tmp_path, capfd, command):
         file.write('\n{"_id": "q1", "text": "again?", "metadata": {"answers": ["Oslo"]}}')
     code, said = say(capfd, "evaluate", command, beir)
     assert code == 1
-    assert "1 question ids come twice, such as 'q1'" in said
+    assert "queries.jsonl, line 7: the question id 'q1' occurs twice" in said
 
 
 @pytest.mark.parametrize("command", ["qa", "retrieval"])
