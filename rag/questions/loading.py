@@ -129,8 +129,9 @@ def _json(path: Path, text: str) -> dict[str, Any] | list[Entry]:
         return list(_entries(path, _json_lines(path, text)))
     if isinstance(content, dict) and "data" in content:
         return content
-    values = content if isinstance(content, list) else [content]
-    return list(_entries(path, ((f"{path}, question {number}", value) for number, value in enumerate(values, start=1))))
+    if isinstance(content, dict):
+        return list(_entries(path, [(f"{path}, line 1", content)]))
+    return list(_entries(path, ((f"{path}, question {n}", value) for n, value in enumerate(content, start=1))))
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
