@@ -49,7 +49,7 @@ def read_squad_rows(path: Path, entries: Sequence[Entry]) -> QuestionSet:
         context, title = entry.value.get("context"), entry.value.get("title") or ""
         if not isinstance(context, str) or not isinstance(title, str):
             raise CorpusError(f"{entry.where}: not a SQuAD row, whose context and title are strings")
-        row = {"id": entry.id, "question": entry.text}
+        row: dict[str, Any] = {"id": entry.id, "question": entry.text}
         if (answers := entry.answers) is not None:
             starts = any(_spans(entry.value.get(field)) for field in ("answers", "answer"))
             row["answers"] = entry.value.get("answers", entry.value.get("answer")) if starts else list(answers)

@@ -21,7 +21,7 @@ def lines(path, *values):
 
 
 def evaluate(data, *, out=None, report=None, **settings):
-    report = {"k": [1], "draws": 20, **(report or {})}
+    report = {"k": [1], "draws": 100, **(report or {})}
     run = RetrievalRun.model_validate({"data": [str(data)], "depth": [5], "report": report, **settings})
     return evaluate_retrieval(run, out)
 
@@ -164,7 +164,7 @@ def test_what_the_data_do_not_answer_is_left_out_and_counted(tmp_path):
 def test_ms_marco(tmp_path):
     collection = tmp_path / "collection.tsv"
     collection.write_text('0\t"The ferry leaves\n1\tTea is nice.\n2\tBoats go.\n')
-    assert [(p.id, p.text) for p in load_corpus(collection)][0] == ("0", '"The ferry leaves')
+    assert next((p.id, p.text) for p in load_corpus(collection)) == ("0", '"The ferry leaves')
     (tmp_path / "queries.dev.tsv").write_text("300\twhen does the ferry leave\n301\tis tea nice\n")
     (tmp_path / "qrels.dev.tsv").write_text("300\t0\t0\t1\n301\t0\t1\t1\n")
     (tmp_path / "run.tsv").write_text("300\t2\t1\n300\t0\t2\n301\t1\t1\n")
