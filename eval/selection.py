@@ -175,6 +175,11 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
             f"{len(unscored)} questions are left out, such as {unscored[0].id!r}: "
             "nothing of their accepted answers is left by normalisation"
         )
+    if selection.kind != "answerable":
+        silent = [question for question in scored if not question.answers_given]
+        scored = [question for question in scored if question.answers_given]
+        if silent:
+            warnings.append(f"{len(silent)} questions are left out, such as {silent[0].id!r}: the data give no answers")
     of_kind = [q for q in scored if selection.kind == "all" or bool(q.answers) == (selection.kind == "answerable")]
     if selection.kind == "answerable" and len(of_kind) < len(scored):
         left_out = len(scored) - len(of_kind)
@@ -193,12 +198,17 @@ def select_questions(selection: Selection, root: Path | None = None) -> Selected
             )
         if without_gold:
             warnings.append(f"{without_gold} questions left out: their answer stands whole in no passage")
+    if selection.passages == "own":
+        if not any(question.passages for question in usable):
+            raise SettingsError("passages=own: no question brings passages; leave it out to retrieve them")
+        if bare := sum(not question.passages for question in usable):
+            warnings.append(f"{bare} of {len(usable)} questions bring no passages; they are asked without any")
     usable = draw_questions(usable, selection.limit, selection.seed)
     return SelectedQuestions(selection, root, data, usable, without_gold, tuple(warnings))
 
 
 def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[list[Question], list[str]]:
-    """The questions with such ids that are not blank, and warnings about those that are and about repeated ids.
+    """The questions with such ids that are not blank; the data's notes, and warnings about blank ones and repeated ids.
 
     Results are kept by id, so that a question with the id of an earlier one is given a number behind it.
 
@@ -207,7 +217,9 @@ def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[lis
     """
     wanted = list(filter(_wanted(settings.ids), data.questions))
     blank = [question for question in wanted if not question.text.strip()]
-    warnings = [f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out"] if blank else []
+    warnings = list(data.notes)
+    if blank:
+        warnings.append(f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out")
     taken = {question.id for question in wanted}
     usable: dict[str, Question] = {}
     repeated = []

@@ -187,7 +187,7 @@ def _mixed(root: Path | None, count: int) -> Source:
 
     data, encoder = data_folder(root), Encoder()
     seeds = encoder.encode_documents([passage.full_text for passage in load_corpus(data)], 64)
-    searched = encoder.encode_queries(list(read_queries(data).values()))
+    searched = encoder.encode_queries(list(read_queries(data)[0].values()))
     how = f"Mixtures of {len(seeds):,} encoded passages of {data.name}; its questions as queries."
     return (lambda: mixture(seeds, count)), searched, how
 

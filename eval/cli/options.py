@@ -14,7 +14,10 @@ import typer
 from rag.cli import options as opt
 
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")]
-LAYOUTS = "A BEIR folder; SQuAD, DPR/FiD, HotpotQA, MuSiQue or NQ-open JSON; a .tsv of topics or PopQA."
+LAYOUTS = (
+    "A BEIR folder; JSON of SQuAD, DPR/FiD, HotpotQA, MuSiQue, MIRACL, NQ-open, TriviaQA, FlashRAG, KILT or BRIGHT; "
+    "a .tsv or .csv; TREC topics."
+)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,6 @@ def retrieval(
         "runs": trec,
         "rerank": split_names(rerank),
         "depth": depth,
-        "retrieve": max([*k, *(depth or [20])]) if k else None,
         "report": given_values(report) or None,
     }
     shared.evaluate_and_show(evaluate_retrieval, RetrievalRun, settings, plot_curves, _print_result)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from eval.retrieval.settings import Kind, RetrievalRun, SearchSettings, run_name
 from eval.retrieval.task import Task, first_with_text
@@ -17,6 +19,7 @@ from rag.settings_base import SettingsError
 from retrievers import CorpusError, HybridRetriever, Passage, Retriever, load_corpus, load_index
 from retrievers.corpora.trec import read_run
 
+T = TypeVar("T")
 Search = Callable[[Sequence[Question]], list[list[Passage]]]
 """The first passages of each question, best first."""
 
@@ -53,14 +56,14 @@ class FirstStages:
         progress: Progress | None = None,
     ):
         self._settings, self._kinds, self._depth = settings, kinds, depth
-        self._data = task.data
+        self._data, self._excluded = task.data, task.excluded
         self._index = None if settings.index is None else load_index(root / settings.index)
         ours = [kind for kind in kinds if kind not in ("own", *ENGINES)]
         self._passages: Sequence[Passage] = self._load(root) if ours or runs else ()
         retrievers = self._open(ours, progress) if ours else {}
         retrievers |= {kind: open_engine(kind, settings, settings.dense.encoder) for kind in kinds if kind in ENGINES}  # type: ignore[arg-type]
         self.searches: dict[str, Search] = {
-            kind: self._own() if kind == "own" else self._search(retrievers[kind]) for kind in kinds
+            kind: self._own(task.questions) if kind == "own" else self._search(retrievers[kind]) for kind in kinds
         }
         self.searches |= {run_name(path): self._replay(root / path, task.questions) for path in runs}
 
@@ -95,33 +98,49 @@ class FirstStages:
             raise SettingsError(f"retrievers: {settings.index} holds {', '.join(found)}, not {missing[0]}")
         return found
 
-    def _own(self) -> Search:
+    def _own(self, questions: Sequence[Question]) -> Search:
         first, passages = first_with_text(self._data), self._data.passages
+        if not any(question.passages for question in questions):
+            raise SettingsError("retrievers: own needs passages that come with the questions, and none has any")
         return lambda questions: [
             [first[passages[i].full_text] for i in question.passages[: self._depth]] for question in questions
         ]
 
     def _search(self, retriever: Retriever) -> Search:
+        more = max(map(len, self._excluded.values()), default=0)
         return lambda questions: [
-            [hit.passage for hit in hits]
-            for hits in retriever.search_many([question.text for question in questions], self._depth)
+            self._hits(question, (hit.passage for hit in hits), lambda passage: passage.id)
+            for question, hits in zip(
+                questions,
+                retriever.search_many([question.text for question in questions], self._depth + more),
+                strict=True,
+            )
         ]
 
     def _replay(self, path: Path, questions: Sequence[Question]) -> Search:
         ranked = read_run(path)
-        wanted = {name for question in questions for name in ranked.get(question.id, [])[: self._depth]}
+        ids = {q.id: self._hits(q, ranked.get(q.id, []), str) for q in questions}
+        wanted = {name for own in ids.values() for name in own}
         passages = {passage.id: passage for passage in self._passages if passage.id in wanted}
         if missing := wanted - passages.keys():
             raise CorpusError(
                 f"{path}: {len(missing)} passages are not in the corpus, such as {min(missing)!r}; "
                 "give the corpus that the run was made from"
             )
-        return lambda some: [[passages[name] for name in ranked.get(q.id, [])[: self._depth]] for q in some]
+        return lambda some: [[passages[name] for name in ids[q.id]] for q in some]
+
+    def _hits(self, question: Question, found: Iterable[T], name: Callable[[T], str]) -> list[T]:
+        """The first hits of a question, without those that are excluded."""
+        excluded = self._excluded.get(question.id, frozenset())
+        return list(islice((hit for hit in found if name(hit) not in excluded), self._depth))
 
 
 def run_warnings(run: RetrievalRun, task: Task, root: Path) -> list[str]:
-    """How many questions each run misses, and how many it has that are not in the data."""
+    """How many questions bring no passages, and how many each run misses, or has that are not in the data."""
     warnings = []
+    bare = sum(not question.passages for question in task.questions)
+    if "own" in run.kinds() and bare:
+        warnings.append(f"{bare} of {len(task.questions)} questions bring no passages; they count as not found (own)")
     known = {question.id for question in task.data.questions}
     for path in run.runs:
         ranked = read_run(root / path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,23 +50,34 @@ def evaluate_retrieval(
         SettingsError: a setting cannot be honoured, or `out` holds results of other settings.
     """
     root = root or Path()
-    parse_metrics(run.report.metrics)
+    parse_metrics(run.report.metrics, run.retrieve)
     if executor is not None and executor.remote and not run.rerank:
         raise SettingsError("--engine ray spreads reranking, and nothing is reranked; give --rerank, or leave it out")
     task = load_task(run, root)
-    made = provenance(run, root, (reader or run.reader) if run.rerank else None, "faiss-cpu", "ir_measures")
+    path = None if out is None else out / QUESTIONS_FILE
+    kept = run.model_copy(update={"retrieve": run.kept(_kept_before(path))})
+    made = provenance(kept, root, (reader or run.reader) if run.rerank else None, "faiss-cpu", "ir_measures")
     records, warnings = measure_questions(
-        run,
+        kept,
         task.questions,
         _rerank_question,
-        lambda questions: _retrieve(run, task, questions, root, progress),
-        path=None if out is None else out / QUESTIONS_FILE,
+        lambda questions: _retrieve(kept, task, questions, root, progress),
+        path=path,
         made=made,
         reader=reader,
         executor=executor,
         progress=progress,
     )
-    return summarise(run, task, records, made, [*task.warnings, *run_warnings(run, task, root), *warnings])
+    return summarise(kept, task, records, made, [*task.warnings, *run_warnings(run, task, root), *warnings])
+
+
+def _kept_before(path: Path | None) -> int:
+    """How many passages of each question the records in a file hold; 0 if there is none that says so."""
+    try:
+        with (path or Path(os.devnull)).open(encoding="utf-8") as file:
+            return int(json.loads(file.readline())["made_with"]["settings"]["retrieve"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _retrieve(

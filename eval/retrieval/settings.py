@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from eval.comparison import BaselineSettings
+from eval.retrieval.metrics import depths_of_metrics
 from eval.retrieval.scoring import parse_scoring
 from eval.selection import QuestionSettings
 from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
@@ -41,12 +42,15 @@ class SearchSettings(QuestionSettings):
         split: of a BEIR folder's judgements.
         corpus: a corpus to search instead of the data's passages, cut as `passage_words` says.
         passage_words: length at which the corpus's documents are cut; null keeps them whole.
+        ignore_identical_ids: whether a hit with the question's own id is left out, as BEIR does; null is yes where the
+            data are BEIR folders.
     """
 
     qrels: str | None = None
     split: str = "test"
     corpus: str | None = None
     passage_words: int | None = Field(default=100, ge=1)
+    ignore_identical_ids: bool | None = None
     bm25: BM25Settings = BM25Settings()
     dense: DenseSettings = DenseSettings()
 
@@ -95,7 +99,8 @@ class RetrievalRun(SearchSettings, RerankedBy, EngineSections):
             search engines that have a section here; by default "bm25", or none where runs are given.
         runs: TREC runs, each a system named after its file.
         depth: how many first passages are reranked by each score; each number makes its own systems.
-        retrieve: how many passages are retrieved and kept; null is the largest depth.
+        retrieve: how many passages are retrieved and kept; null is as many as depth, k and the measures ask for, which
+            is 1,000 for a measure of the whole ranking such as "AP".
         report: what is computed from the rankings.
     """
 
@@ -109,8 +114,8 @@ class RetrievalRun(SearchSettings, RerankedBy, EngineSections):
     def _names_systems(self) -> RetrievalRun:
         if min(self.depth) < 1 or min(self.report.k) < 1:
             raise ValueError("depth and report.k must be 1 or more")
-        if max(*self.report.k, *self.depth) > self.kept():
-            raise ValueError(f"retrieve: {self.kept()} passages are fewer than the largest k or depth")
+        if self.retrieve is not None and self.shown() > self.retrieve:
+            raise ValueError(f"retrieve: {self.retrieve} passages are fewer than the largest k or depth")
         names = self.first_stages()
         if not names:
             raise ValueError("retrievers and runs are both empty; name at least one")
@@ -121,9 +126,19 @@ class RetrievalRun(SearchSettings, RerankedBy, EngineSections):
             raise ValueError(f"two systems are called {min(repeated)!r}; rename a run's file or name each once")
         return self
 
-    def kept(self) -> int:
-        """How many passages of each question are ranked."""
-        return self.retrieve or max(self.depth)
+    def kept(self, before: int = 0) -> int:
+        """How many passages of each question are ranked.
+
+        Args:
+            before: how many there are already, which are taken if they are enough.
+        """
+        needed, asked = depths_of_metrics(self.report.metrics)
+        enough = before if before >= max(self.shown(), needed) else 0
+        return self.retrieve or enough or max(self.shown(), asked)
+
+    def shown(self) -> int:
+        """How many ranks recall curves have."""
+        return max(*self.report.k, *self.depth)
 
     def first_stages(self) -> list[str]:
         """Names of the orders before reranking."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eval.comparison import ComparisonResult, Row, Table, make_rows
-from eval.retrieval.metrics import area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
+from eval.retrieval.metrics import WHOLE, area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
 from eval.retrieval.settings import ReportSettings, RetrievalRun
 from eval.retrieval.task import Task
 from eval.statistics import Floats
@@ -59,7 +59,8 @@ def summarise(
         if run.report.baseline not in bases:
             raise SettingsError(f"report.baseline: {run.report.baseline!r} is no system; there are {', '.join(bases)}")
         bases = {name: None if name == run.report.baseline else run.report.baseline for name in bases}
-    measures = parse_metrics(run.report.metrics)
+    kept = run.kept()
+    measures = parse_metrics(run.report.metrics, kept)
     depth = max(run.report.k)
     table: dict[str, dict[str, Floats]] = {}
     curves = {}
@@ -69,7 +70,9 @@ def summarise(
         table[system] = {f"recall@{k}": recall(ranks, k) for k in sorted(set(run.report.k))}
         table[system][f"AUC@{depth}"] = area_under_recall(ranks, depth)
         table[system] |= score_by_qrels(measures, ranked, task.qrels)
-        curves[system] = [float(recall(ranks, k).mean()) for k in range(1, run.kept() + 1)]
+        curves[system] = [float(recall(ranks, k).mean()) for k in range(1, run.shown() + 1)]
+    if cut := [name for name, measure in measures.items() if measure.params.get("cutoff") is None and kept < WHOLE]:
+        warnings = [*warnings, f"{', '.join(cut)}: of the first {kept} passages (retrieve)"]
     unknown = sum(record["unknown"] for record in records)
     if unknown:
         warnings = [*warnings, f"{unknown} relevant passages are not in the corpus"]

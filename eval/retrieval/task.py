@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from eval.retrieval.settings import SearchSettings
 from eval.selection import usable_questions
 from rag.questions import Question, QuestionSet, draw_questions, holds_answer, load_questions, whole_words
 from rag.settings_base import SettingsError
-from retrievers import Passage
+from retrievers import CorpusError, Passage
 from retrievers.corpora.trec import read_qrels
 
 Qrels = dict[str, dict[str, int]]
@@ -23,12 +24,14 @@ class Task(NamedTuple):
         questions: those that are measured.
         qrels: relevance by question and passage id; empty if nothing is judged.
         warnings: what was left out, and how much of it.
+        excluded: by question, ids of passages that are never hits; only questions that have some.
     """
 
     data: QuestionSet
     questions: list[Question]
     qrels: Qrels
     warnings: list[str]
+    excluded: dict[str, frozenset[str]]
 
     def relevant(self, question: Question) -> set[str]:
         """Ids of the passages that are judged relevant."""
@@ -62,7 +65,41 @@ def load_task(run: SearchSettings, root: Path) -> Task:
             "a passage judged relevant; give qrels"
         )
     questions = draw_questions(usable, run.limit, run.seed)
-    return Task(data, questions, qrels, warnings)
+    excluded, said = _excluded(run, root, data, questions)
+    return Task(data, questions, qrels, [*warnings, *said], excluded)
+
+
+def _excluded(
+    run: SearchSettings, root: Path, data: QuestionSet, questions: Sequence[Question]
+) -> tuple[dict[str, frozenset[str]], list[str]]:
+    """Passages that are no hits of a question: itself where the corpus holds it, and what BRIGHT excludes."""
+    listed = {q.id: named_passages(q, "excluded_ids") for q in questions}
+    ignored = run.ignore_identical_ids
+    if ignored is None:
+        ignored = any((root / path).is_dir() for path in run.data)
+    own = {passage.id for passage in data.passages} & listed.keys() if ignored else set()
+    said = []
+    if own:
+        said.append(
+            f"{len(own)} questions have the id of a passage; a question's own passage is left out of its hits, as BEIR "
+            "does (ignore_identical_ids=false keeps it)"
+        )
+    if some := sum(bool(names) for names in listed.values()):
+        said.append(f"{some} questions list excluded_ids; these passages are left out of their hits")
+    found = {name: frozenset({*names, name} if ignored else names) for name, names in listed.items()}
+    return {name: names for name, names in found.items() if names}, said
+
+
+def named_passages(question: Question, field: str) -> list[str]:
+    """The ids in a field of BRIGHT's, `gold_ids` or `excluded_ids`, which holds ["N/A"] where there are none.
+
+    Raises:
+        CorpusError: the field holds something else than ids.
+    """
+    names = question.metadata.get(field) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CorpusError(f"question {question.id!r}: {field} must be a list of passage ids, got {names!r}")
+    return [name for name in names if name != "N/A"]
 
 
 def _has_words(question: Question) -> bool:
@@ -70,9 +107,11 @@ def _has_words(question: Question) -> bool:
 
 
 def gold_qrels(data: QuestionSet) -> Qrels:
-    """Judgements from the passages that questions mark as gold; of passages with one text, the first's id."""
+    """Judgements from the passages that questions mark as gold or name in `gold_ids`; of one text, the first's id."""
     first = first_with_text(data)
-    return {q.id: {first[data.passages[i].full_text].id: 1 for i in q.gold} for q in data.questions if q.gold}
+    named = {q.id: [first[data.passages[i].full_text].id for i in q.gold] for q in data.questions}
+    named = {q.id: [*named[q.id], *named_passages(q, "gold_ids")] for q in data.questions}
+    return {name: dict.fromkeys(passages, 1) for name, passages in named.items() if passages}
 
 
 def first_with_text(data: QuestionSet) -> dict[str, Passage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rag.offline import RunTask, Task
     from rag.offline.writing import Rerank
     from rag.settings import Settings
+    from retrievers import Passage
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +35,7 @@ def rerank(
     queries: Annotated[
         Path | None,
         typer.Option(
-            help="The questions: a BEIR folder, its queries.jsonl, a question file, or a .tsv file of topics."
+            help="The questions: a BEIR folder, its queries.jsonl, a question file, or topics (.tsv, SGML, XML)."
         ),
     ] = None,
     trec: Annotated[
@@ -118,13 +120,17 @@ def _run_task(
     from rag.settings_base import SettingsError
     from retrievers import load_corpus, load_index
 
-    texts = read_queries(queries)
+    texts, notes = read_queries(queries)
     if trec is None:
         retriever = open_retriever(settings, corpus=corpus, index=index)
-        return RunTask.of_search(texts, lambda text: retriever.search(text, depth)), []
+        return RunTask.of_search(texts, lambda text: retriever.search(text, depth)), notes
     if (index is None) == (corpus is None):
         raise SettingsError("give either an index (--index) or a corpus (--corpus), one of the two")
+    passages: Sequence[Passage]
     if index is not None:
-        return RunTask.of_run(trec, texts, load_index(index).passages, depth)
-    assert corpus is not None
-    return RunTask.of_run(trec, texts, list(load_corpus(corpus, passage_words=settings.passage_words)), depth)
+        passages = load_index(index).passages
+    else:
+        assert corpus is not None
+        passages = list(load_corpus(corpus, passage_words=settings.passage_words))
+    task, warnings = RunTask.of_run(trec, texts, passages, depth)
+    return task, [*notes, *warnings]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from rag.offline.writing import Rerank, strictly_descending
 from rag.questions import load_questions
+from rag.questions.loading import read_beir_queries
 from retrievers import CorpusError, Hit, Passage
-from retrievers.corpora.formats import read_jsonl
 from retrievers.corpora.trec import stream_run
 
 
@@ -60,7 +60,7 @@ class RunTask:
             depth: how many first passages are reranked; the others follow in their order.
 
         Raises:
-            CorpusError: a question, or a passage to rerank, is unknown.
+            CorpusError: a question, or a passage to rerank, is unknown, or an id holds white space.
         """
         place = {passage.id: number for number, passage in enumerate(passages)}
         n_questions = 0
@@ -70,6 +70,8 @@ class RunTask:
                 raise CorpusError(
                     f"{path}: question {name!r} is not in the queries; give those that the run was made for"
                 )
+            for one in (name, *ids):
+                _check_id(one)
             if missing := [one for one in ids[:depth] if one not in place]:
                 raise CorpusError(
                     f"{path}: passage {missing[0]!r} of question {name!r} is not in the corpus; "
@@ -92,33 +94,31 @@ class RunTask:
             for name, text in queries.items():
                 passages = [hit.passage for hit in search(text)]
                 for one in (name, *(passage.id for passage in passages)):
-                    if len(one.split()) != 1:
-                        raise CorpusError(f"the id {one!r} holds white space, which no TREC run can")
+                    _check_id(one)
                 yield RankedQuestion(name, text, [passage.id for passage in passages], passages)
 
         return cls(found, len(queries))
 
 
-def read_queries(path: Path) -> dict[str, str]:
-    """Question texts by id: a BEIR folder's `queries.jsonl`, such a file, or any question file.
+def _check_id(name: str) -> None:
+    if len(name.split()) != 1:
+        raise CorpusError(f"the id {name!r} holds white space, which no TREC run can")
+
+
+def read_queries(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Question texts by id, of a BEIR folder or any question file, and what of the file was left out.
 
     Raises:
         CorpusError, FileNotFoundError: the file cannot be read, an id comes twice, or a question is blank.
     """
-    file = path / "queries.jsonl" if path.is_dir() else path
-    if file.name in ("queries.jsonl", "queries.jsonl.gz"):
-        if not file.exists():
-            raise FileNotFoundError(f"no such file: {file}")
-        named = [(record.where, record.id, record.text) for record in read_jsonl(file)]
-    else:
-        named = [(str(path), question.id, question.text) for question in load_questions([path]).questions]
+    found = read_beir_queries(path) if path.is_dir() else load_questions([path])
     queries: dict[str, str] = {}
-    for where, name, text in named:
-        if name in queries:
-            raise CorpusError(f"{where}: the question id {name!r} occurs twice")
-        if not text.strip():
-            raise CorpusError(f"{where}: question {name!r} is blank")
-        queries[name] = text
+    for question in found.questions:
+        if question.id in queries:
+            raise CorpusError(f"{path}: the question id {question.id!r} occurs twice")
+        if not question.text:
+            raise CorpusError(f"{path}: question {question.id!r} is blank")
+        queries[question.id] = question.text
     if not queries:
-        raise CorpusError(f"{file} holds no question")
-    return queries
+        raise CorpusError(f"{path} holds no question")
+    return queries, found.notes

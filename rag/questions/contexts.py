@@ -1,12 +1,12 @@
-"""Layouts whose questions bring their own passages: DPR and FiD, HotpotQA, MuSiQue."""
+"""Layouts whose questions bring their own passages: DPR and FiD, HotpotQA, MuSiQue, MIRACL."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from rag.questions.fields import Entry
 from rag.questions.matching import holds_answer
 from rag.questions.question import AnswerPlace, Question, QuestionSet
 from retrievers import CorpusError, Passage
@@ -22,96 +22,124 @@ class _Context(NamedTuple):
     gold: bool
 
 
-class _Entry(NamedTuple):
-    id: Any
-    text: str
-    answers: list[str]
-    contexts: list[_Context]
-
-
-def read_dpr(path: Path, entries: Sequence[Any]) -> QuestionSet:
+def read_dpr(entries: Sequence[Entry]) -> QuestionSet:
     """DPR and FiD: `question`, `answers`, and `ctxs` (or `positive_ctxs`, `negative_ctxs`, `hard_negative_ctxs`).
 
     Of `ctxs`, those that hold an answer are gold.
     """
 
-    def entry(value: dict[str, Any]) -> _Entry:
-        answers = [str(answer) for answer in value.get("answers") or [value["target"]]]
-        contexts = [_dpr_context(c, _DPR_GOLD[name], answers) for name in _DPR_GOLD for c in value.get(name, [])]
-        return _Entry(value.get("id", value.get("_id")), value["question"], answers, contexts)
+    def contexts(entry: Entry) -> Iterator[_Context]:
+        answers = entry.answers or ()
+        for name, gold in _DPR_GOLD.items():
+            for context in entry.value.get(name) or ():
+                own, title = _first(context, "id", "passage_id", "psg_id"), context.get("title") or ""
+                holds = holds_answer(f"{title} {context['text']}", answers) if gold is None else gold
+                yield _Context(own, title, context["text"].strip(), holds)
 
-    return _build(path, entries, entry, "DPR/FiD JSON, which holds question, answers and ctxs")
+    return _build(entries, contexts, "DPR/FiD JSON, which holds question, answers and ctxs")
 
 
-def read_hotpotqa(path: Path, entries: Sequence[Any]) -> QuestionSet:
+def read_hotpotqa(entries: Sequence[Entry]) -> QuestionSet:
     """HotpotQA as published: `context` of (title, sentences) and `supporting_facts` of (title, sentence number)."""
 
-    def entry(value: dict[str, Any]) -> _Entry:
-        context, facts = value["context"], value["supporting_facts"]
+    def contexts(entry: Entry) -> Iterator[_Context]:
+        context, facts = entry.value["context"], entry.value["supporting_facts"]
         if isinstance(context, dict):  # the hub's layout of the same data
             context = zip(context["title"], context["sentences"], strict=True)
             facts = [[title] for title in facts["title"]]
         gold = {fact[0] for fact in facts}
-        contexts = [_Context(None, title, "".join(sentences).strip(), title in gold) for title, sentences in context]
-        return _Entry(value.get("_id", value.get("id")), value["question"], [value["answer"]], contexts)
+        for title, sentences in context:
+            yield _Context(None, title, "".join(sentences).strip(), title in gold)
 
-    return _build(path, entries, entry, "HotpotQA JSON, which holds question, answer, context and supporting_facts")
+    return _build(entries, contexts, "HotpotQA JSON, which holds question, answer, context and supporting_facts")
 
 
-def read_paragraphs(path: Path, entries: Sequence[Any]) -> QuestionSet:
+def read_paragraphs(entries: Sequence[Entry]) -> QuestionSet:
     """Paragraphs with `is_supporting`: MuSiQue (`paragraphs`), and HotpotQA in that layout (`contexts`)."""
 
-    def entry(value: dict[str, Any]) -> _Entry:
-        contexts = [
-            _Context(None, p["title"], p["paragraph_text"].strip(), bool(p["is_supporting"]))
-            for p in (value["paragraphs"] if "paragraphs" in value else value["contexts"])
-        ]
-        if "answers_objects" in value:
-            answers = [span for answer in value["answers_objects"] for span in answer["spans"]]
-        else:
-            answers = [value["answer"], *value.get("answer_aliases", [])]
-        text = value["question"] if "question" in value else value["question_text"]
-        return _Entry(value.get("id", value.get("question_id")), text, answers, contexts)
+    def contexts(entry: Entry) -> Iterator[_Context]:
+        for own in entry.value["paragraphs"] if "paragraphs" in entry.value else entry.value["contexts"]:
+            yield _Context(None, own["title"], own["paragraph_text"].strip(), bool(own["is_supporting"]))
 
-    return _build(path, entries, entry, "MuSiQue JSON, whose paragraphs hold title, paragraph_text and is_supporting")
+    return _build(entries, contexts, "MuSiQue JSON, whose paragraphs hold title, paragraph_text and is_supporting")
 
 
-def _build(path: Path, entries: Sequence[Any], parse: Any, layout: str) -> QuestionSet:
+def read_judged(entries: Sequence[Entry]) -> QuestionSet:
+    """MIRACL, NoMIRACL and Tevatron: `query`, with `positive_passages` and `negative_passages` of docid, title, text.
+
+    Passages keep their docids, by which the corpus, judgements and runs know them; questions share them.
+    """
+
+    def contexts(entry: Entry) -> Iterator[_Context]:
+        for name, gold in (("positive_passages", True), ("negative_passages", False)):
+            for own in entry.value.get(name) or ():
+                yield _Context(_first(own, "docid", "id"), own.get("title") or "", own["text"].strip(), gold)
+
+    return _build(
+        entries, contexts, "MIRACL JSON, whose positive and negative passages hold docid, title and text", True
+    )
+
+
+def _first(value: dict[str, Any], *fields: str) -> str | None:
+    """The first of the fields that is there and not null, as text."""
+    return next((str(value[field]) for field in fields if value.get(field) is not None), None)
+
+
+def _build(
+    entries: Sequence[Entry], contexts: Callable[[Entry], Iterable[_Context]], layout: str, shared: bool = False
+) -> QuestionSet:
+    """The questions of all entries; where ids are shared, passages with one id are one passage."""
     found = QuestionSet([], [])
-    for number, value in enumerate(entries, start=1):
+    places: dict[str, int] | None = {} if shared else None
+    left_out = 0
+    for entry in entries:
         try:
-            item: _Entry = parse(value)
-            _add(found, item, f"{path.stem}/{number}")
+            left_out += _add(found, entry, list(contexts(entry)), places)
+        except CorpusError:
+            raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CorpusError(f"{path}, question {number}: not {layout}: {error!r}") from None
+            raise CorpusError(f"{entry.where}: not {layout}: {error!r}") from None
+    if left_out:
+        found.notes.append(f"{left_out} passages of questions are left out: they are empty, or repeat one of the same")
     return found
 
 
-def _add(found: QuestionSet, item: _Entry, name: str) -> None:
-    """Add one question with its contexts; empty and repeated contexts are dropped."""
-    name = name if item.id is None else str(item.id)
-    first, seen, gold = len(found.passages), set(), []
-    for number, context in enumerate(item.contexts):
+def _add(found: QuestionSet, entry: Entry, contexts: Sequence[_Context], places: dict[str, int] | None) -> int:
+    """Add one question with its contexts; the number of empty and repeated ones, which are left out."""
+    name, own, gold = entry.id, list[int](), list[int]()
+    seen = set()
+    for number, context in enumerate(contexts):
         key = (context.title, context.text)
         if key in seen or not context.text:
             continue
         seen.add(key)
+        if places is None or context.id is None:
+            place = len(found.passages)
+            own_id = f"{name}/{number if context.id is None else context.id}"
+        else:
+            place = places.setdefault(context.id, len(found.passages))
+            own_id = context.id
+        if place == len(found.passages):
+            found.passages.append(Passage(own_id, context.text, context.title))
+        elif found.passages[place].text != context.text:
+            raise CorpusError(f"{entry.where}: the passage {context.id!r} has another text than before")
+        own.append(place)
         if context.gold:
-            gold.append(len(found.passages))
-        own = f"{name}/{number}" if context.id is None else f"{name}/{context.id}"
-        found.passages.append(Passage(own, context.text, context.title))
-    answers = tuple(dict.fromkeys(answer for answer in item.answers if answer.strip()))
+            gold.append(place)
+    answers = entry.answers
     found.questions.append(
         Question(
             id=name,
-            text=item.text.strip(),
-            answers=answers,
+            text=entry.text,
+            answers=answers or (),
             article=name,
-            passages=tuple(range(first, len(found.passages))),
+            passages=tuple(own),
             gold=tuple(gold),
-            place=find_answer(found.passages, gold, answers),
+            place=find_answer(found.passages, gold, answers or ()),
+            answers_given=answers is not None,
         )
     )
+    return len(contexts) - len(seen)
 
 
 def find_answer(passages: Sequence[Passage], gold: Iterable[int], answers: Iterable[str]) -> AnswerPlace | None:
@@ -125,9 +153,3 @@ def find_answer(passages: Sequence[Passage], gold: Iterable[int], answers: Itera
             if match:
                 return AnswerPlace(index, match.start(), match.end())
     return None
-
-
-def _dpr_context(context: dict[str, Any], gold: bool | None, answers: Sequence[str]) -> _Context:
-    own, title = context.get("id", context.get("passage_id", context.get("psg_id"))), context.get("title") or ""
-    gold = holds_answer(f"{title} {context['text']}", answers) if gold is None else gold
-    return _Context(None if own is None else str(own), title, context["text"].strip(), gold)

@@ -16,9 +16,10 @@ def load_pool(paths: Sequence[Path]) -> list[Passage]:
     passages: list[Passage] = []
     for path in paths:
         try:
-            passages += load_questions([path]).passages
+            own = load_questions([path]).passages
         except CorpusError:
-            passages += load_corpus(path)
+            own = []
+        passages += own or load_corpus(path)  # a table of two columns may be either
     return passages
 
 
@@ -39,4 +40,4 @@ def with_pool(data: QuestionSet, pool: Iterable[Passage]) -> QuestionSet:
         )
         for question in data.questions
     ]
-    return QuestionSet(passages, questions)
+    return QuestionSet(passages, questions, data.notes)

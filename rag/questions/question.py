@@ -33,6 +33,7 @@ class Question:
         gold: those of `passages` that hold or support the answer.
         place: where the target answer stands in a gold passage; None if nowhere.
         metadata: what else the file says of it.
+        answers_given: whether the file speaks of answers; where it does not, `answers` is empty and says nothing.
     """
 
     id: str
@@ -43,14 +44,22 @@ class Question:
     gold: tuple[int, ...] = ()
     place: AnswerPlace | None = None
     metadata: dict[str, Any] = field(default_factory=dict, hash=False)
+    answers_given: bool = True
 
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Questions and the passages that they point into."""
+    """Questions and the passages that they point into.
+
+    Attributes:
+        passages: all passages.
+        questions: all questions.
+        notes: what of the files was left out, or read in one of several ways.
+    """
 
     passages: list[Passage]
     questions: list[Question]
+    notes: list[str] = field(default_factory=list)
 
     def answer(self, question: Question) -> str:
         """The target answer as it stands in its passage; "" if it has no place."""
@@ -69,7 +78,8 @@ class QuestionSet:
             )
             for question in other.questions
         ]
-        return QuestionSet([*self.passages, *other.passages], [*self.questions, *moved])
+        passages, questions = [*self.passages, *other.passages], [*self.questions, *moved]
+        return QuestionSet(passages, questions, [*self.notes, *other.notes])
 
 
 def draw_questions(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rag.questions.fields import Entry, accepted_answers
 from rag.questions.question import AnswerPlace, Question, QuestionSet
 from retrievers import CorpusError, Passage, split_document
-from retrievers.corpora.formats import squad_paragraphs
+from retrievers.corpora.formats import Record, squad_paragraphs
 
 
 def read_squad(path: Path, content: Any) -> QuestionSet:
@@ -27,30 +29,66 @@ def read_squad(path: Path, content: Any) -> QuestionSet:
                 places[record.id] = range(len(found.passages), len(found.passages) + len(pieces))
                 found.passages.extend(pieces)
             for entry in paragraph["qas"]:
-                found.questions.append(_question(entry, record.title or record.id, found.passages, places[record.id]))
-    except (KeyError, TypeError, AttributeError) as error:
+                found.questions.append(_question(entry, record, found.passages, places[record.id]))
+    except CorpusError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CorpusError(
             f"{path}: not SQuAD JSON, whose paragraphs hold qas with id and question: {error!r}"
         ) from None
     return found
 
 
-def _question(entry: dict[str, Any], article: str, passages: Sequence[Passage], own: range) -> Question:
-    answers = entry.get("answers", [])
-    place = _place(answers, passages, own)
+def read_squad_rows(path: Path, entries: Sequence[Entry]) -> QuestionSet:
+    """The rows of the Hugging Face data sets: `context`, `question` and `answers`, read as SQuAD JSON of one row each.
+
+    Answers may come without their start, and then stand where they are first found.
+    """
+    articles = []
+    for entry in entries:
+        context, title = entry.value.get("context"), entry.value.get("title") or ""
+        if not isinstance(context, str) or not isinstance(title, str):
+            raise CorpusError(f"{entry.where}: not a SQuAD row, whose context and title are strings")
+        row: dict[str, Any] = {"id": entry.id, "question": entry.text}
+        if (answers := entry.answers) is not None:
+            starts = any(_spans(entry.value.get(field)) for field in ("answers", "answer"))
+            row["answers"] = entry.value.get("answers", entry.value.get("answer")) if starts else list(answers)
+        articles.append({"title": title, "paragraphs": [{"context": context, "qas": [row]}]})
+    return read_squad(path, {"data": articles})
+
+
+def _question(entry: dict[str, Any], record: Record, passages: Sequence[Passage], own: range) -> Question:
+    name, given = str(entry["id"]), entry.get("answers")
+    answers = accepted_answers(given, f"{record.where}, question {name!r}")
+    place = _place(_spans(given) or _found(answers, record.text), passages, own)
     return Question(
-        id=str(entry["id"]),
+        id=name,
         text=entry["question"].strip(),
-        answers=tuple(dict.fromkeys(answer["text"] for answer in answers)),
-        article=article,
+        answers=answers,
+        article=record.title or record.id,
         passages=tuple(own),
         gold=() if place is None else (place.passage,),
         place=place,
+        answers_given="answers" in entry,
     )
 
 
-def _place(answers: Sequence[dict[str, Any]], passages: Sequence[Passage], own: range) -> AnswerPlace | None:
-    counts = Counter((answer["text"], answer["answer_start"]) for answer in answers)
+def _spans(given: Any) -> list[tuple[str, int]]:
+    """Text and first character of each annotator's answer: of a list of objects, or of an object of lists."""
+    if isinstance(given, dict):
+        return list(zip(given["text"], given["answer_start"], strict=True)) if "answer_start" in given else []
+    objects = [answer for answer in given if isinstance(answer, dict)] if isinstance(given, list) else []
+    return [(answer["text"], answer["answer_start"]) for answer in objects if "answer_start" in answer]
+
+
+def _found(answers: Sequence[str], context: str) -> list[tuple[str, int]]:
+    """Where answers without a start first stand in the context as whole words."""
+    matches = (re.search(rf"(?<!\w){re.escape(answer.strip())}(?!\w)", context) for answer in answers)
+    return [(match[0], match.start()) for match in matches if match]
+
+
+def _place(spans: Sequence[tuple[str, int]], passages: Sequence[Passage], own: range) -> AnswerPlace | None:
+    counts = Counter(spans)
     for text, begin in sorted(counts, key=lambda answer: (-counts[answer], len(answer[0]))):
         for index in own:
             passage = passages[index]

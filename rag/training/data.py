@@ -81,7 +81,7 @@ def find_negatives(data: TrainingData, kind: str, out: Path, progress: Progress)
 
 def _read(source: Source, root: Path, seed: int) -> QuestionSet:
     found = load_questions([root / path for path in source.files])
-    drawn = QuestionSet(found.passages, draw_questions(found.questions, source.limit, seed))
+    drawn = QuestionSet(found.passages, draw_questions(found.questions, source.limit, seed), found.notes)
     return with_pool(drawn, load_pool([root / path for path in source.pool]))
 
 

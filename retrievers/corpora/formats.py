@@ -53,7 +53,14 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 
 def read_dpr(path: Path) -> Iterator[Record]:
-    """Tab-separated ``id, text, title`` with that header, quoted like DPR's ``psgs_w100.tsv``."""
+    """Tab-separated ``id, text, title`` with that header, quoted like DPR's ``psgs_w100.tsv``.
+
+    Without a header and with two columns it is MS MARCO's ``collection.tsv``, which quotes nothing.
+    """
+    first = next(decoded_lines(path), "").rstrip("\r\n").split("\t")
+    if len(first) == 2 and not {"id", "text"} & {name.strip('"').lower() for name in first}:
+        yield from _read_collection(path)
+        return
     rows = csv.reader(decoded_lines(path), delimiter="\t")
     try:
         header = next(rows, [])
@@ -68,6 +75,16 @@ def read_dpr(path: Path) -> Iterator[Record]:
             yield _record_from_fields(dict(zip(header, row, strict=True)), where)
     except csv.Error as error:
         raise CorpusError(f"{path}, line {rows.line_num}: {error}; is a quotation mark left open?") from error
+
+
+def _read_collection(path: Path) -> Iterator[Record]:
+    for number, line in enumerate(decoded_lines(path), start=1):
+        where, fields = f"{path}, line {number}", line.rstrip("\r\n").split("\t")
+        if fields == [""]:
+            continue
+        if len(fields) != 2:
+            raise CorpusError(f"{where}: expected 2 tab-separated fields (id, text), got {len(fields)}")
+        yield _record_from_fields({"id": fields[0], "text": fields[1]}, where)
 
 
 def read_squad(path: Path) -> Iterator[Record]:

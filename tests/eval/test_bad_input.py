@@ -126,8 +126,8 @@ def test_questions_with_one_id(beir, tmp_path, capfd, command):
     with (beir / "queries.jsonl").open("a") as file:
         file.write('\n{"_id": "q1", "text": "again?", "metadata": {"answers": ["Oslo"]}}')
     code, said = say(capfd, "evaluate", command, beir)
-    assert code == 0
-    assert "1 questions have the id of an earlier one, such as 'q1'; they are kept as 'q1~2'" in said
+    assert code == 1
+    assert "queries.jsonl, line 7: the question id 'q1' occurs twice" in said
 
 
 @pytest.mark.parametrize("command", ["qa", "retrieval"])

@@ -118,8 +118,8 @@ def test_ids(file, ids, expected):
 
 def test_a_sample_is_the_same_for_a_seed():
     def ids(**settings) -> list[str]:
-        selection = Selection(data=["examples/islands"], passages="own", limit=10, **settings)
-        return [asked.question.id for asked in select_questions(selection).examples()]
+        selection = Selection(data=["examples/islands"], limit=10, **settings)
+        return [question.id for question in select_questions(selection).questions]
 
     assert ids() == ids()
     assert ids() == sorted(ids())

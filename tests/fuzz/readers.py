@@ -78,7 +78,23 @@ MUSIQUE = {
 }
 OPEN = {"question": "Which ferry?", "answer": ["Smyril", "the Smyril"]}
 QUERIES = ({"_id": "q1", "text": "Which ferry?", "metadata": {"answers": ["Smyril"]}},)
-JSON_FILES: dict[str, Any] = {"squad": SQUAD, "dpr": [DPR], "hotpot": [HOTPOT], "musique": [MUSIQUE], "open": [OPEN]}
+CTX = {"docid": "1#0", "title": "Ferry", "text": "Smyril sails."}
+JSON_FILES: dict[str, Any] = {
+    "squad": SQUAD,
+    "squad rows": [
+        {"id": "s", "context": "In Hoy.", "question": "?", "answers": {"text": ["Hoy"], "answer_start": [3]}}
+    ],
+    "dpr": [DPR],
+    "hotpot": [HOTPOT],
+    "musique": [MUSIQUE],
+    "miracl": [{"query_id": "1", "query": "Which?", "positive_passages": [CTX], "negative_passages": []}],
+    "open": [OPEN],
+    "triviaqa": [{"question_id": "1", "question": "?", "answer": {"value": "Hoy", "aliases": ["Háey"]}}],
+    "kilt": [{"id": "1", "input": "?", "output": [{"answer": "Hoy", "provenance": [{"title": "Hoy"}]}]}],
+    "bright": [{"id": "1", "query": "?", "gold_ids": ["a"], "excluded_ids": ["N/A"], "gold_answer": "x"}],
+}
+SGML = b"<top>\n<num> Number: 301\n<title> Ferries &amp; sheep\n<narr> Narrative:\nAny.\n</top>\n"
+XML = b'<?xml version="1.0" encoding="UTF-8"?>\n<topics><topic number="1"><query>Ferries</query></topic></topics>'
 
 RUN = b"q1 Q0 a 1 9.5 tag\nq1 Q0 b 2 8 tag\nq2 Q0 a 1 -1e3 tag\n"
 QRELS = b"query-id\tcorpus-id\tscore\nq1\ta\t1\nq1\tb\t0\n"
@@ -145,12 +161,17 @@ READERS: dict[str, Reader] = {
     "corpus SQuAD": Reader("c.json", _corpus, (json.dumps(SQUAD).encode(),)),
     "corpus Markdown": Reader("c.md", _corpus, ("# A title #\n\nText; in two sentences. Øy.\r\n".encode(),)),
     "corpus Parquet": Reader("c.parquet", _corpus, (b"PAR1" + bytes(40) + b"PAR1",)),
-    "run": Reader("r.trec", lambda path: (read_run(path), list(stream_run(path))), (RUN,)),
+    "run": Reader("r.trec", lambda path: (read_run(path), list(stream_run(path))), (RUN, b"1\ta b\t1\n1\tc\t2\n")),
     "qrels": Reader("q.tsv", read_qrels, (QRELS, b"q1 0 a 1\n")),
     "queries": Reader("queries.jsonl", read_queries, (_lines(*QUERIES),)),
     "questions JSON": Reader("q.json", _questions, tuple(json.dumps(one).encode() for one in JSON_FILES.values())),
     "questions JSONL": Reader("q.jsonl", _questions, (_lines(OPEN, OPEN), _lines(DPR))),
-    "questions table": Reader("q.tsv", _questions, (POPQA, b"q1\tWhich ferry?\n", b"Which?\t['a', 'b']\n")),
+    "questions table": Reader(
+        "q.tsv",
+        _questions,
+        (POPQA, b"question,answers\nWhich?,['a']\n", b"q1\tWhich ferry?\n", b"Which?\t['a', 'b']\n"),
+    ),
+    "questions topics": Reader("t.xml", _questions, (SGML, XML)),
     "contexts": Reader("c.json", _contexts, (json.dumps([DPR, DPR]).encode(), _lines(DPR))),
     "settings": Reader("s.yaml", load_settings, (YAML,), (SettingsError,)),
     "records": Reader("r.jsonl", _records, (RECORDS,), (SettingsError, ValueError)),

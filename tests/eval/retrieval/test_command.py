@@ -80,7 +80,7 @@ def test_reporting_otherwise_asks_nothing_again(finished, monkeypatch, capfd):
     monkeypatch.setattr(readers, "load_reader", lambda settings: pytest.fail("the reader is loaded"))
     assert run([*command(finished), "--metric", "RR", "-k", "6", "--baseline", "bm25/6/relevance", "--json"]) == 0
     said = json.loads(capfd.readouterr().out)
-    assert {row["metric"] for row in said["rows"]} == {"recall@1", "recall@5", "recall@6", "AUC@6", "nDCG@10", "RR"}
+    assert {row["metric"] for row in said["rows"]} == {"recall@1", "recall@5", "recall@6", "AUC@6", "nDCG@10", "RR@10"}
     assert said == content(finished)
     assert run(command(finished)) == 0
 

@@ -212,7 +212,7 @@ def test_all_retrievers_from_one_index_as_from_the_corpus(beir, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"report": {"k": [9]}}, "retrieve: 5 passages are fewer than the largest k or depth"),
+        ({"report": {"k": [9]}, "retrieve": 5}, "retrieve: 5 passages are fewer than the largest k or depth"),
         ({"index": "x", "corpus": "y"}, "give one of index, corpus and pool"),
         ({"attribution": {"utility": "likelihood"}}, "are chosen by rerank"),
         ({"rerank": ["magic"]}, "'magic' is unknown"),

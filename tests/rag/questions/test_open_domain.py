@@ -63,11 +63,11 @@ def test_topics(tmp_path):
         ("a.tsv", "id\ttext\ttitle\n1\tx\ty\n", "line 1: cannot tell the layout of 3 columns"),
         ("a.tsv", "1\tx\n2\n", "line 2: expected 2 tab-separated columns, got 1"),
         ("a.csv", "who\t['x']\nwhere\tnone\n", "line 2: expected a list of answers, got 'none'"),
-        ("a.tsv", POPQA + "7\tX\tcapital\tWhich?\n", "line 4: not a question with answers"),
+        ("a.tsv", POPQA + "7\tX\tcapital\tWhich?\n", "line 4: the header has 5 columns, this row 4"),
         (
             "a.jsonl",
             '{"question": "a", "answer": ["b"]}\n{"question": 5, "answer": ["b"]}',
-            "question 2: not a question",
+            "line 2: not a question",
         ),
     ],
 )

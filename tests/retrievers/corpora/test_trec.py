@@ -61,3 +61,28 @@ def test_broken_lines_are_named(tmp_path, read, text, message):
     with pytest.raises(CorpusError, match=message) as error:
         read(path)
     assert str(path) in str(error.value)
+
+
+def test_tabs_keep_ids_that_hold_spaces(tmp_path):
+    beir = 'query-id\tcorpus-id\tscore\nq 1\tmy notes.txt\t1\nq 1\t"a ""b"".txt"\t2\n'
+    assert read_qrels(write(tmp_path / "b.tsv", beir)) == {"q 1": {"my notes.txt": 1, 'a "b".txt': 2}}
+    assert read_qrels(write(tmp_path / "t.txt", "q1\t0\tmy notes.txt\t1\n")) == {"q1": {"my notes.txt": 1}}
+    assert read_qrels(write(tmp_path / "n.tsv", "q1\tmy notes.txt\t1\n")) == {"q1": {"my notes.txt": 1}}
+    assert read_run(write(tmp_path / "r.txt", "q1\tQ0\tmy notes.txt\t1\t2\tt\n")) == {"q1": ["my notes.txt"]}
+    with pytest.raises(CorpusError, match="got 7; ids that hold a space need tabs"):
+        read_run(write(tmp_path / "r.txt", "q1 Q0 my notes.txt 1 2 t\n"))
+
+
+def test_ms_marcos_three_columns_hold_ranks(tmp_path):
+    assert read_run(write(tmp_path / "r.tsv", "1\tb\t2\n1\ta\t1\n1\tc\t10\n2\tx\t1\n")) == {
+        "1": ["a", "b", "c"],
+        "2": ["x"],
+    }
+    for text, message in [
+        ("1\ta\t9\n1\tb\t8\n", "must hold ranks"),
+        ("1\ta\t1\n1\tb\t1\n", "must hold ranks"),
+        ("1\ta\t0.5\n", "line 1: the rank must be a whole number"),
+        ("1\ta\t1\n1 Q0 b 2 1 t\n", "line 2: expected 3 fields as in the lines before"),
+    ]:
+        with pytest.raises(CorpusError, match=message):
+            read_run(write(tmp_path / "r.tsv", text))
