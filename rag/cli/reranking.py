@@ -127,4 +127,4 @@ def _run_task(
     if index is not None:
         return RunTask.of_run(trec, texts, load_index(index).passages, depth)
     assert corpus is not None
-    return RunTask.of_run(trec, texts, list(load_corpus(corpus, passage_words=settings.passage_words)), depth)
+    return RunTask.of_run(trec, texts, list(load_corpus(corpus, **settings.reading)), depth)
