@@ -190,7 +190,8 @@ def _passages(records: Iterator[Record], source: str | Path, max_words: int | No
     seen: set[str] = set()
     for record in records:
         if (reason := _unusable(record)) is not None:
-            place = record.id if record.where.endswith(record.id) else f"{record.where}, {record.id!r}"
+            is_file = f"/{record.where}".endswith(f"/{record.id}")
+            place = record.id if is_file else f"{record.where}, {record.id!r}"
             skips.unreadable(place, reason, record.id)
             continue
         if not record.text.strip():

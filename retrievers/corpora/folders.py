@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from retrievers.corpora.decoding import packed_or_plain, read_bytes
+from retrievers.corpora.decoding import BROKEN_GZIP, encoding_of, packed_or_plain
 from retrievers.corpora.documents import SUFFIXES, kind_of
 from retrievers.corpora.skips import Skips
 from retrievers.corpora.tables import is_dpr
@@ -88,10 +89,19 @@ def _layout_of_file(path: Path) -> str:
     if layout is None:
         raise CorpusError(f"{path}: cannot tell the layout from the suffix {_suffix(path)!r}; known are {KNOWN}")
     if layout == "json":
-        return "json" if read_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else "squad"
+        return "json" if _beginning(path).lstrip("\ufeff \t\r\n").startswith("[") else "squad"
     if kind_of(path) == ".tsv":
         return "dpr" if is_dpr(path) else "table"
     return "table" if kind_of(path) == ".csv" else layout
+
+
+def _beginning(path: Path) -> str:
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(256)
+    except BROKEN_GZIP:
+        return ""  # the reader says what is wrong
+    return raw.decode(encoding_of(raw, None), "replace")
 
 
 def _layout_of_folder(path: Path, by_layout: dict[str | None, list[Path]]) -> str:
