@@ -33,7 +33,7 @@ IndexFolder = Annotated[Path | None, typer.Option("--index", "-i", help="An inde
 CorpusPath = Annotated[
     str | None,
     typer.Option(
-        "--corpus", help="A corpus to index in memory instead: a folder of .txt and .md files, BEIR, JSONL, …"
+        "--corpus", help="A corpus to index in memory instead: a folder of documents, BEIR, JSONL, …"
     ),
 ]
 

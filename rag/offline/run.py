@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rag.offline.writing import Rerank, strictly_descending
 from rag.questions import load_questions
 from retrievers import CorpusError, Hit, Passage
+from retrievers.corpora.decoding import packed_or_plain
 from retrievers.corpora.formats import read_jsonl
 from retrievers.corpora.trec import stream_run
 
@@ -105,7 +106,7 @@ def read_queries(path: Path) -> dict[str, str]:
     Raises:
         CorpusError, FileNotFoundError: the file cannot be read, an id comes twice, or a question is blank.
     """
-    file = path / "queries.jsonl" if path.is_dir() else path
+    file = packed_or_plain(path / "queries.jsonl") or path / "queries.jsonl" if path.is_dir() else path
     if file.name in ("queries.jsonl", "queries.jsonl.gz"):
         if not file.exists():
             raise FileNotFoundError(f"no such file: {file}")

@@ -13,6 +13,7 @@ from rag.questions.open_domain import ANSWER_FIELDS, read_open, read_table
 from rag.questions.question import Question, QuestionSet
 from rag.questions.squad import read_squad
 from retrievers import CorpusError, load_corpus
+from retrievers.corpora.decoding import packed_or_plain
 from retrievers.corpora.formats import read_text
 from retrievers.storage.json_text import parse_json
 
@@ -101,8 +102,8 @@ def _json(path: Path) -> Any:
 
 def _read_beir(folder: Path) -> QuestionSet:
     """A BEIR folder: its corpus, and the queries of `queries.jsonl` with `metadata.answers`."""
-    queries = folder / "queries.jsonl"
-    if not queries.is_file():
+    queries = packed_or_plain(folder / "queries.jsonl")
+    if queries is None:
         raise CorpusError(f"{folder} holds no queries.jsonl; expected {KNOWN}")
     values = _json(queries)
     found = QuestionSet(list(load_corpus(folder)), [])

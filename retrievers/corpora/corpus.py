@@ -174,6 +174,8 @@ def _records(
             yield from formats.read_squad(path, encoding)
         elif layout == "json":
             yield from formats.read_json(path, fields, name=name, encoding=encoding)
+        elif layout == "beir":
+            yield from formats.read_jsonl(path, fields, encoding=encoding, skips=skips)
         else:
             yield from formats.read_jsonl(path, fields, name=name, encoding=encoding, skips=skips)
 

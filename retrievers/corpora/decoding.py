@@ -9,11 +9,11 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from retrievers.errors import CorpusError
 
-LONGEST_LINE = 64 * 2**20  # characters
+LONGEST_LINE = 64 * 2**20  # bytes, or characters of UTF-16 and UTF-32
 MOST_EXPANDED, EXPANSION = 256 * 2**20, 50  # bytes that a compressed file may expand to, or times its own size
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 _MARKS = {
@@ -23,7 +23,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_UNDECODED = re.compile("[\udc80-\udcff]")  # a byte that was no UTF-8, by "surrogateescape"
+_CARRIAGE_RETURN = re.compile(r"(?<=\r)(?!\n|\Z)")  # one that ends a line by itself
 
 
 class BadLine(NamedTuple):
@@ -59,7 +59,7 @@ def decoded_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
     A byte order mark is dropped; without one, and without ``encoding``, the file is UTF-8.
 
     Raises:
-        CorpusError: The file is not of the encoding or not gzip, or a line has more than 64 Mi characters; of a
+        CorpusError: The file is not of the encoding or not gzip, or a line has more than 64 MiB; of a
             compressed file, no more than that is held at once.
     """
     for number, line in enumerate(tolerant_lines(path, encoding), start=1):
@@ -71,25 +71,41 @@ def decoded_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
 def tolerant_lines(path: Path, encoding: str | None = None) -> Iterator[str | BadLine]:
     """As :func:`decoded_lines`, but a line that cannot be decoded is a :class:`BadLine`."""
     number = 0
+    lines: Any
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         try:
             name = encoding_of(file.peek(4)[:4], encoding)
-            byte_wise = name.startswith("utf-8")
-            errors = "surrogateescape" if byte_wise else "strict"
-            lines = io.TextIOWrapper(file, encoding=name, errors=errors, newline="")
+            lines = file
+            if name.replace("_", "-").lower().startswith(("utf-16", "utf-32")):
+                lines = io.TextIOWrapper(file, encoding=name, newline="")  # the end of a line has several bytes
             while line := lines.readline(LONGEST_LINE + 1):
-                number += 1
                 if len(line) > LONGEST_LINE:
-                    raise CorpusError(f"{path}, line {number}: longer than {LONGEST_LINE // 2**20} Mi characters")
-                if byte_wise and not line.isascii() and (bad := _UNDECODED.search(line)):
-                    place = len(line[: bad.start()].encode("utf-8", "surrogateescape"))
-                    yield BadLine("not valid UTF-8", f"byte 0x{ord(bad[0]) - 0xDC00:02x} at byte {place}")
-                else:
-                    yield line
+                    raise CorpusError(f"{path}, line {number + 1}: longer than {LONGEST_LINE // 2**20} MiB")
+                text = line if isinstance(line, str) else _decoded(line, name if number == 0 else _later(name))
+                if isinstance(text, BadLine) or "\r" not in text:
+                    number += 1
+                    yield text
+                    continue
+                for part in _CARRIAGE_RETURN.split(text):
+                    number += 1
+                    yield part
         except UnicodeError as error:
             raise CorpusError(f"{path}, after line {number}: not valid {name} ({error})") from error
         except BROKEN_GZIP as error:
             raise CorpusError(f"{path}, after line {number}: damaged gzip file ({error})") from error
+
+
+def _later(name: str) -> str:
+    """The encoding of all lines but the first: no other has a byte order mark."""
+    return "utf-8" if name == "utf-8-sig" else name
+
+
+def _decoded(line: bytes, name: str) -> str | BadLine:
+    try:
+        return line.decode(name)
+    except UnicodeDecodeError as error:
+        shown = "UTF-8" if name.startswith("utf-8") else name
+        return BadLine(f"not valid {shown}", f"byte 0x{error.object[error.start]:02x} at byte {error.start}")
 
 
 def read_text(path: Path, encoding: str | None = None) -> str:

@@ -40,8 +40,11 @@ def read_jsonl(
     """JSON Lines, BEIR's and MIRACL's included.
 
     Fields are ``id``, ``_id`` or ``docid``; ``text``, ``contents`` or ``passage``; ``title``. Every other field goes
-    into the metadata, a ``metadata`` object item by item. Blank lines are skipped. A line without an id is named
-    ``<file>:<line>``, where the file is ``name``, by default that of the path.
+    into the metadata, a ``metadata`` object item by item. Blank lines are skipped. With a ``name`` for the file, a line
+    without an id is called ``<name>:<line>``.
+
+    Raises:
+        CorpusError: A line is no such object, or is not UTF-8 where ``skips`` are strict, as they are by default.
     """
     for number, line in enumerate(tolerant_lines(path, encoding), start=1):
         where = f"{path}, line {number}"
@@ -57,11 +60,11 @@ def read_jsonl(
             raise CorpusError(f"{where}: not valid JSON ({error.msg} at column {error.colno}){hint}") from error
         if not isinstance(value, dict):
             raise CorpusError(f"{where}: expected a JSON object, got {type(value).__name__}")
-        yield from_fields(value, where, fields, f"{name or path.name}:{number}")
+        yield from_fields(value, where, fields, f"{name}:{number}" if name else "")
 
 
 def read_json(path: Path, fields: Fields = USUAL, *, name: str = "", encoding: str | None = None) -> Iterator[Record]:
-    """A JSON array of objects with the fields of :func:`read_jsonl`; without an id, their places count from 1."""
+    """A JSON array of objects with the fields of :func:`read_jsonl`; without an id, the first is ``<name>:1``."""
     content = _whole_json(path, encoding)
     if not isinstance(content, list):
         raise CorpusError(f"{path}: expected a JSON array of objects, got {type(content).__name__}")
@@ -69,7 +72,7 @@ def read_json(path: Path, fields: Fields = USUAL, *, name: str = "", encoding: s
         where = f"{path}, item {number}"
         if not isinstance(value, dict):
             raise CorpusError(f"{where}: expected a JSON object, got {type(value).__name__}")
-        yield from_fields(value, where, fields, f"{name or path.name}:{number}")
+        yield from_fields(value, where, fields, f"{name}:{number}" if name else "")
 
 
 def _whole_json(path: Path, encoding: str | None) -> Any:

@@ -51,11 +51,15 @@ STRICT = Skips(strict=True)
 
 
 def from_fields(values: dict[str, Any], where: str, fields: Fields, row_id: str) -> Record:
-    """A record of named values; ``row_id`` is its id if none of the values is. ``CorpusError`` if they do not fit."""
+    """A record of named values; ``row_id``, unless ``""``, is its id if none of the values is.
+
+    Raises:
+        CorpusError: The values make no record.
+    """
     id_field = next((field for field in fields.ids if field in values), None)
     text_field = next((field for field in fields.texts if field in values), None)
-    if id_field is None and fields.id is not None:
-        raise CorpusError(f"{where}: no field {fields.id!r} for the id, got {list(values)}")
+    if id_field is None and (fields.id is not None or not row_id):
+        raise CorpusError(f"{where}: no id; expected a field named {' or '.join(fields.ids)}, got {list(values)}")
     doc_id = row_id if id_field is None else values[id_field]
     if isinstance(doc_id, bool) or not isinstance(doc_id, str | int) or doc_id == "":
         raise CorpusError(f"{where}: the id must be a non-empty string or a whole number, got {doc_id!r}")

@@ -50,13 +50,13 @@ def _is_collection(row: list[str]) -> bool:
 
 
 def read_table(
-    path: Path, fields: Fields = USUAL, *, name: str = "", encoding: str | None = None, skips: Skips = STRICT
+    path: Path, fields: Fields = USUAL, *, name: str, encoding: str | None = None, skips: Skips = STRICT
 ) -> Iterator[Record]:
     """A table with a header line, its fields separated by commas, semicolons, tabs or bars; a row is a record.
 
     The columns of id, text and title are named as the fields of :func:`retrievers.corpora.formats.read_jsonl` are.
     Where no column is named as a text is, a row is ``column: value`` for each of its fields that is not blank, one on
-    a line. A row without an id is named ``<file>:<row>``, the first row below the header being 1, which stands in the
+    a line. A row without an id is called ``<name>:<row>``, the first row below the header being 1, which stands in the
     metadata too.
     """
     first = next(decoded_lines(path, encoding), "")
@@ -67,7 +67,7 @@ def read_table(
     for place, (number, row) in enumerate(rows, start=1):
         if not any(cell.strip() for cell in row):
             continue
-        where, row_id = f"{path}, line {number}", f"{name or path.name}:{place}"
+        where, row_id = f"{path}, line {number}", f"{name}:{place}"
         names = [*header, *(f"column {extra}" for extra in range(len(header) + 1, len(row) + 1))]
         values = dict(zip(names, [*row, *[""] * (len(names) - len(row))], strict=True))
         if named:

@@ -144,6 +144,7 @@ def test_hugging_face_names_are_loaded_streaming(
             '{"id": "x", "body": "t"}',
             "line 1: passage 'x' has no text; expected a field named text",
         ),
+        ("corpus.jsonl", '{"text": "t"}', "line 1: no id; expected a field named id or _id"),
         ("a.jsonl", '{"id": "", "text": "t"}', "line 1: the id must be a non-empty string"),
         ("a.jsonl", '{"id": "x", "text": 5}', "line 1: field 'text' must be a string, got int"),
         ("a.jsonl", '{"id": "x", "text": "\\ud800"}', "line 1, 'x': with a text that is not valid Unicode"),
@@ -179,6 +180,7 @@ def test_hugging_face_names_are_loaded_streaming(
 def test_broken_files_are_named_with_their_line(name: str, content: str | bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / "queries.jsonl").touch()
     with pytest.raises(CorpusError, match=message) as caught:
         list(load_corpus(path, strict=True))
     assert path.name in str(caught.value)
