@@ -79,8 +79,9 @@ def add_documents(
         if replace or not changes.replaced:
             if stale:
                 changes.passages_removed += retriever.remove(stale)
-            retriever.add(fresh)
-            changes.passages_added += len(fresh)
+            if fresh:
+                retriever.add(fresh)
+                changes.passages_added += len(fresh)
         n_read += len(slab)
         if progress:
             progress(n_read)

@@ -74,6 +74,7 @@ def add(
         opt.with_short(overrides, reading),
         as_json,
         quiet,
+        estimated=True,
     )
 
 
@@ -120,6 +121,7 @@ def sync(
         opt.with_short(overrides, reading),
         as_json,
         quiet,
+        estimated=False,
     )
 
 
@@ -131,6 +133,8 @@ def _change(
     overrides: list[str],
     as_json: bool,
     quiet: bool,
+    *,
+    estimated: bool,
 ) -> None:
     """Change an index by a corpus, and report the changes."""
     from rag.cli.work import Work
@@ -145,7 +149,7 @@ def _change(
     with _changing(index):
         # The existing files are linked with their checksums, so that a search still finds damage to them.
         retriever = load_index(index, verify=False)
-        work = Work(corpus, settings, read_manifest(index).kind, index, quiet)
+        work = Work(corpus, settings, read_manifest(index).kind if estimated else None, index, quiet)
         changes = work.change(retriever, change)
     parts = [
         f"{len(names)} {what} ({', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''})"

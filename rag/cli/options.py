@@ -32,9 +32,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar
 IndexFolder = Annotated[Path | None, typer.Option("--index", "-i", help="An index folder that `ragshap index` made.")]
 CorpusPath = Annotated[
     str | None,
-    typer.Option(
-        "--corpus", help="A corpus to index in memory instead: a folder of documents, BEIR, JSONL, …"
-    ),
+    typer.Option("--corpus", help="A corpus to index in memory instead: a folder of documents, BEIR, JSONL, …"),
 ]
 
 Format = Annotated[

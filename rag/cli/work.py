@@ -21,9 +21,12 @@ T = TypeVar("T")
 
 
 class Work:
-    """Adds a corpus to a retriever: estimates the cost, does the work, and reports what it took."""
+    """Adds a corpus to a retriever: estimates the cost, does the work, and reports what it took.
 
-    def __init__(self, corpus: str, settings: Settings, kind: str, out: Path | None, quiet: bool) -> None:
+    There is no estimate where `kind` is None, as much of the corpus may be in the index already.
+    """
+
+    def __init__(self, corpus: str, settings: Settings, kind: str | None, out: Path | None, quiet: bool) -> None:
         self.corpus, self.settings, self.out, self.quiet = corpus, settings, out, quiet
         self.estimate: IndexCost | None = None
         if kind in ("bm25", "dense", "hybrid") and out is not None:

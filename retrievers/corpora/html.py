@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
 import re
 import zipfile
@@ -150,14 +151,15 @@ def _plain_xml() -> Any:
 
 @contextmanager
 def opened_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
-    """A document that is a zip archive; whatever is wrong with it is a ``CorpusError``."""
+    """A document that is a zip archive, held in memory; whatever is wrong with it is a ``CorpusError``."""
+    raw = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
-            most = max(MOST_EXPANDED, EXPANSION * path.stat().st_size)
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            most = max(MOST_EXPANDED, EXPANSION * len(raw))
             if sum(item.file_size for item in archive.infolist()) > most:
                 raise CorpusError(f"{path}: expands to more than {most // 2**20:,} MiB, as a zip bomb does")
             yield archive
-    except (CorpusError, OSError, ImportError, MemoryError):
+    except (CorpusError, ImportError, MemoryError):
         raise
     except zipfile.BadZipFile as error:
         raise CorpusError(f"{path}: no {kind} file, which is a zip archive ({error})") from error

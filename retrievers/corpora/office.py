@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import docx
 import pptx
@@ -24,8 +24,8 @@ def read_docx(
 ) -> tuple[str, dict[str, Any], list[Block]]:
     """Title, no metadata, and a block for each paragraph and row of a table, then the foot- and endnotes."""
     _check_protected(path)
-    with opened_archive(path, "DOCX"):
-        document = docx.Document(str(path))
+    with opened_archive(path, "DOCX") as archive:
+        document = docx.Document(cast(BinaryIO, archive.fp))
         headings = {
             style.style_id for style in document.styles if (style.name or "").lower().startswith(("heading", "title"))
         }
@@ -73,8 +73,8 @@ def read_pptx(
     """Title, no metadata, and a block for each slide, whose number is the page; its notes stand behind its text."""
     _check_protected(path)
     blocks, without = [], []
-    with opened_archive(path, "PPTX"):
-        presentation = pptx.Presentation(str(path))
+    with opened_archive(path, "PPTX") as archive:
+        presentation = pptx.Presentation(cast(BinaryIO, archive.fp))
         for number, slide in enumerate(presentation.slides, start=1):
             lines = list(_slide_lines(slide.element))
             if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) is not None:
