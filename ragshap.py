@@ -29,6 +29,7 @@ __all__ = [
     "CachedGame",
     "Contribution",
     "CorpusError",
+    "CorpusWarning",
     "DenseRetriever",
     "EngineError",
     "Evidence",

@@ -58,7 +58,7 @@ def estimate(corpus: str, settings: Settings) -> IndexCost:
         As `retrievers.load_corpus`, for what is read, and as the retriever for its settings.
     """
     started = time.perf_counter()
-    sample = sample_corpus(corpus, _TRIED["bm25"], passage_words=settings.passage_words)
+    sample = sample_corpus(corpus, _TRIED["bm25"], **settings.reading)
     reading = (time.perf_counter() - started) / max(1, len(sample.passages))
     if not sample.passages or sample.total is None:
         return IndexCost(sample.total)

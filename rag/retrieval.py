@@ -92,7 +92,7 @@ def open_retriever(settings: Settings, *, corpus: Corpus | None = None, index: s
         return load_index(index)
     if corpus is not None and index is None:
         if isinstance(corpus, str | Path):
-            passages: Iterable[Passage] = load_corpus(corpus, passage_words=settings.passage_words)
+            passages: Iterable[Passage] = load_corpus(corpus, **settings.reading)
         else:
             passages = as_passages(corpus)
         return build_retriever(passages, settings.retriever)

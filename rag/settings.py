@@ -229,16 +229,35 @@ class RerankSettings(Section):
         return self
 
 
+class CorpusSettings(Section):
+    """How a corpus is read; see `retrievers.load_corpus`."""
+
+    format: Literal["auto", "beir", "jsonl", "json", "dpr", "table", "squad", "folder", "hf"] = "auto"
+    encoding: str | None = None
+    strict: bool = False
+    include: list[str] = Field(default=[])
+    exclude: list[str] = Field(default=[])
+    id_field: str | None = None
+    text_field: str | None = None
+    title_field: str | None = None
+
+
 class Settings(Section):
     """All settings. `passage_words` is the length at which long texts are cut; `threads` 0 leaves torch's choice."""
 
     passage_words: int = Field(default=100, ge=10)
     threads: int = Field(default=0, ge=0)
+    corpus: CorpusSettings = CorpusSettings()
     retriever: RetrieverSettings = RetrieverSettings()
     reader: ReaderSettings = ReaderSettings()
     attribution: AttributionSettings = AttributionSettings()
     hierarchy: HierarchySettings = HierarchySettings()
     rerank: RerankSettings = RerankSettings()
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options of `retrievers.load_corpus`."""
+        return {"passage_words": self.passage_words, **self.corpus.model_dump()}
 
     @model_validator(mode="after")
     def _scored(self) -> Settings:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from retrievers.base import Retriever, Searcher
-from retrievers.errors import CorpusError, EngineError, IndexFormatError
+from retrievers.errors import CorpusError, CorpusWarning, EngineError, IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage, as_passages
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BM25Retriever",
     "CorpusError",
+    "CorpusWarning",
     "DenseRetriever",
     "EngineError",
     "Hit",

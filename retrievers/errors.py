@@ -5,6 +5,10 @@ class CorpusError(ValueError):
     """A corpus cannot be read; the message names the file and, where there is one, the line."""
 
 
+class CorpusWarning(UserWarning):
+    """Something of a corpus was left out; the message says how much, what, and why."""
+
+
 class IndexFormatError(ValueError):
     """A saved index cannot be used; the message says why and what to do."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
@@ -13,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from rag.cli.options import say
+from rag.cli.options import heard, say
 from ragshap import PACKAGES, check_packages
 
 _LONGEST = 2000  # characters of an error, which may repeat what was read
@@ -23,8 +26,9 @@ _CHECKOUT_ONLY = "eval.own_tables"  # stays out of the wheel
 # as text because `rag` must not depend on `eval`.
 _COMMANDS = {
     "index": ("rag.cli.indexing", "Build an index of a corpus."),
-    "add": ("rag.cli.indexing", "Add a corpus to an index."),
-    "remove": ("rag.cli.indexing", "Remove passages from an index."),
+    "add": ("rag.cli.changing", "Add a corpus to an index."),
+    "remove": ("rag.cli.changing", "Remove documents or passages from an index."),
+    "sync": ("rag.cli.changing", "Make an index hold what a folder holds."),
     "search": ("rag.cli.indexing", "Find passages, without an answer."),
     "ask": ("rag.cli.asking", "Answer a question and say which passages the answer comes from."),
     "explain": ("rag.cli.asking", "Attribute an answer to passages that you bring."),
@@ -108,12 +112,32 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command with arguments and return the exit code."""
     try:
-        app(arguments)
+        with _corpus_warnings():
+            app(arguments)
     except SystemExit as done:
         return int(done.code or 0)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         return _fail(error)
     return 0
+
+
+@contextmanager
+def _corpus_warnings() -> Iterator[None]:
+    """Print what is left out of a corpus as one line, and keep it for `--json`."""
+    heard.clear()
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+        warnings.filterwarnings("always", message="left out of ")
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if category.__name__ != "CorpusWarning":  # its package is not imported before it is known to be ours
+                others(message, category, *where, **more)
+                return
+            heard.append(str(message))
+            say(f"ragshap: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
 
 
 def _fail(error: Exception) -> int:

@@ -78,7 +78,7 @@ def explain(
 
         settings = load_settings(config, _settings(overrides, None, level, budget, question_words))
         set_threads(settings.threads)
-        own = list(load_corpus(passages, passage_words=settings.passage_words))
+        own = list(load_corpus(passages, **settings.reading))
         reader = load_reader(settings.reader)
         with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
             answer = pipeline.explain(question, own, progress=opt.stage_progress(progress))
@@ -102,7 +102,8 @@ def _show(answer: Answer, as_json: bool, html: Path | None) -> None:
     if html is not None:
         opt.write_text(html, answer.to_html())
     if as_json:
-        opt.print_json(answer.to_dict())
+        content = answer.to_dict()
+        opt.print_json({**content, "warnings": [*content["warnings"], *opt.heard]})
         return
     from rich.console import Console
 

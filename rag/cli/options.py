@@ -32,10 +32,26 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar
 IndexFolder = Annotated[Path | None, typer.Option("--index", "-i", help="An index folder that `ragshap index` made.")]
 CorpusPath = Annotated[
     str | None,
-    typer.Option(
-        "--corpus", help="A corpus to index in memory instead: a folder of .txt and .md files, BEIR, JSONL, …"
-    ),
+    typer.Option("--corpus", help="A corpus to index in memory instead: a folder of documents, BEIR, JSONL, …"),
 ]
+
+Format = Annotated[
+    str | None,
+    typer.Option(help="Layout of the corpus: beir, jsonl, json, dpr, table, squad, folder or hf.", show_default=False),
+]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of text files, such as cp1252. The default is UTF-8.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a corpus of which something cannot be read, instead of leaving it out.")
+]
+Include = Annotated[
+    list[str] | None, typer.Option(help='Read only these files of a folder, such as "*.md". May be repeated.')
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help='Leave these files of a folder out, such as "drafts/*". May be repeated.')
+]
+IdField = Annotated[str | None, typer.Option(help="Field or column that holds the ids.")]
+TextField = Annotated[str | None, typer.Option(help="Field or column that holds the texts.")]
+TitleField = Annotated[str | None, typer.Option(help="Field or column that holds the titles.")]
 
 Engine = Annotated[
     Literal["local", "ray"],
@@ -49,6 +65,9 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of processes that Ray starts. The default is one per CPU or GPU.")
 ]
 
+
+heard: list[str] = []
+"""What was left out of corpora that were read for another purpose than indexing, for `--json`."""
 
 _CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes those below U+0020 only
 
@@ -118,6 +137,11 @@ def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def with_short(overrides: Sequence[str] | None, short: Mapping[str, Any]) -> list[str]:
     """Return the short options that were given, by the setting they stand for, after those of --set: they win."""
     return [*(overrides or []), *(f"{key}={value}" for key, value in given_values(short).items())]
+
+
+def reading(**given: Any) -> dict[str, Any]:
+    """Return the settings of `corpus` that the options for reading stand for, for `with_short`."""
+    return {f"corpus.{key}": json.dumps(value) for key, value in given.items() if value}
 
 
 def chosen_executor(engine: str, address: str | None, workers: int | None, gpu: bool | None = False) -> Executor:

@@ -131,6 +131,6 @@ def _run_task(
         passages = load_index(index).passages
     else:
         assert corpus is not None
-        passages = list(load_corpus(corpus, passage_words=settings.passage_words))
+        passages = list(load_corpus(corpus, **settings.reading))
     task, warnings = RunTask.of_run(trec, texts, passages, depth)
     return task, [*notes, *warnings]

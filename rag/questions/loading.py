@@ -16,6 +16,7 @@ from rag.questions.question import Question, QuestionSet
 from rag.questions.squad import read_squad, read_squad_rows
 from rag.questions.topics import read_topics
 from retrievers import CorpusError, load_corpus
+from retrievers.corpora.decoding import packed_or_plain
 from retrievers.corpora.formats import read_text
 from retrievers.storage.json_text import parse_json
 
@@ -156,8 +157,7 @@ def read_beir_queries(folder: Path) -> QuestionSet:
     Raises:
         CorpusError: the folder holds no queries, or one of them is broken.
     """
-    names = ("queries.jsonl", "queries.jsonl.gz")
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    path = packed_or_plain(folder / "queries.jsonl")
     if path is None:
         raise CorpusError(f"{folder} holds no queries.jsonl; expected {KNOWN}")
     if entries := list(_entries(path, _json_lines(path, read_text(path)))):

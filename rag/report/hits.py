@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rag.report.text import one_line
+from rag.report.wording import page_of
 from retrievers import Hit
 
 
@@ -22,7 +23,7 @@ def print_hits(hits: Sequence[Hit], console: Console) -> None:
     table.add_column("passage", header_style="dim")
     for rank, hit in enumerate(hits, 1):
         text = one_line(hit.passage.text)
-        title = Text(one_line(hit.passage.title) or one_line(hit.passage.id), "bold")
+        title = Text((one_line(hit.passage.title) or one_line(hit.passage.id)) + page_of(hit.passage), "bold")
         extract = Text(text if len(text) <= 160 else f"{text[:159]}…", "dim")
         table.add_row(str(rank), f"{hit.score:.4g}", Text("\n").join([title, extract]))
     console.print(table)

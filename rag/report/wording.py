@@ -11,6 +11,7 @@ from rag.report.text import one_line
 
 if TYPE_CHECKING:
     from rag.answer import Answer, Evidence
+    from retrievers import Passage
 
 NO_ANSWER = "no answer"
 
@@ -47,19 +48,27 @@ def count(things: int, name: str) -> str:
     return f"{things:,} {name}" + "s" * (things != 1)
 
 
-def labels(answer: Answer, width: int) -> dict[str, str]:
-    """A name for each passage id: its title, with the id where titles repeat; the id if it has no title.
+def page_of(passage: Passage) -> str:
+    """For instance ", page 3" or ", pages 3–4"; nothing where the passage does not say."""
+    first, last = passage.metadata.get("page"), passage.metadata.get("last_page")
+    if not isinstance(first, int):
+        return ""
+    return f", pages {first}–{last}" if isinstance(last, int) else f", page {first}"
 
-    Titles are cut so that a name has at most `width` characters; an id is never cut.
+
+def labels(answer: Answer, width: int) -> dict[str, str]:
+    """A name for each passage id: its title and page, with the id where these repeat; the id if it has no title.
+
+    Titles are cut so that a name has at most `width` characters; a page and an id are never cut.
     """
-    titles = {e.passage.id: one_line(e.passage.title) for e in answer.evidence}
+    titles = {e.passage.id: (one_line(e.passage.title), page_of(e.passage)) for e in answer.evidence}
     times = Counter(titles.values())
     names = {}
-    for name, title in titles.items():
-        mark = f" ({one_line(name)})" if times[title] > 1 else ""
+    for name, (title, page) in titles.items():
+        mark = page + f" ({one_line(name)})" * (times[title, page] > 1)
         room = max(2, width - len(mark))
         cut = title if len(title) <= room else f"{title[: room - 1].rstrip()}…"
-        names[name] = cut + mark if title else one_line(name)
+        names[name] = cut + mark if title else one_line(name) + page
     return names
 
 

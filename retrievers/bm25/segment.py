@@ -176,7 +176,8 @@ def _merged_blocks(
     for _, keep in parts:
         new_places.append((np.cumsum(keep) - 1 + n_before).astype(np.int32))
         n_before += int(keep.sum())
-    for first, end in pairwise(np.unique([0, *cuts, n_words])):
+    edges = np.unique([0, *cuts, n_words]) if n_words else [0, 0]  # passages without any word have one empty range
+    for first, end in pairwise(edges):
         pieces = []
         for (segment, keep), own, places in zip(parts, own_norms, new_places, strict=True):
             words, indices, frequencies = segment.frequencies(int(first), int(end), own)

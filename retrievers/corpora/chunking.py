@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -71,22 +71,50 @@ def split_document(
     title: str = "",
     max_words: int = 100,
     metadata: Mapping[str, Any] | None = None,
+    marks: Sequence[tuple[int, Mapping[str, Any]]] = (),
 ) -> list[Passage]:
     """Cut one document into passages with :func:`split_text`.
 
     Ids are ``doc_id`` when one passage results, else ``doc_id#0``, ``doc_id#1`` and so on. ``metadata`` gains
-    ``source`` (``doc_id``), ``start`` and ``end``, with ``text[start:end] == passage.text``.
+    ``source`` (``doc_id``), ``start`` and ``end``, with ``text[start:end] == passage.text``; what it has under these
+    names itself goes into ``original``.
+
+    Args:
+        doc_id: Id of the document.
+        text: Its text.
+        title: Its title, which each passage gets.
+        max_words: See :func:`split_text`.
+        metadata: What is said of the whole document.
+        marks: What holds from an offset on, in ascending order, such as ``(250, {"page": 3})``. A passage gets what
+            holds where it starts, and ``last_page`` if it ends on another page.
     """
     spans = split_text(text, max_words)
+    own = dict(metadata or {})
+    names = {"source", "start", "end", *(name for _, mark in marks for name in mark)}
+    if displaced := {name: own.pop(name) for name in list(own) if name in names}:
+        own["original"] = displaced
     return [
         Passage(
             id=doc_id if len(spans) == 1 else f"{doc_id}#{number}",
             text=text[start:end],
             title=title,
-            metadata={**(metadata or {}), "source": doc_id, "start": start, "end": end},
+            metadata={**own, **place, "source": doc_id, "start": start, "end": end},
         )
-        for number, (start, end) in enumerate(spans)
+        for number, ((start, end), place) in enumerate(zip(spans, _places(spans, marks), strict=True))
     ]
+
+
+def _places(spans: list[Span], marks: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """What holds where each span starts, and on which page it ends if that is another."""
+    state: dict[str, Any] = {}
+    number = 0
+    for start, end in spans:
+        while number < len(marks) and marks[number][0] <= start:
+            state |= marks[number][1]
+            number += 1
+        inside = marks[number : bisect_left(marks, end, key=lambda mark: mark[0])]
+        last_page = max((mark["page"] for _, mark in inside if "page" in mark), default=None)
+        yield state | ({} if last_page is None else {"last_page": last_page})
 
 
 def _pieces(text: str) -> Iterator[Span]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from retrievers.corpora import formats
 from retrievers.corpora.corpus import open_corpus
 from retrievers.passage import Passage
 
@@ -19,38 +18,37 @@ class CorpusSample(NamedTuple):
     total: int | None
 
 
-def sample_corpus(
-    source: str | Path, n_passages: int = 2000, *, format: str = "auto", passage_words: int | None = 100
-) -> CorpusSample:
+def sample_corpus(source: str | Path, n_passages: int = 2000, **options: Any) -> CorpusSample:
     """Read the first passages, and estimate the number of all from the fraction of the files that they fill.
 
-    SQuAD files cannot be read in part and are read whole. For Hugging Face data sets there is no estimate.
+    JSON files cannot be read in part and are read whole. For Hugging Face data sets there is no estimate.
+
+    Args:
+        source: As of :func:`retrievers.load_corpus`.
+        n_passages: Number of passages to read.
+        options: As of :func:`retrievers.load_corpus`.
 
     Raises:
         As :func:`retrievers.load_corpus`, for the part that is read.
     """
-    corpus = open_corpus(source, format=format, passage_words=passage_words)
+    corpus = open_corpus(source, **options)
     passages = list(islice(corpus.passages, n_passages))
     n_characters = sum(len(passage.text) for passage in passages)
     if next(corpus.passages, None) is None:
         return CorpusSample(passages, len(passages))
     if corpus.layout == "hf":
         return CorpusSample(passages, None)
-    documents, characters = corpus.read["documents"], corpus.read["characters"]
-    if corpus.layout == "squad":
+    characters = corpus.read["characters"]
+    sizes = [path.stat().st_size for path in corpus.files]
+    n_before = corpus.read["files"] - 1
+    here = corpus.files[n_before]
+    if corpus.layout in ("squad", "json") and len(corpus.files) == 1:
         share = characters / (characters + sum(len(record.text) for record in corpus.rest))
-    elif corpus.layout == "folder":
-        sizes = [path.stat().st_size for path in formats.text_files(Path(source))]
-        share = sum(sizes[:documents]) / sum(sizes)
+    elif corpus.layout in ("folder", "squad", "json"):
+        share = sum(sizes[: n_before + 1]) / sum(sizes)
     else:
-        share = _share_of_lines(_file(Path(source)), documents)
+        share = (sum(sizes[:n_before]) + sizes[n_before] * _share_of_lines(here, corpus.read["here"])) / sum(sizes)
     return CorpusSample(passages, round(len(passages) * characters / n_characters / share))
-
-
-def _file(source: Path) -> Path:
-    if source.is_file():
-        return source
-    return next(path for name in ("corpus.jsonl", "corpus.jsonl.gz") if (path := source / name).is_file())
 
 
 def _share_of_lines(path: Path, n_lines: int) -> float:

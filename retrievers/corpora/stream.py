@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from retrievers.base import Progress, Retriever
 from retrievers.passage import Passage
@@ -24,20 +24,22 @@ def add_stream(retriever: Retriever, passages: Iterable[Passage], progress: Prog
         if progress:
             progress(n_added + done)
 
-    for slab in _slabs(passages):
+    for slab in slabs(passages):
         retriever.add(slab, progress=report)
         n_added += len(slab)
     return n_added
 
 
-def _slabs(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
+def slabs(passages: Iterable[Passage], whole: Callable[[Passage], str] | None = None) -> Iterator[list[Passage]]:
+    """Passages in lists of bounded size; neighbours to which ``whole`` gives one name stay in one list."""
     slab: list[Passage] = []
     n_characters = 0
     for passage in passages:
-        slab.append(passage)
-        n_characters += len(passage.text)
-        if len(slab) >= _PASSAGES or n_characters >= _CHARACTERS:
+        full = len(slab) >= _PASSAGES or n_characters >= _CHARACTERS
+        if full and (whole is None or whole(slab[-1]) != whole(passage)):
             yield slab
             slab, n_characters = [], 0
+        slab.append(passage)
+        n_characters += len(passage.text)
     if slab:
         yield slab

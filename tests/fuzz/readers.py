@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,8 @@ from rag.settings import Settings, load_settings
 from rag.settings_base import SettingsError, load_section
 from retrievers import CorpusError, Hit, load_corpus
 from retrievers.corpora.trec import read_qrels, read_run, stream_run
+
+from ..retrievers.corpora.test_documents import epub, pdf
 
 
 class Reader(NamedTuple):
@@ -155,11 +159,23 @@ def _progress(path: Path) -> Any:
     rerank_file(_Items(), lambda: lambda _, hits: list(hits), path.parent / "out", {"depth": 2})
 
 
+def _word_file() -> bytes:
+    import docx
+
+    document, held = docx.Document(), BytesIO()
+    document.add_heading("Fees")
+    document.add_paragraph("Forty crowns.")
+    document.save(held)
+    return held.getvalue()
+
+
 READERS: dict[str, Reader] = {
     "corpus JSONL": Reader("c.jsonl", _corpus, (_lines(*PASSAGES),)),
     "corpus TSV": Reader("c.tsv", _corpus, (TABLE,)),
     "corpus SQuAD": Reader("c.json", _corpus, (json.dumps(SQUAD).encode(),)),
     "corpus Markdown": Reader("c.md", _corpus, ("# A title #\n\nText; in two sentences. Øy.\r\n".encode(),)),
+    "corpus CSV": Reader("c.csv", _corpus, (b'id,text,title\n1,"a ""b"" c",d\n2,e,f\n', b"city;people\nOslo;7\n")),
+    "corpus JSON": Reader("c.json", _corpus, (json.dumps([{"text": "one"}, {"id": 2, "text": "two"}]).encode(),)),
     "corpus Parquet": Reader("c.parquet", _corpus, (b"PAR1" + bytes(40) + b"PAR1",)),
     "run": Reader("r.trec", lambda path: (read_run(path), list(stream_run(path))), (RUN, b"1\ta b\t1\n1\tc\t2\n")),
     "qrels": Reader("q.tsv", read_qrels, (QRELS, b"q1 0 a 1\n")),
@@ -179,6 +195,14 @@ READERS: dict[str, Reader] = {
     "answer": Reader("a.json", lambda path: Answer.from_json(path.read_text("utf-8", "replace")), (), (ValueError,)),
     "result": Reader("r.json", lambda path: compare(path, path), (json.dumps(RESULT).encode(),), (ValueError,)),
 }
+
+if all(find_spec(name) for name in ("pypdfium2", "lxml", "docx", "pptx")):
+    READERS |= {
+        "corpus PDF": Reader("c.pdf", _corpus, (pdf("One.", "Two."),)),
+        "corpus EPUB": Reader("c.epub", _corpus, (epub(),)),
+        "corpus DOCX": Reader("c.docx", _corpus, (_word_file(),)),
+        "corpus HTML": Reader("c.html", _corpus, (b"<meta charset=utf-8><title>x</title><p>a<pre>b</pre><td>c",)),
+    }
 
 
 def override(text: str) -> Settings:

@@ -118,8 +118,8 @@ def test_passages_named_like_paths_stay_in_the_index(tmp_path):
     assert [passage.id for passage in load_index(tmp_path / "in" / "index").passages] == ids
 
 
-def test_links_out_of_a_corpus_folder_are_refused(tmp_path):
-    from retrievers import CorpusError, load_corpus
+def test_links_out_of_a_corpus_folder_are_not_followed(tmp_path):
+    from retrievers import CorpusError, CorpusWarning, load_corpus
 
     secret, folder = tmp_path / "secret.txt", tmp_path / "notes"
     secret.write_text("The password is tulip.")
@@ -128,7 +128,8 @@ def test_links_out_of_a_corpus_folder_are_refused(tmp_path):
     (folder / "b.txt").symlink_to(folder / "a.txt")
     (folder / "loop.txt").symlink_to(folder / "loop.txt")
     (folder / "sub" / "up").symlink_to(folder)
-    assert [passage.text for passage in load_corpus(folder)] == ["A note.", "A note."]
     (folder / "c.txt").symlink_to(secret)
-    with pytest.raises(CorpusError, match="outside of the folder"):
-        list(load_corpus(folder))
+    with pytest.warns(CorpusWarning, match=r"loop.txt \(a broken link.*outside .*sub/up \(a link to a folder"):
+        assert [passage.text for passage in load_corpus(folder)] == ["A note.", "A note."]
+    with pytest.raises(CorpusError, match=r"c\.txt: a link to .*outside of the folder"):
+        list(load_corpus(folder, strict=True))

@@ -68,11 +68,17 @@ def test_added_and_removed_passages_from_the_command_line(
     assert (said["added"], said["passages"]) == (1, n_before + 1)
     assert files <= {path.stat().st_ino for path in index.glob("*-0/*.npy")}
     assert load_index(index).search("zeppelin", 3)[0].passage.id == "new"
+    assert run(["add", str(more), "--index", str(index), "--quiet"]) == 0
+    assert capfd.readouterr().out.startswith("documents: 1 unchanged. 0 passages added in ")
+    write_corpus(more, [Passage("new", "a zeppelin of another kind")])
     assert run(["add", str(more), "--index", str(index), "--quiet"]) == 1
-    assert capfd.readouterr().err == "ragshap: a passage with the id 'new' is there already\n"
+    assert capfd.readouterr().err.startswith("ragshap: new is in another version in the index; --replace")
+    assert run(["add", str(more), "--index", str(index), "--replace", "--json", "--quiet"]) == 0
+    said = json.loads(capfd.readouterr().out)
+    assert (said["added"], said["removed"], said["documents"]["replaced"]) == (1, 1, ["new"])
     (tmp_path / "gone.txt").write_text(f"new\n\n{load_index(index).passages[0].id}\n", encoding="utf-8")
     assert run(["remove", "nowhere", "--ids", str(tmp_path / "gone.txt"), "--index", str(index)]) == 1
-    assert "no passage with the id 'nowhere' is there; nothing is removed" in capfd.readouterr().err
+    assert "no passage with the id 'nowhere' is there, and no document; nothing is removed" in capfd.readouterr().err
     assert run(["remove", "--ids", str(tmp_path / "gone.txt"), "--index", str(index), "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == {"index": str(index), "removed": 2, "passages": n_before - 1}
     assert load_index(index).search("zeppelin", 3) == []
@@ -105,3 +111,61 @@ def test_the_estimated_time_is_of_the_right_size(corpus: Path, passages: list[Pa
             retriever.add(load_corpus(corpus))
         ratios.append((expected or 0) / (time.perf_counter() - started))
     assert any(0.5 < ratio < 2 for ratio in ratios), ratios
+
+
+def test_what_is_left_out_is_said_in_the_terminal_and_in_json(tmp_path: Path, capfd) -> None:
+    folder, index = tmp_path / "notes", tmp_path / "index"
+    folder.mkdir()
+    (folder / "fees.txt").write_text("The fee is 40 crowns.")
+    (folder / "todo.md").touch()
+    (folder / "old.doc").touch()
+    line = (
+        f"ragshap: left out of {folder}: old.doc (of the type .doc, which is not read here); todo.md (without text)\n"
+    )
+    skipped = [
+        {"where": "old.doc", "reason": "of the type .doc, which is not read here", "document": "old.doc"},
+        {"where": "todo.md", "reason": "without text", "document": "todo.md"},
+    ]
+    for command in ("index", "add", "sync"):
+        place = ["--out" if command == "index" else "--index", str(index)]
+        assert run([command, str(folder), *place, "--json", "--quiet"]) == 0
+        out, err = capfd.readouterr()
+        assert (err, json.loads(out)["skipped"]) == (line, skipped)
+    assert run(["search", "fee", "--corpus", str(folder), "--json", "--quiet"]) == 0
+    out, err = capfd.readouterr()
+    assert (err, json.loads(out)["warnings"]) == (line, [line.removeprefix("ragshap: ").rstrip()])
+    assert run(["index", str(folder), "--out", str(index), "--strict", "--quiet"]) == 1
+    assert capfd.readouterr().err.endswith("todo.md: without text\n")
+    assert len(load_index(index)) == 1
+
+
+def test_a_folder_is_indexed_again_synced_and_documents_removed(tmp_path: Path, capfd) -> None:
+    folder, index = tmp_path / "notes", tmp_path / "index"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.txt").write_text(f"Document {name}. " * 80)
+    assert run(["index", str(folder), "-o", str(index), "-q", "--exclude", "c.txt"]) == 0
+    n_passages = len(load_index(index))
+    assert run(["index", str(folder), "-o", str(index), "-q", "--include", "[ab].*", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert f"{index} holds an index (bm25, {n_passages} passages), which this one replaces" in err
+    assert json.loads(out.partition("index\n")[2])["replaced"] == {"kind": "bm25", "passages": n_passages}
+    (folder / "a.txt").unlink()
+    assert run(["sync", str(folder), "-i", str(index), "-q"]) == 0
+    assert capfd.readouterr().out.startswith("documents: 1 added (c.txt); 1 removed (a.txt); 1 unchanged. ")
+    assert run(["remove", "c.txt", "-i", str(index)]) == 0
+    assert {passage.metadata["source"] for passage in load_index(index).passages} == {"b.txt"}
+
+
+def test_terminal_and_labels_say_the_page(tmp_path: Path, capfd) -> None:
+    index = tmp_path / "index"
+    BM25Retriever(
+        [
+            Passage("m#0", "The valve is red.", "Manual", {"page": 3}),
+            Passage("m#1", "The valve is old.", "Manual", {"page": 3, "last_page": 4}),
+        ]
+    ).save(index)
+    assert run(["search", "red valve", "-i", str(index)]) == 0
+    out = capfd.readouterr().out
+    assert "Manual, page 3 " in out
+    assert "Manual, pages 3–4" in out

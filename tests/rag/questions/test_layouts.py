@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from rag.offline.run import read_queries
 from rag.questions import load_questions, split_by_article
 from retrievers import CorpusError, load_corpus, split_text
 
@@ -225,3 +226,12 @@ def test_a_corpus_and_the_questions_of_a_squad_file_name_passages_alike(tmp_path
     assert again.id == "again"
     assert again.gold == original.gold
     assert data.passages[again.gold[0]].id == "towers/Bell_Rock/0"
+
+
+def test_compressed_beir_folders_hold_their_questions(tmp_path):
+    for name, row in (("corpus", {"_id": "p", "text": "It is Oslo."}), ("queries", {"_id": "q", "text": "Where?"})):
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
+    data = load_questions([tmp_path])
+    assert [passage.id for passage in data.passages] == ["p"]
+    assert [question.text for question in data.questions] == ["Where?"]
+    assert read_queries(tmp_path)[0] == {"q": "Where?"}

@@ -264,3 +264,15 @@ def test_the_logger_of_bm25s_stays_as_it_was() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == str(logging.NOTSET)
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+def test_passages_without_any_word_are_held_and_never_found(engine: str, tmp_path: Path) -> None:
+    retriever = BM25Retriever([Passage("a", "..."), Passage("b", "?!")], engine=engine)
+    retriever.add([Passage("c", "!")])
+    retriever.save(tmp_path / "index")
+    grown = load_index(tmp_path / "index")
+    assert grown.search("boat", 3) == []
+    grown.add([Passage("d", "a boat")])
+    assert [hit.passage.id for hit in grown.search("boat", 3)] == ["d"]
+    assert len(grown) == 4
