@@ -21,7 +21,7 @@ from retrievers.bm25.segment import WordSegment
 from retrievers.bm25.tokens import Tokens
 
 ROOT = Path(__file__).parents[3]
-SINGLES = r"(?u)\b\w\w+\b|(?<!['’])\b\w\b"  # bm25s leaves out words of one character unless told otherwise
+SINGLES = r"(?u)\b\w\w+\b|(?<!['\u2019])\b\w\b"  # bm25s leaves out words of one character unless told otherwise
 QUERIES = ["word0", "word3 word50 word79", "word7 word7 word1", "word12 unknown", "word70 word71 word72"]
 
 
