@@ -152,8 +152,8 @@ class BM25Retriever(LocalRetriever):
         settings = dict(manifest.settings)
         if (rule := settings.pop(_RULE, 1)) != WORDS:
             raise OldIndexError(
-                f"{folder} holds words that were cut from the text by rule {rule}, and this installation cuts questions "
-                f"by rule {WORDS}, so they would miss passages; run `ragshap index` again"
+                f"{folder} holds words that were cut from the text by rule {rule}; this installation cuts questions by "
+                f"rule {WORDS}, so they would miss passages; run `ragshap index` again"
             )
         try:
             retriever = cls(**settings)
