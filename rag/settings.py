@@ -16,13 +16,14 @@ from rag.settings_base import Section, load_section
 
 
 class BM25Settings(Section):
-    """Lexical retrieval; `stemmer` is a language of PyStemmer, or null."""
+    """Lexical retrieval; `language` chooses stop words and stemmer, unless `stopwords` and `stemmer` name others."""
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
     k1: float = Field(default=1.5, gt=0, allow_inf_nan=False)
     b: float = Field(default=0.75, ge=0, le=1)
-    stopwords: str | None = "en"
-    stemmer: str | None = "english"
+    language: str | None = "english"
+    stopwords: str | None = "language"
+    stemmer: str | None = "language"
 
 
 class DenseSettings(Section):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
 
-_BETWEEN_WORDS = re.compile(r"[\W_]+")
+from retrievers.text import spaced
 
 
 def whole_words(text: str) -> str:
     """The words of a text in lower case, with one space before, between and after them; " " if there are none.
 
     Words are runs of letters and digits, as in DPR's answer matching (Karpukhin et al. 2020), which unlike SQuAD's
-    normalisation keeps articles and finds "Mark Twain" in "Mark Twain's".
+    normalisation keeps articles and finds "Mark Twain" in "Mark Twain's". In scripts without spaces between words, and
+    in Korean, each character is a word.
     """
-    return f" {_BETWEEN_WORDS.sub(' ', unicodedata.normalize('NFC', text).lower()).strip()} ".replace("  ", " ")
+    return spaced(text)
 
 
 def holds_answer(text: str, answers: Iterable[str]) -> bool:

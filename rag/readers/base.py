@@ -104,6 +104,15 @@ class Screener(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class EnglishReader(Reader, Protocol):
+    """A reader that reads English alone, as the embedded one does."""
+
+    def reads(self, question: str) -> bool:
+        """Whether the question may be English."""
+        ...
+
+
 class Closable:
     """Holds something open, which `close` or the end of a `with` block releases."""
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 # Control characters (terminal escapes among them), bidirectional embeddings, overrides and isolates, which
 # reorder the text around them, lone surrogates, which cannot be encoded, and the noncharacters of the BMP.
 _HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_BREAKS = re.compile("[\u00ad\u200b\u2060\ufeff]")  # not `retrievers.text`: messages need no package but this one
 _LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 
 
@@ -18,8 +19,11 @@ class Part(NamedTuple):
 
 
 def harmless(text: str) -> str:
-    """The text with U+FFFD for each character that could control a terminal or reorder the text around it."""
-    return _HARMFUL.sub("\ufffd", _LINE_ENDS.sub("\n", text))
+    """The text with U+FFFD for each character that could control a terminal or reorder the text around it.
+
+    Soft hyphens and zero-width spaces go, so that an answer is marked where it has one.
+    """
+    return _HARMFUL.sub("\ufffd", _LINE_ENDS.sub("\n", _BREAKS.sub("", text)))
 
 
 def one_line(text: str) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 
 from retrievers.base import LocalRetriever, Progress, check_queries, top_positive
 from retrievers.bm25.scorers import ENGINES
-from retrievers.bm25.tokens import Tokens
-from retrievers.errors import IndexFormatError
+from retrievers.bm25.tokens import BY_LANGUAGE, Tokens
+from retrievers.errors import IndexFormatError, OldIndexError
 from retrievers.passage import Hit, Passage
 from retrievers.storage.index_folder import check_count, new_index, open_index
 from retrievers.storage.passage_store import PassageStore
+from retrievers.text import WORDS
+
+_RULE = "words"  # in the manifest: the rule by which text was cut into words
 
 
 class BM25Retriever(LocalRetriever):
@@ -28,8 +31,10 @@ class BM25Retriever(LocalRetriever):
             rebuilds it).
         k1: Saturation of term frequency, above 0.
         b: Strength of length normalisation, 0 to 1.
-        stopwords: Words to leave out: a language that bm25s knows (``"en"``), a list of words, or None.
-        stemmer: A language of PyStemmer (``"english"``), or None to take words as they are.
+        language: Of the stop words and the stemmer: one that PyStemmer or bm25s knows (``"german"``), or None to take
+            all words as they are. Words of other languages and scripts are found too, as they are.
+        stopwords: Words to leave out: ``"language"``, another language that bm25s knows, a list of words, or None.
+        stemmer: ``"language"``, another language of PyStemmer, or None.
 
     Raises:
         ValueError: A setting is out of range, or two passages have one id.
@@ -45,8 +50,9 @@ class BM25Retriever(LocalRetriever):
         engine: str = "bm25s",
         k1: float = 1.5,
         b: float = 0.75,
-        stopwords: str | Sequence[str] | None = "en",
-        stemmer: str | None = "english",
+        language: str | None = "english",
+        stopwords: str | Sequence[str] | None = BY_LANGUAGE,
+        stemmer: str | None = BY_LANGUAGE,
     ) -> None:
         """See the class."""
         if engine not in ENGINES:
@@ -62,6 +68,7 @@ class BM25Retriever(LocalRetriever):
             "engine": engine,
             "k1": k1,
             "b": b,
+            "language": language,
             "stopwords": words,
             "stemmer": stemmer,
         }
@@ -69,9 +76,9 @@ class BM25Retriever(LocalRetriever):
         self.add(passages)
 
     def _attach(self, store: PassageStore) -> None:
-        engine, k1, b, stopwords, stemmer = self._settings.values()
+        engine, k1, b, *of_words = self._settings.values()
         self._store = store
-        self._engine = ENGINES[engine](Tokens(stopwords, stemmer), k1, b)
+        self._engine = ENGINES[engine](Tokens(*of_words), k1, b)
 
     @property
     def passages(self) -> Sequence[Passage]:
@@ -126,7 +133,8 @@ class BM25Retriever(LocalRetriever):
 
         Segments of which more than half of the passages have been removed are written without these.
         """
-        with self.all_or_nothing(), new_index(folder, self.kind, self._settings, self.__len__) as building:
+        settings = {**self._settings, _RULE: WORDS}
+        with self.all_or_nothing(), new_index(folder, self.kind, settings, self.__len__) as building:
             drop = self._engine.crowded(self._store.alive)
             with self._store.writing(building, drop), self._engine.writing(building, drop):
                 yield
@@ -138,10 +146,17 @@ class BM25Retriever(LocalRetriever):
         Raises:
             FileNotFoundError: There is no such folder.
             IndexFormatError: The index cannot be used; ``verify=False`` skips the checksums.
+            OldIndexError: The index was made when text was cut into words by another rule.
         """
         manifest = open_index(folder, cls.kind, verify=verify)
+        settings = dict(manifest.settings)
+        if (rule := settings.pop(_RULE, 1)) != WORDS:
+            raise OldIndexError(
+                f"{folder} holds words that were cut from the text by rule {rule}; this installation cuts questions by "
+                f"rule {WORDS}, so they would miss passages; run `ragshap index` again"
+            )
         try:
-            retriever = cls(**manifest.settings)
+            retriever = cls(**settings)
         except (TypeError, ValueError) as error:
             raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
         store = PassageStore.open(Path(folder), manifest.passages)

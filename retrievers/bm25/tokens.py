@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,9 +14,9 @@ from retrievers.base import Progress
 from retrievers.errors import IndexFormatError
 from retrievers.passage import Passage
 from retrievers.storage.json_text import parse_json
+from retrievers.text import words
 
 _FILE = "vocab.tokenizer.json"
-_WORD = re.compile(r"\b\w\w+\b")
 _BLOCK = 1000  # passages tokenised between two reports of progress
 _STOP_WORD = -1
 _ENGLISH = (
@@ -25,17 +24,30 @@ _ENGLISH = (
     "to was will with"
 ).split()
 """Lucene's English stop words. bm25s has the same, but takes half a second to import."""
+_WITH_STOP_WORDS = (
+    "chinese danish dutch english french german italian korean norwegian portuguese russian spanish swedish turkish"
+).split()
+"""The languages that bm25s has stop words of."""
+BY_LANGUAGE = "language"
+"""As stop words or stemmer: those of the language, where there are any."""
 
 
 class Tokens:
     """Words as numbers, by a vocabulary that grows with the passages.
 
-    Words are runs of at least two letters, digits or underscores, in lower case. Words of one stem share its number.
-    The vocabulary's file is that of a bm25s ``Tokenizer``.
+    Words are those of :func:`retrievers.text.words`, and words of one stem share its number. The vocabulary's file is
+    that of a bm25s ``Tokenizer``.
     """
 
-    def __init__(self, stopwords: str | Sequence[str] | None, stemmer: str | None) -> None:
+    def __init__(self, language: str | None, stopwords: str | Sequence[str] | None, stemmer: str | None) -> None:
         """Start with an empty vocabulary; the settings are those of ``BM25Retriever``."""
+        stemmers = _stemmers() if language or stemmer else []
+        if language is not None and language not in (known := sorted({*stemmers, *_WITH_STOP_WORDS})):
+            raise ValueError(f"language must be None or one of {', '.join(known)}, got {language!r}")
+        if stopwords == BY_LANGUAGE:
+            stopwords = language if language in _WITH_STOP_WORDS else None
+        if stemmer == BY_LANGUAGE:
+            stemmer = language if language in stemmers else None
         self._stem = _stem_function(stemmer) if stemmer else str
         self._stopwords = dict.fromkeys(_stop_words(stopwords), _STOP_WORD)
         self._of_stem: dict[str, int] = {}
@@ -55,16 +67,16 @@ class Tokens:
         """
         parts, lengths = [np.empty(0, dtype=np.int32)], np.zeros(len(passages), dtype=np.int32)
         for start in range(0, len(passages), _BLOCK):
-            texts = [_WORD.findall(passage.full_text.lower()) for passage in passages[start : start + _BLOCK]]
+            texts = [words(passage.full_text) for passage in passages[start : start + _BLOCK]]
             for word in dict.fromkeys(chain.from_iterable(texts)):
                 if word in self._of_word:
                     continue
                 self._of_word[word] = self._of_stem.setdefault(self._stem(word), len(self._of_stem))
-            words = np.fromiter(map(self._of_word.__getitem__, chain.from_iterable(texts)), dtype=np.int32)
-            counted = words != _STOP_WORD
+            numbers = np.fromiter(map(self._of_word.__getitem__, chain.from_iterable(texts)), dtype=np.int32)
+            counted = numbers != _STOP_WORD
             places = np.repeat(np.arange(len(texts)), list(map(len, texts)))[counted]
             lengths[start : start + len(texts)] = np.bincount(places, minlength=len(texts))
-            parts.append(words[counted])
+            parts.append(numbers[counted])
             if progress:
                 progress(start + len(texts))
         return np.concatenate(parts), lengths
@@ -72,7 +84,7 @@ class Tokens:
     def of_query(self, query: str) -> list[int]:
         """Numbers of the query's words that are in the vocabulary, also by their stem."""
         numbers = []
-        for word in _WORD.findall(query.lower()):
+        for word in words(query):
             number = self._of_word.get(word)
             if number is None:
                 number = self._of_stem.get(self._stem(word), _STOP_WORD)
@@ -82,21 +94,21 @@ class Tokens:
 
     def save(self, folder: Path) -> None:
         """Write the vocabulary as JSON."""
-        words = {word: number for word, number in self._of_word.items() if number != _STOP_WORD}
-        content = {"word_to_stem": {}, "stem_to_sid": self._of_stem, "word_to_id": words}
+        of_word = {word: number for word, number in self._of_word.items() if number != _STOP_WORD}
+        content = {"word_to_stem": {}, "stem_to_sid": self._of_stem, "word_to_id": of_word}
         (folder / _FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Read what :meth:`save` wrote."""
         try:
             content = parse_json((folder / _FILE).read_text(encoding="utf-8"))
-            words, stems = content["word_to_id"], content["stem_to_sid"]
-            if not all(isinstance(number, int) for number in chain(words.values(), stems.values())):
+            of_word, of_stem = content["word_to_id"], content["stem_to_sid"]
+            if not all(isinstance(number, int) for number in chain(of_word.values(), of_stem.values())):
                 raise ValueError("a word has no number")
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise IndexFormatError(f"{folder}: the vocabulary cannot be read: {error}") from error
-        self._of_stem = stems or dict(words)  # without a stemmer, bm25s writes words alone
-        self._of_word = words | self._stopwords
+        self._of_stem = of_stem or dict(of_word)  # without a stemmer, bm25s writes words alone
+        self._of_word = of_word | self._stopwords
 
 
 def _stop_words(named: str | Sequence[str] | None) -> Iterable[str]:
@@ -114,12 +126,18 @@ def _stop_words(named: str | Sequence[str] | None) -> Iterable[str]:
     return Tokenizer(stopwords=named).stopwords
 
 
-def _stem_function(language: str) -> Callable[[str], str]:
+def _stemmers() -> list[str]:
     try:
         import Stemmer
     except ImportError as error:
-        raise ImportError(f"stemmer={language!r} needs the package PyStemmer: pip install PyStemmer") from error
-    if language not in Stemmer.algorithms():
-        raise ValueError(f"stemmer must be None or one of {', '.join(Stemmer.algorithms())}, got {language!r}")
+        raise ImportError("words of a language need the package PyStemmer: pip install PyStemmer") from error
+    return list(Stemmer.algorithms())
+
+
+def _stem_function(language: str) -> Callable[[str], str]:
+    if language not in _stemmers():
+        raise ValueError(f"stemmer must be None or one of {', '.join(_stemmers())}, got {language!r}")
+    import Stemmer
+
     stem: Callable[[str], str] = Stemmer.Stemmer(language).stemWord
     return stem

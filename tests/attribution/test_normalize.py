@@ -12,7 +12,13 @@ from attribution import normalize_answer
         ("Theatre and an Anthem", "theatre and anthem"),  # articles only as whole words
         ("rock-'n'-roll", "rocknroll"),
         ("the.cat", "thecat"),  # punctuation goes first, so no article is left standing
-        ("«Zürich»", "«zürich»"),  # only ASCII punctuation counts
+        ("«Zürich»", "«zürich»"),  # other punctuation of English stays, as in SQuAD
+        ("Zu\u0308rich", "zürich"),
+        ("Hel\u00adsin\u200bki", "helsinki"),
+        ("ﬁve oﬃces", "five offices"),
+        ("\uff11\uff12\uff13 \uff2b\uff4d\uff01", "123 km"),
+        ("「東京」。", "東京"),
+        ("राम।", "राम"),
         ("The", ""),
         ("?!", ""),
         ("", ""),

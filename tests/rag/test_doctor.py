@@ -14,10 +14,11 @@ import pytest
 from rag import doctor
 from rag.cli import run
 from rag.readers.embedded_files import WEIGHTS
-from retrievers import BM25Retriever, Passage
+from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage
 from retrievers.dense import base_encoder
 from retrievers.storage.index_folder import read_manifest
 
+from ..retrievers.bm25.languages import sample
 from ..retrievers.search_engines.engines import Answer, serve
 
 
@@ -56,6 +57,28 @@ def test_a_working_installation_with_an_index(index, capfd):
     assert found["models reader"]["state"] == found["models encoder"]["state"] == "ok"
     assert found[f"index {index}"]["finding"] == "bm25, 2 passages, every file as its checksum says"
     assert f"bm25s {metadata.version('bm25s')}" in found["index made with"]["finding"]
+
+
+def test_an_index_in_another_language(quick, tmp_path, capfd):
+    passages, _ = sample("ja")
+    BM25Retriever(passages).save(tmp_path / "ja.index")
+    found = diagnose(capfd, "--index", str(tmp_path / "ja.index"), code=0)
+    assert found["index language"]["finding"] == "0% of the letters of 20 passages are Latin"
+    assert found["index search"]["state"] == found["index language"]["state"] == "ok"
+    assert found["index search"]["finding"].startswith("20 of 20 passages")
+    HybridRetriever([BM25Retriever(passages[:3]), DenseRetriever(passages[:3])]).save(tmp_path / "both.index")
+    check = diagnose(capfd, "--index", str(tmp_path / "both.index"), code=0)["index language"]
+    assert check["state"] == "warning"
+    assert "the default encoder reads English alone" in check["finding"]
+    assert "retriever.dense.encoder" in check["fix"]
+
+
+def test_an_index_that_does_not_find_its_own_passages(quick, tmp_path, capfd):
+    BM25Retriever(["the of and", "no such word"], stopwords="the of and no such word".split()).save(tmp_path / "index")
+    check = diagnose(capfd, "--index", str(tmp_path / "index"), code=0)["index search"]
+    assert check["state"] == "warning"
+    assert check["finding"] == "0 of 2 passages are among the first 10 for their own beginning"
+    assert "retriever.bm25.language" in check["fix"]
 
 
 def test_the_table_has_marks_and_no_more_than_the_checks(quick, capfd):

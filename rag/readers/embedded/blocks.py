@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from retrievers import Passage
 
-CLS, SEP, PAD = 101, 102, 0
+CLS, SEP, PAD, UNKNOWN = 101, 102, 0, 100
 MAX_QUESTION_TOKENS = 64
 _WORD = re.compile(r"\w+")
 
@@ -57,7 +58,10 @@ class BlockTokenizer:
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise texts; the same text always gives the same pieces."""
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [Tokens(encoding.ids, encoding.offsets) for encoding in encodings]
+        return [
+            Tokens(encoding.ids, _with_marks(text, encoding.offsets))
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Tokens]:
         """Tokenise passages' full texts, and find where a text begins afresh after a repeated title."""
@@ -71,6 +75,18 @@ class BlockTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Lower-case text of word pieces, for answers that do not occur in a passage."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def _with_marks(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pieces' characters with the accents that follow the last of them, which the tokenizer takes away."""
+    if unicodedata.is_normalized("NFC", text):
+        return offsets
+    whole = []
+    for start, end in offsets:
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        whole.append((start, end))
+    return whole
 
 
 def question_limit(max_tokens: int) -> int:

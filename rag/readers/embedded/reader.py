@@ -16,7 +16,7 @@ from rag.readers.attention import block_attention
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
-from rag.readers.embedded.blocks import BlockTokenizer, assemble
+from rag.readers.embedded.blocks import UNKNOWN, BlockTokenizer, assemble
 from rag.readers.embedded.decoder import EmbeddedDecoder, State, decoder_states
 from rag.readers.embedded.hidden import HiddenBlocks, hidden_blocks, hidden_head, question_alone, whole_head
 from rag.readers.embedded.model import CopyReaderModel, Source
@@ -33,6 +33,7 @@ from rag.readers.hidden_parts import (
     insert_cache,
 )
 from retrievers import Passage
+from retrievers.text import latin, unbroken
 
 
 class EmbeddedReader:
@@ -79,6 +80,11 @@ class EmbeddedReader:
         self.device = torch.device(device)
         self.dtype = getattr(torch, dtype)
         self.pass_cost = PASS_COST[self.device.type]
+
+    def reads(self, question: str) -> bool:
+        """Whether a question may be English: most of its letters are Latin, and it knows most of its word pieces."""
+        pieces = self.tokenizer.encode([question])[0].ids
+        return latin(question) > 0.5 and 2 * pieces.count(UNKNOWN) <= len(pieces)
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
@@ -305,5 +311,5 @@ class EmbeddedReader:
                 if tokens.ids[begin] == ids[0] and tuple(tokens.ids[begin : begin + len(ids)]) == ids:
                     left, right = tokens.offsets[begin][0], tokens.offsets[begin + len(ids) - 1][1]
                     score = float(likely[state.first[number] + begin])
-                    places.append((score, number, passage.full_text[left:right]))
+                    places.append((score, number, unbroken(passage.full_text[left:right])))
         return [(number, text) for _, number, text in sorted(places, key=lambda place: -place[0])]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from rag import Pipeline
 from rag.readers import Reader
+from rag.readers.base import EnglishReader
 from rag.readers.embedded import EmbeddedReader
 from rag.readers.embedded.blocks import Tokens, assemble
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel, extend_runs
-from retrievers import Passage
+from retrievers import BM25Retriever, Passage
 
 from .conftest import random_coalitions, random_passages
 
@@ -228,6 +232,50 @@ def test_answers_are_spelled_as_in_the_passages_that_are_seen(reader):
     spelled = dict(reader._spellings(encoded, ids))
     assert spelled == {0: "EDINBURGH Castle", 1: "Edinburgh CASTLE"}
     assert reader._spellings(encoded, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "spelled"),
+    [
+        ("in Hel\u00adsin\u200bki now", "helsinki", "Helsinki"),
+        (unicodedata.normalize("NFD", "at the Café, and"), "cafe", unicodedata.normalize("NFD", "Café")),
+        (unicodedata.normalize("NFC", "at the Café, and"), "cafe", unicodedata.normalize("NFC", "Café")),
+    ],
+)
+def test_answers_are_copied_with_their_accents_and_without_hyphens(reader, text, answer, spelled):
+    encoded = reader.encode(QUESTION, [Passage("a", text)])
+    ids = tuple(reader.tokenizer.encode([answer])[0].ids)
+    assert reader._spellings(encoded, ids) == [(0, spelled)]
+
+
+@pytest.mark.parametrize(
+    ("question", "read"),
+    [
+        ("Where is the old tower?", True),
+        ("Who wrote «À la recherche du temps perdu» (失われた時を求めて)?", True),
+        ("What does TNF-\u03b1 do?", True),
+        ("1 + 1?", True),
+        ("東京タワーはどこですか。", False),
+        ("서울의 수도는 어디입니까?", False),
+        ("यह मीनार कहाँ है?", False),
+        ("Где находится башня?", False),
+        ("أين البرج القديم؟", False),
+    ],
+)
+def test_it_says_which_questions_it_does_not_read(reader, question, read):
+    assert isinstance(reader, EnglishReader)
+    assert reader.reads(question) is read
+
+
+def test_an_answer_to_a_question_that_is_not_read_carries_a_warning(reader):
+    passages = [Passage("a", "東京タワーは港区にある。"), Passage("b", "The tower is old.")]
+    answer = Pipeline(BM25Retriever(passages), reader).ask("東京タワーはどこですか。")
+    assert answer.evidence[0].passage.id == "a"
+    warnings = [line for line in answer.warnings if "in a language that the reader" in line]
+    assert len(warnings) == 1
+    assert warnings == [line for line in json.loads(answer.to_json())["warnings"] if "language" in line]
+    assert "in a language that the reader" in answer.to_html()
+    assert not any("language" in line for line in Pipeline(BM25Retriever(passages), reader).ask("an old one?").warnings)
 
 
 def test_no_answer_borrows_the_spelling_of_a_passage_that_is_left_out(folder):

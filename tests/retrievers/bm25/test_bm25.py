@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import subprocess
@@ -20,6 +21,7 @@ from retrievers.bm25.segment import WordSegment
 from retrievers.bm25.tokens import Tokens
 
 ROOT = Path(__file__).parents[3]
+SINGLES = r"(?u)\b\w\w+\b|(?<!['\u2019])\b\w\b"  # bm25s leaves out words of one character unless told otherwise
 QUERIES = ["word0", "word3 word50 word79", "word7 word7 word1", "word12 unknown", "word70 word71 word72"]
 
 
@@ -133,6 +135,50 @@ def test_stop_words_and_stems_are_settings(animals: list[Passage]) -> None:
     assert BM25Retriever(animals, stopwords=["night"]).search("night") == []
 
 
+def test_one_setting_chooses_the_language() -> None:
+    passages = [Passage("de", "Die Häuser der Stadt"), Passage("en", "die houses")]
+    german = BM25Retriever(passages, language="german")
+    assert ids(german.search("ein Haus")) == ["de"]
+    assert german.search("die der") == []  # stop words
+    assert ids(BM25Retriever(passages).search("die")) == ["en", "de"]
+    assert BM25Retriever(passages, language="german", stemmer=None).search("Haus") == []
+    assert len(BM25Retriever(passages, language=None).search("die the")) == 2
+    BM25Retriever(passages, language="hindi")  # a stemmer without stop words
+    BM25Retriever(passages, language="chinese")  # stop words without a stemmer
+    with pytest.raises(ValueError, match=r"language must be None or one of arabic, .*turkish.*, got 'klingon'"):
+        BM25Retriever(language="klingon")
+
+
+def test_an_index_of_words_cut_by_another_rule_is_refused(tmp_path: Path, animals: list[Passage]) -> None:
+    BM25Retriever(animals, language="french").save(tmp_path / "index")
+    assert len(BM25Retriever.load(tmp_path / "index").search("night")) == 2
+    manifest = tmp_path / "index" / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    for rule in (1, 99):
+        content["settings"]["words"] = rule
+        manifest.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(retrievers.IndexFormatError, match=rf"rule {rule}.*run `ragshap index` again"):
+            load_index(tmp_path / "index")
+    del content["settings"]["words"]  # as indexes were before there were rules
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(retrievers.IndexFormatError, match=r"rule 1.*run `ragshap index` again"):
+        load_index(tmp_path / "index")
+    BM25Retriever(animals).save(tmp_path / "index")  # what is to be made again may be replaced
+    assert len(load_index(tmp_path / "index")) == len(animals)
+
+
+def test_words_of_one_character_and_all_digits_count() -> None:
+    texts = ["Vitamin C is in lemons", "Vitamin D is in fish", "2,110 metres", "4,110 metres", "a whale's tail"]
+    retriever = BM25Retriever(Passage(str(number), text) for number, text in enumerate(texts))
+    (best, second) = retriever.search("vitamin d")
+    assert best.passage.id == "1"
+    assert best.score > second.score
+    (best, second) = retriever.search("2,110")
+    assert best.passage.id == "2"
+    assert best.score > second.score
+    assert retriever.search("s") == []  # of a possessive
+
+
 def test_stemming_joins_word_forms(animals: list[Passage]) -> None:
     assert ids(BM25Retriever(animals, stemmer=None).search("hunting")) == []
     stemmed = BM25Retriever(animals[:4], stemmer="english")
@@ -237,20 +283,20 @@ def test_everything_public_is_found_when_asked_for() -> None:
 def test_words_are_those_of_bm25s(stopwords: str | list[str] | None, stemmer: str | None, tmp_path: Path) -> None:
     texts = ["The Blue-whale's 2nd naïve hunting_ground, of A.I. – und der Wal; hunts a x!", "", "hunted hunts blue"]
     stem = None if stemmer is None else Stemmer.Stemmer(stemmer).stemWord
-    theirs = bm25s.tokenization.Tokenizer(stopwords=stopwords, stemmer=stem)
+    theirs = bm25s.tokenization.Tokenizer(splitter=SINGLES, stopwords=stopwords, stemmer=stem)
     expected = theirs.tokenize(texts, show_progress=False, allow_empty=False)
-    ours = Tokens(stopwords, stemmer)
+    ours = Tokens(None, stopwords, stemmer)
     words, lengths = ours.of_passages([Passage(str(n), text) for n, text in enumerate(texts)])
     assert [part.tolist() for part in np.split(words, np.cumsum(lengths)[:-1])] == expected
     assert len(ours) == len(theirs.get_vocab_dict())
     query = "hunts THE blue hunters of unknown things"
     theirs.save_vocab(str(tmp_path))
-    opened = Tokens(stopwords, stemmer)
+    opened = Tokens(None, stopwords, stemmer)
     opened.load(tmp_path)
     expected = theirs.tokenize([query], update_vocab=False, show_progress=False, allow_empty=False)[0]
     assert ours.of_query(query) == opened.of_query(query) == expected
     ours.save(tmp_path)
-    again = bm25s.tokenization.Tokenizer(stopwords=stopwords, stemmer=stem)
+    again = bm25s.tokenization.Tokenizer(splitter=SINGLES, stopwords=stopwords, stemmer=stem)
     again.load_vocab(str(tmp_path))
     assert again.tokenize([query], update_vocab=False, show_progress=False, allow_empty=False)[0] == expected
     assert opened.of_passages([Passage("n", "fresh words")])[0].tolist() == [len(ours), len(ours) + 1]
