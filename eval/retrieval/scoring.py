@@ -3,9 +3,9 @@
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
 "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or a score of the
 reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the cross-attention that a
-passage gets while the answer is given. Alone it is the value for the answer in votes; "likelihood" is that in
-log-probability ("first-in:likelihood": of the answer from each passage alone). With "+rrf" at its end it is fused
-with the order that it reranks.
+passage gets while the answer is given; or "cross-encoder:NAME", the score of a model of the hub or of a folder.
+Alone, a semivalue is that for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood": of
+the answer from each passage alone). With "+rrf" at its end, a score is fused with the order that it reranks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
+from eval.retrieval.cross_encoder import score_by_cross_encoder
 from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
 from rag.scores import OF_VALUES, Scores, fuse, passage_scores
@@ -26,11 +27,19 @@ from retrievers import Passage
 
 _MODES = (*OF_VALUES, "pivots", "likelihood")
 _OWN = ("relevance", "attention")
+_CROSS_ENCODER = "cross-encoder"
 _PER_PASSAGE = 10  # evaluations that are enough for any estimator
 
 
 class Scoring(NamedTuple):
-    """A parsed scoring: `semivalue` may name a reader's own score, `mode` is in `_MODES`, `p` is Banzhaf's."""
+    """A parsed scoring.
+
+    Attributes:
+        semivalue: or the name of a score that is none, such as "relevance".
+        mode: one of `_MODES`; of a cross-encoder, its name or folder.
+        fused: whether the score is fused with the order that it reranks.
+        p: Banzhaf's probability.
+    """
 
     semivalue: str
     mode: str
@@ -47,6 +56,11 @@ class Scored(NamedTuple):
 
 def parse_scoring(name: str) -> Scoring:
     """Read "shapley", "shapley:pivots+rrf" and so on; raises `ValueError` for anything else."""
+    if name.startswith(f"{_CROSS_ENCODER}:"):
+        model = name.removeprefix(f"{_CROSS_ENCODER}:").removesuffix("+rrf")
+        if not model:
+            raise ValueError("rerank: cross-encoder: needs a model's name or folder behind it")
+        return Scoring(_CROSS_ENCODER, model, name.endswith("+rrf"))
     base, plus, fusion = name.partition("+")
     semivalue, colon, mode = base.partition(":")
     semivalue, at, given = semivalue.partition("@")
@@ -55,8 +69,8 @@ def parse_scoring(name: str) -> Scoring:
     known = (own or semivalue in SEMIVALUES) and (p is not None or not at)
     if not known or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
         raise ValueError(
-            f"rerank: {name!r} is unknown; write {' or '.join(_OWN)}, or {', '.join(SEMIVALUES)} or banzhaf@0.1, "
-            f"then perhaps one of {', '.join(f':{m}' for m in _MODES)}, then perhaps +rrf"
+            f"rerank: {name!r} is unknown; write {', '.join(_OWN)}, cross-encoder:NAME, or "
+            f"{', '.join(SEMIVALUES)} or banzhaf@0.1, then perhaps one of {', '.join(f':{m}' for m in _MODES)}, then perhaps +rrf"
         )
     return Scoring(semivalue, mode or "value", bool(plus), p)
 
@@ -98,6 +112,8 @@ class ScoredSession(Session):
 def score_passages(session: ScoredSession, scoring: Scoring, seed: int | None = None) -> Scored:
     """Score a session's passages; raises `SettingsError` where reader or estimator cannot."""
     reader, encoded = session.reader, session.encoded
+    if scoring.semivalue == _CROSS_ENCODER:
+        return Scored(score_by_cross_encoder(scoring.mode, session.encoded.question, session.passages), 0)
     if scoring.semivalue == "relevance":
         if not isinstance(reader, EmbeddedReader):
             raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")

@@ -1,0 +1,63 @@
+"""A cross-encoder as a score, against plain transformers; random weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
+
+from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_passages
+from rag.readers.embedded_files import WEIGHTS
+from rag.settings import AttributionSettings
+from rag.settings_base import SettingsError
+from retrievers import Passage
+
+PASSAGES = [Passage(str(number), text, "Ports") for number, text in enumerate(["Oslo.", "Bergen is wet.", "It is so."])]
+
+
+def make_cross_encoder(folder, labels=1):
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = BertConfig(vocab_size=30522, num_labels=labels, initializer_range=0.5, **sizes)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "unk", "mask")}
+    PreTrainedTokenizerFast(tokenizer_file=str(WEIGHTS / "tokenizer.json"), **special).save_pretrained(folder)
+    return f"cross-encoder:{folder}"
+
+
+def score(reader, name):
+    return score_passages(ScoredSession(reader, "where?", PASSAGES, AttributionSettings()), parse_scoring(name))
+
+
+def test_scores_are_the_models_for_title_and_text(reader, tmp_path):
+    name = make_cross_encoder(tmp_path / "model")
+    scored = score(reader, name)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    pairs = tokenizer(["where?"] * 3, [p.full_text for p in PASSAGES], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = torch.sigmoid(model(**pairs).logits[:, 0])
+    assert scored.scores == pytest.approx(expected.numpy(), abs=1e-5)
+    assert scored.evaluations == 0
+    assert rerank(scored, False, 60)[0] == expected.argsort(descending=True).tolist()
+
+
+def test_the_fusion_is_no_part_of_the_name(tmp_path):
+    assert parse_scoring("cross-encoder:of/a+b+rrf") == ("cross-encoder", "of/a+b", True, None)
+    assert parse_scoring("cross-encoder:of/a+b") == ("cross-encoder", "of/a+b", False, None)
+    with pytest.raises(ValueError, match="needs a model's name or folder"):
+        parse_scoring("cross-encoder:+rrf")
+
+
+def test_what_is_no_reranker_is_refused(reader, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SettingsError, match="cross-encoder:nobody/nothing cannot be loaded"):
+        score(reader, "cross-encoder:nobody/nothing")
+    with pytest.raises(SettingsError, match="gives 3 scores to a question and a passage; a reranker gives one"):
+        score(reader, make_cross_encoder(tmp_path / "three", labels=3))
