@@ -70,7 +70,8 @@ def parse_scoring(name: str) -> Scoring:
     if not known or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
         raise ValueError(
             f"rerank: {name!r} is unknown; write {', '.join(_OWN)}, cross-encoder:NAME, or "
-            f"{', '.join(SEMIVALUES)} or banzhaf@0.1, then perhaps one of {', '.join(f':{m}' for m in _MODES)}, then perhaps +rrf"
+            f"{', '.join(SEMIVALUES)} or banzhaf@0.1, then perhaps one of {', '.join(f':{m}' for m in _MODES)}, "
+            "then perhaps +rrf"
         )
     return Scoring(semivalue, mode or "value", bool(plus), p)
 
