@@ -173,4 +173,4 @@ def test_ms_marco(tmp_path):
         tmp_path / "queries.dev.tsv", runs=[str(tmp_path / "run.tsv")], report={"metrics": ["RR@10"]}, **settings
     )
     assert (mean(result, "RR@10"), mean(result, "RR@10", "run")) == (1, 0.75)
-    assert len(pooled(load_questions([tmp_path / "queries.dev.tsv"]), [str(collection)], tmp_path)) == 3
+    assert len(pooled(load_questions([tmp_path / "queries.dev.tsv"]), [str(collection)], tmp_path).passages) == 3
