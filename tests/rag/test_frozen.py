@@ -1,6 +1,7 @@
 """Answers, votes and values of the example corpus stay as they were when `frozen_answers.json` was written.
 
-The file is written anew only when the weights that ship or the rule of cutting words change: `python -m tests.rag.test_frozen`.
+The file is written anew only when the weights that ship or the rule of cutting words change:
+`python -m tests.rag.test_frozen`.
 """
 
 from __future__ import annotations
