@@ -9,7 +9,6 @@ import typer
 
 from eval.cli.attribution import EXAMPLE as ATTRIBUTION_EXAMPLE
 from eval.cli.attribution import attribution
-from eval.cli.options import with_options
 from eval.cli.qa import QA_EXAMPLE, SUITE_EXAMPLE, qa, suite
 from eval.cli.retrieval import EXAMPLE, retrieval
 from rag.cli import options as opt
@@ -20,9 +19,9 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers an
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(evaluate, name="evaluate")
-    evaluate.command(epilog=QA_EXAMPLE)(with_options(qa))
-    evaluate.command(epilog=EXAMPLE)(with_options(retrieval))
-    evaluate.command(epilog=ATTRIBUTION_EXAMPLE)(with_options(attribution))
+    evaluate.command(epilog=QA_EXAMPLE)(opt.with_options(qa))
+    evaluate.command(epilog=EXAMPLE)(opt.with_options(retrieval))
+    evaluate.command(epilog=ATTRIBUTION_EXAMPLE)(opt.with_options(attribution))
     evaluate.command(epilog=SUITE_EXAMPLE)(suite)
     evaluate.command(epilog="Example: ragshap evaluate report bench --out bench")(report)
 

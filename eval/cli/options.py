@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -124,24 +122,3 @@ class SearchOptions(RunOptions):
             result.save(out / "result.json")
             files = [out / "result.json", out / "questions.jsonl", *plot(result, out)]
         self.show(result, describe, files)
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes, for its parameter `shared`, the fields of that parameter's dataclass as options."""
-    hints = get_type_hints(command, include_extras=True)
-    shared = hints.pop("shared")
-    more = get_type_hints(shared, include_extras=True)
-    own = [one for name, one in inspect.signature(command).parameters.items() if name != "shared"]
-
-    @wraps(command)
-    def with_shared(**values: Any) -> None:
-        command(shared=shared(**{name: values.pop(name) for name in more}), **values)
-
-    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in own]
-    parameters += [
-        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=more[one.name])
-        for one in fields(shared)
-    ]
-    with_shared.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_shared.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_shared

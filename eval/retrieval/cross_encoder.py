@@ -22,7 +22,8 @@ def score_by_cross_encoder(name: str, question: str, passages: Sequence[Passage]
         passages: the candidates.
 
     Raises:
-        SettingsError: there is no such model, it has no safetensors, or it gives more than one score to a pair.
+        SettingsError: there is no such model, it has no safetensors, it was not
+            trained to rerank, or it gives more than one score to a pair.
     """
     scores = _load(name).predict([(question, passage.full_text) for passage in passages], show_progress_bar=False)
     return np.asarray(scores, dtype=np.float64)
@@ -36,9 +37,16 @@ def _load(name: str) -> Any:
         model = CrossEncoder(name, model_kwargs={"use_safetensors": True})
     except (OSError, ValueError) as error:
         raise SettingsError(f"rerank: cross-encoder:{name} cannot be loaded: {error}") from error
-    if model.config.num_labels != 1:
+    network = model[0].model
+    saved, loaded = network.config.architectures or [], type(network).__name__
+    if loaded not in saved:  # sentence-transformers would give it a new head, with random weights
         raise SettingsError(
-            f"rerank: cross-encoder:{name} gives {model.config.num_labels} scores to a question and a passage; a "
+            f"rerank: cross-encoder:{name} holds {' and '.join(saved) or 'no named architecture'}, not the {loaded} "
+            "that a cross-encoder is; give a model that was trained to rerank"
+        )
+    if model.num_labels != 1:
+        raise SettingsError(
+            f"rerank: cross-encoder:{name} gives {model.num_labels} scores to a question and a passage; a "
             "reranker gives one"
         )
     return model

@@ -23,25 +23,18 @@ IndexToChange = Annotated[Path, typer.Option("--index", "-i", help="The index fo
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: ragshap add new-notes/ --index notes.index")(add)
+    app.command(epilog="Example: ragshap add new-notes/ --index notes.index")(opt.with_options(add))
     app.command(epilog="Example: ragshap remove old/fees.txt --index notes.index")(remove)
-    app.command(epilog="Example: ragshap sync notes/ --index notes.index")(sync)
+    app.command(epilog="Example: ragshap sync notes/ --index notes.index")(opt.with_options(sync))
 
 
 def add(
     corpus: Annotated[str, typer.Argument(help="The corpus to add, in any layout that `ragshap index` reads.")],
     index: IndexToChange,
+    shared: opt.ReadingOptions,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put edited documents in the place of those that the index has.")
     ] = False,
-    format: opt.Format = None,
-    encoding: opt.Encoding = None,
-    strict: opt.Strict = False,
-    include: opt.Include = None,
-    exclude: opt.Exclude = None,
-    id_field: opt.IdField = None,
-    text_field: opt.TextField = None,
-    title_field: opt.TitleField = None,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
     as_json: opt.Json = False,
@@ -54,16 +47,6 @@ def add(
     """
     from retrievers.changes import add_documents
 
-    reading = opt.reading(
-        format=format,
-        encoding=encoding,
-        strict=strict,
-        include=include,
-        exclude=exclude,
-        id_field=id_field,
-        text_field=text_field,
-        title_field=title_field,
-    )
     _change(
         corpus,
         index,
@@ -71,7 +54,7 @@ def add(
             retriever, opened.passages, replace=replace, progress=progress
         ),
         config,
-        opt.with_short(overrides, reading),
+        opt.with_short(overrides, shared.settings()),
         as_json,
         quiet,
         estimated=True,
@@ -81,14 +64,7 @@ def add(
 def sync(
     folder: Annotated[str, typer.Argument(help="The corpus that the index was made of, as it is now.")],
     index: IndexToChange,
-    format: opt.Format = None,
-    encoding: opt.Encoding = None,
-    strict: opt.Strict = False,
-    include: opt.Include = None,
-    exclude: opt.Exclude = None,
-    id_field: opt.IdField = None,
-    text_field: opt.TextField = None,
-    title_field: opt.TitleField = None,
+    shared: opt.ReadingOptions,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
     as_json: opt.Json = False,
@@ -101,16 +77,6 @@ def sync(
     """
     from retrievers.changes import sync_documents
 
-    reading = opt.reading(
-        format=format,
-        encoding=encoding,
-        strict=strict,
-        include=include,
-        exclude=exclude,
-        id_field=id_field,
-        text_field=text_field,
-        title_field=title_field,
-    )
     _change(
         folder,
         index,
@@ -118,7 +84,7 @@ def sync(
             retriever, opened.passages, lambda: opened.skipped.unread, progress=progress
         ),
         config,
-        opt.with_short(overrides, reading),
+        opt.with_short(overrides, shared.settings()),
         as_json,
         quiet,
         estimated=False,

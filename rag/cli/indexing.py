@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: ragshap index examples/islands --out islands.index")(index)
+    app.command(epilog="Example: ragshap index examples/islands --out islands.index")(opt.with_options(index))
     app.command(epilog='Example: ragshap search "tunnel to Sandoy" --index islands.index')(search)
 
 
@@ -25,18 +25,11 @@ def index(
         str,
         typer.Argument(help="A folder of documents, a BEIR folder, JSONL, JSON, CSV, TSV, SQuAD JSON, or hf:NAME."),
     ],
+    shared: opt.ReadingOptions,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write the index to. Milvus needs none.")
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of index: bm25, dense, hybrid or milvus.")] = None,
-    format: opt.Format = None,
-    encoding: opt.Encoding = None,
-    strict: opt.Strict = False,
-    include: opt.Include = None,
-    exclude: opt.Exclude = None,
-    id_field: opt.IdField = None,
-    text_field: opt.TextField = None,
-    title_field: opt.TitleField = None,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
     engine: opt.Engine = "local",
@@ -53,17 +46,7 @@ def index(
     from rag.settings import load_settings
     from rag.threads import set_threads
 
-    reading = opt.reading(
-        format=format,
-        encoding=encoding,
-        strict=strict,
-        include=include,
-        exclude=exclude,
-        id_field=id_field,
-        text_field=text_field,
-        title_field=title_field,
-    )
-    settings = load_settings(config, opt.with_short(overrides, {"retriever.kind": kind or None, **reading}))
+    settings = load_settings(config, opt.with_short(overrides, {"retriever.kind": kind or None, **shared.settings()}))
     if out is None and not settings.retriever.is_engine:
         raise typer.BadParameter("give the folder to write the index to", param_hint="--out")
     executor = opt.chosen_executor(engine, address, workers, gpu=None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -34,24 +37,6 @@ CorpusPath = Annotated[
     str | None,
     typer.Option("--corpus", help="A corpus to index in memory instead: a folder of documents, BEIR, JSONL, …"),
 ]
-
-Format = Annotated[
-    str | None,
-    typer.Option(help="Layout of the corpus: beir, jsonl, json, dpr, table, squad, folder or hf.", show_default=False),
-]
-Encoding = Annotated[str | None, typer.Option(help="Encoding of text files, such as cp1252. The default is UTF-8.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse a corpus of which something cannot be read, instead of leaving it out.")
-]
-Include = Annotated[
-    list[str] | None, typer.Option(help='Read only these files of a folder, such as "*.md". May be repeated.')
-]
-Exclude = Annotated[
-    list[str] | None, typer.Option(help='Leave these files of a folder out, such as "drafts/*". May be repeated.')
-]
-IdField = Annotated[str | None, typer.Option(help="Field or column that holds the ids.")]
-TextField = Annotated[str | None, typer.Option(help="Field or column that holds the texts.")]
-TitleField = Annotated[str | None, typer.Option(help="Field or column that holds the titles.")]
 
 Engine = Annotated[
     Literal["local", "ray"],
@@ -139,9 +124,57 @@ def with_short(overrides: Sequence[str] | None, short: Mapping[str, Any]) -> lis
     return [*(overrides or []), *(f"{key}={value}" for key, value in given_values(short).items())]
 
 
-def reading(**given: Any) -> dict[str, Any]:
-    """Return the settings of `corpus` that the options for reading stand for, for `with_short`."""
-    return {f"corpus.{key}": json.dumps(value) for key, value in given.items() if value}
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Options of the commands that read a corpus; each is the setting of its name in the section `corpus`."""
+
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of the corpus: beir, jsonl, json, dpr, table, squad, folder or hf.", show_default=False
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of text files, such as cp1252. The default is UTF-8.")
+    ] = None
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse a corpus of which something cannot be read, instead of leaving it out."),
+    ] = False
+    include: Annotated[
+        list[str] | None, typer.Option(help='Read only these files of a folder, such as "*.md". May be repeated.')
+    ] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option(help='Leave these files of a folder out, such as "drafts/*". May be repeated.')
+    ] = None
+    id_field: Annotated[str | None, typer.Option(help="Field or column that holds the ids.")] = None
+    text_field: Annotated[str | None, typer.Option(help="Field or column that holds the texts.")] = None
+    title_field: Annotated[str | None, typer.Option(help="Field or column that holds the titles.")] = None
+
+    def settings(self) -> dict[str, Any]:
+        """Those that were given, for `with_short`."""
+        return {f"corpus.{key}": json.dumps(value) for key, value in vars(self).items() if value}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes, for its parameter `shared`, the fields of that parameter's dataclass as options."""
+    hints = get_type_hints(command, include_extras=True)
+    shared = hints.pop("shared")
+    more = get_type_hints(shared, include_extras=True)
+    own = [one for name, one in inspect.signature(command).parameters.items() if name != "shared"]
+
+    @wraps(command)
+    def with_shared(**values: Any) -> None:
+        command(shared=shared(**{name: values.pop(name) for name in more}), **values)
+
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in own]
+    parameters += [
+        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=more[one.name])
+        for one in fields(shared)
+    ]
+    with_shared.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_shared.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_shared
 
 
 def chosen_executor(engine: str, address: str | None, workers: int | None, gpu: bool | None = False) -> Executor:

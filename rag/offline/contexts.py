@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from rag.offline.writing import Rerank, strictly_descending
 from retrievers import CorpusError, Hit, Passage
-from retrievers.corpora.formats import BROKEN_GZIP, LONGEST_LINE, decoded_lines
+from retrievers.corpora.decoding import BROKEN_GZIP, LONGEST_LINE, decoded_lines
 from retrievers.storage.json_text import DECODER, as_decode_error, parse_json
 
 _CHUNK = 2**20  # characters read at a time

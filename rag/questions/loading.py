@@ -16,8 +16,7 @@ from rag.questions.question import Question, QuestionSet
 from rag.questions.squad import read_squad, read_squad_rows
 from rag.questions.topics import read_topics
 from retrievers import CorpusError, load_corpus
-from retrievers.corpora.decoding import packed_or_plain
-from retrievers.corpora.formats import read_text
+from retrievers.corpora.decoding import packed_or_plain, read_text
 from retrievers.storage.json_text import parse_json
 
 KNOWN = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from rag.questions.fields import ANSWER_FIELDS, ID_FIELDS, TEXT_FIELDS, Entry, spelled_list
 from rag.questions.question import Question, QuestionSet
 from retrievers import CorpusError
-from retrievers.corpora.formats import decoded_lines
+from retrievers.corpora.decoding import decoded_lines
 
 _HEADER_IDS = {*ID_FIELDS, "query-id", "queryid", "topic_id", "topic", "number"}
 _UNREAD = ("entity_pages", "search_results")  # whole pages, which TriviaQA's reading version brings

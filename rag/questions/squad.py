@@ -11,7 +11,8 @@ from typing import Any
 from rag.questions.fields import Entry, accepted_answers
 from rag.questions.question import AnswerPlace, Question, QuestionSet
 from retrievers import CorpusError, Passage, split_document
-from retrievers.corpora.formats import Record, squad_paragraphs
+from retrievers.corpora.formats import squad_paragraphs
+from retrievers.corpora.records import Record
 
 
 def read_squad(path: Path, content: Any) -> QuestionSet:

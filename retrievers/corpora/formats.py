@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrievers.corpora.decoding import (
-    BROKEN_GZIP,
-    LONGEST_LINE,
     BadLine,
-    decoded_lines,
     read_text,
     tolerant_lines,
 )
@@ -19,19 +16,6 @@ from retrievers.corpora.records import STRICT, USUAL, Fields, Record, from_field
 from retrievers.corpora.skips import Skips
 from retrievers.errors import CorpusError
 from retrievers.storage.json_text import parse_json
-
-__all__ = [
-    "BROKEN_GZIP",
-    "LONGEST_LINE",
-    "Record",
-    "decoded_lines",
-    "read_json",
-    "read_jsonl",
-    "read_rows",
-    "read_squad",
-    "read_text",
-    "squad_paragraphs",
-]
 
 
 def read_jsonl(

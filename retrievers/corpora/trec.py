@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrievers.corpora.formats import decoded_lines
+from retrievers.corpora.decoding import decoded_lines
 from retrievers.errors import CorpusError
 
 _QRELS_HEADER = ["query-id", "corpus-id", "score"]

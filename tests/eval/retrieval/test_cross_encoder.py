@@ -8,8 +8,11 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
+    BertForMaskedLM,
     BertForSequenceClassification,
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_passages
@@ -21,14 +24,19 @@ from retrievers import Passage
 PASSAGES = [Passage(str(number), text, "Ports") for number, text in enumerate(["Oslo.", "Bergen is wet.", "It is so."])]
 
 
-def make_cross_encoder(folder, labels=1):
+SIZES = {"vocab_size": 30522, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+def make(folder, model, config, **more):
     torch.manual_seed(3)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = BertConfig(vocab_size=30522, num_labels=labels, initializer_range=0.5, **sizes)
-    BertForSequenceClassification(config).save_pretrained(folder)
+    model(config(**SIZES, num_hidden_layers=1, initializer_range=0.5, **more)).save_pretrained(folder)
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "unk", "mask")}
     PreTrainedTokenizerFast(tokenizer_file=str(WEIGHTS / "tokenizer.json"), **special).save_pretrained(folder)
     return f"cross-encoder:{folder}"
+
+
+def make_cross_encoder(folder, labels=1):
+    return make(folder, BertForSequenceClassification, BertConfig, num_labels=labels)
 
 
 def score(reader, name):
@@ -61,3 +69,11 @@ def test_what_is_no_reranker_is_refused(reader, tmp_path, monkeypatch):
         score(reader, "cross-encoder:nobody/nothing")
     with pytest.raises(SettingsError, match="gives 3 scores to a question and a passage; a reranker gives one"):
         score(reader, make_cross_encoder(tmp_path / "three", labels=3))
+    masked = make(tmp_path / "masked", BertForMaskedLM, BertConfig)
+    with pytest.raises(SettingsError, match="holds BertForMaskedLM, not the BertForSequenceClassification"):
+        score(reader, masked)
+
+
+def test_a_language_model_that_says_yes_or_no_scores_too(reader, tmp_path):
+    scores = score(reader, make(tmp_path / "model", Qwen3ForCausalLM, Qwen3Config, num_key_value_heads=1)).scores
+    assert len(set(scores.tolist())) == 3
