@@ -32,6 +32,9 @@ def label(
     depth: Annotated[int, typer.Option(min=1, help="Look for answers in the first passages, this many.")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most this many questions at random.")] = None,
     most: Annotated[int, typer.Option(min=1, help="Keep at most this many passages for a question.")] = 2,
+    likely: Annotated[
+        float, typer.Option(max=0.0, help="Keep a passage if the log-probability of its answer is at least this.")
+    ] = -3.0,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
     as_json: opt.Json = False,
@@ -39,7 +42,7 @@ def label(
 ) -> None:
     """Find passages that answer questions of which only the answers are known.
 
-    A passage is kept if it holds an accepted answer and the reader, given this passage alone, gives one.
+    A passage is kept if it holds an accepted answer and the reader, given this passage alone, finds that answer likely.
     """
     with opt.progress_bars(quiet) as progress:
         from rag.questions import draw_questions, load_questions
@@ -63,6 +66,7 @@ def label(
             load_reader(settings.reader),
             depth=depth,
             most=most,
+            likely=likely,
             progress=lambda done, _: progress.update(bar, completed=done),
         )
         labelled = [labels for labels in found if labels]

@@ -1,8 +1,9 @@
 """Gold passages for questions of which only the answers are known.
 
 A passage that a retriever finds for a question and that holds an accepted answer is a distant label (Mintz et al.
-2009), and often a wrong one: the words stand there by chance. A reader that was trained without such labels is asked
-about each of these passages by itself; the label is kept if the reader gives an accepted answer.
+2009), and often a wrong one: the words stand there by chance. A reader is asked about each of these passages by itself;
+the label is kept if the reader finds the answer likely. What it would not say itself, but finds likely, is what
+it can learn most from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rag.questions import AnswerPlace, Question, holds_answer, score_answer
+from rag.questions import Question, holds_answer
 from rag.questions.contexts import find_answer
 from rag.readers.base import Reader
 from retrievers import Passage, Retriever
@@ -36,6 +37,7 @@ def find_labels(
     *,
     depth: int = 10,
     most: int = 2,
+    likely: float = -3.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[list[Label]]:
     """The labels of each question, best passage first; none for a question that no passage answers.
@@ -43,9 +45,10 @@ def find_labels(
     Args:
         questions: with accepted answers.
         retriever: searched for them.
-        reader: must give an accepted answer from the passage alone.
+        reader: judges the answer, from each passage alone.
         depth: passages retrieved for each question.
         most: labels kept for each question.
+        likely: the reader's log-probability of the answer is at least this.
         progress: called as progress(done, total), in questions.
     """
     for first in range(0, len(questions), _AT_ONCE):
@@ -53,29 +56,26 @@ def find_labels(
         found = retriever.search_many([question.text for question in part], depth)
         for number, (question, hits) in enumerate(zip(part, found, strict=True), start=first + 1):
             holders = [hit.passage for hit in hits if holds_answer(hit.passage.text, question.answers)]
-            yield _checked(question, holders, reader, most)
+            yield _checked(question, holders, reader, most, likely)
             progress(number, len(questions))
 
 
-def _checked(question: Question, holders: Sequence[Passage], reader: Reader, most: int) -> list[Label]:
+def _checked(
+    question: Question, holders: Sequence[Passage], reader: Reader, most: int, likely: float
+) -> list[Label]:
     labels: list[Label] = []
-    for first in range(0, len(holders), most):
-        part = holders[first : first + most]
-        alone = np.eye(len(part), dtype=bool)
-        for passage, answer in zip(part, reader.generate(reader.encode(question.text, part), alone), strict=True):
-            place = _place(passage, answer, question.answers)
-            if place is not None:
-                labels.append(Label(question, passage, place.start, place.end))
-        if len(labels) >= most:
+    for passage in holders:
+        text = Passage(passage.id, passage.text)  # an answer in the title alone says nothing of the text
+        place = find_answer([text], [0], question.answers)
+        if place is None:
+            continue
+        said = passage.text[place.start : place.end]
+        encoded = reader.encode(question.text, [passage])
+        if reader.score(encoded, np.ones((1, 1), dtype=bool), [said])[0, 0] >= likely:
+            labels.append(Label(question, passage, place.start, place.end))
+        if len(labels) == most:
             break
-    return labels[:most]
-
-
-def _place(passage: Passage, answer: str, accepted: Sequence[str]) -> AnswerPlace | None:
-    """Where a right answer stands in the passage's text."""
-    if not answer or not score_answer(answer, accepted).exact_match:
-        return None
-    return find_answer([Passage(passage.id, passage.text)], [0], [answer])
+    return labels
 
 
 def as_squad(labels: Sequence[Label]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def test_a_passage_is_kept_if_it_holds_the_answer_and_the_reader_gives_it(reader
         assert label.passage.text[label.start : label.end] == "Paris"
     (one,) = next(find_labels(questions, BM25Retriever(passages), reader, most=1))
     assert one in labels
+    every = next(find_labels(questions, BM25Retriever(passages), reader, likely=-6.0, most=3))
+    assert {label.passage.id for label in every} == {"right", "again", "by chance"}, "the reader gives Priamus for −5"
 
 
 def test_labels_are_written_as_squad_and_read_back(reader, tmp_path):
