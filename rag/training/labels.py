@@ -60,9 +60,7 @@ def find_labels(
             progress(number, len(questions))
 
 
-def _checked(
-    question: Question, holders: Sequence[Passage], reader: Reader, most: int, likely: float
-) -> list[Label]:
+def _checked(question: Question, holders: Sequence[Passage], reader: Reader, most: int, likely: float) -> list[Label]:
     labels: list[Label] = []
     for passage in holders:
         text = Passage(passage.id, passage.text)  # an answer in the title alone says nothing of the text
