@@ -18,7 +18,8 @@ def serve(checkpoint: str, port: int = 8000) -> HTTPServer:
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reply = model.complete([asked["messages"][-1]["content"]])[0]
-            choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+            message = {"role": "assistant", "content": reply.text}
+            choice = {"index": 0, "message": message, "finish_reason": "length" if reply.cut else "stop"}
             body = json.dumps({"object": "chat.completion", "created": int(time.time()), "choices": [choice]}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

@@ -16,7 +16,7 @@ from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.provenance import sources, versions
-from rag.readers.base import Closable, EnglishReader, Reader, Screener, close
+from rag.readers.base import Closable, EnglishReader, Reader, RemarkingReader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
 from rag.scores import attributed_order
@@ -222,6 +222,8 @@ def _warnings(session: Session) -> Iterable[str]:
             f"the question is in a language that the reader {session.reader.name!r} does not read, so do not rely on "
             "the answer and the values; name another reader (reader.checkpoint), or search alone"
         )
+    if isinstance(session.reader, RemarkingReader):
+        yield from session.reader.remarks(encoded)
     out = retrieved - session.n_read
     if out:
         yield (

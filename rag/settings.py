@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
+from rag.readers.prompt.address import completions_address
 from rag.scores import DEFAULT_SCORE, OF_VALUES, ScoreName
 from rag.settings_base import Section, load_section
 
@@ -64,11 +64,14 @@ class RetrieverSettings(EngineSections):
 class EndpointSettings(Section):
     """How an HTTP endpoint is asked; see `rag.readers.prompt.endpoint.Endpoint`.
 
-    `token_env` names the environment variable that holds the bearer token; `cache` is a file, "default" (in the user's
-    cache folder) or null (none on disk); `request` holds fields to add to each request, or null to leave one out.
+    `token_env` names the environment variable that holds the bearer token; `headers` are further ones, in which
+    `${NAME}` is an environment variable, and which are never shown, saved or logged; `cache` is a file, "default" (in
+    the user's cache folder) or null (none on disk); `request` holds fields to add to each request, or null to leave
+    one out.
     """
 
     token_env: str | None = None
+    headers: dict[str, SecretStr] = Field(default={})
     timeout: float = Field(default=60.0, gt=0)
     concurrency: int = Field(default=4, ge=1)
     retries: int = Field(default=5, ge=0)
@@ -91,7 +94,7 @@ class ReaderSettings(Section):
     model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". The embedded reader declines where
     its calibrated probability of "no answer" reaches `no_answer_threshold`: 1 never declines, null is the checkpoint's
     own threshold, and other readers have none. `prompt` is a template for causal models and endpoints, null the
-    built-in one.
+    built-in one; `chat_template_kwargs` are variables of a causal model's own chat template.
     """
 
     checkpoint: str = "embedded"
@@ -102,6 +105,7 @@ class ReaderSettings(Section):
     no_answer_threshold: float | None = Field(default=None, gt=0, le=1)
     memory_mb: int = Field(default=256, ge=1)
     prompt: str | None = None
+    chat_template_kwargs: dict[str, Any] = Field(default={})
     endpoint: EndpointSettings = EndpointSettings()
 
     @property
@@ -127,24 +131,28 @@ class ReaderSettings(Section):
             from rag.readers.prompt.template import check_template  # loads a template engine, which search does without
 
             check_template(self.prompt)
+        if self.chat_template_kwargs and (self.is_embedded or self.is_endpoint):
+            raise ValueError(
+                "chat_template_kwargs is for causal models run here; an endpoint takes it in "
+                "reader.endpoint.request={chat_template_kwargs: {…}}"
+            )
+        if ours := {"add_generation_prompt", "chat_template", "tokenize"} & set(self.chat_template_kwargs):
+            raise ValueError(f"chat_template_kwargs cannot hold {', '.join(sorted(ours))}")
         if self.is_endpoint:
             _check_address(self.checkpoint)
         return self
 
 
 def _check_address(checkpoint: str) -> None:
+    url, _, model = checkpoint.partition("#")
     try:
-        parts = urlsplit(checkpoint)
-        held = parts.username or parts.password or parts.query
+        completions_address(url)
     except ValueError as error:
-        raise ValueError(f"checkpoint is no address: {error}") from None
-    if not parts.hostname or not parts.fragment:
-        raise ValueError("checkpoint must be URL#MODEL, such as http://localhost:8000/v1#my-model")
-    if held:
         raise ValueError(
-            "checkpoint holds a password or query, which would be stored with results; "
-            "put the token into an environment variable and name that in reader.endpoint.token_env"
-        )
+            f"checkpoint must be URL#MODEL, such as http://localhost:8000/v1#my-model, but {error}"
+        ) from None
+    if not model:
+        raise ValueError("checkpoint must be URL#MODEL, such as http://localhost:8000/v1#my-model")
 
 
 class AttributionSettings(Section):

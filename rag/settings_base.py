@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 _LARGEST = 2**20  # characters of a settings file
 _MOST_VALUES = 10_000  # in a settings file, each time that an alias repeats one counted
+_SECRET = "headers"  # a setting whose values no message shows
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 100
 
@@ -127,7 +128,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     try:
         values[last] = _yaml(text)
     except ValueError:
-        raise SettingsError(f"{key}: {_SHOWN.repr(text)} is not a valid value") from None
+        shown = "this" if _SECRET in key.split(".") else _SHOWN.repr(text)
+        raise SettingsError(f"{key}: {shown} is not a valid value") from None
 
 
 def _explain(kind: type[Section], item: Any) -> str:
@@ -142,6 +144,5 @@ def _explain(kind: type[Section], item: Any) -> str:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{key}: unknown setting{hint} Known here: {', '.join(known)}"
     message = item["msg"].removeprefix("Value error, ")
-    return (
-        f"{key}: {message} (got {_SHOWN.repr(item['input'])})" if item["type"] != "value_error" else f"{key}: {message}"
-    )
+    hidden = item["type"] == "value_error" or _SECRET in item["loc"]
+    return f"{key}: {message}" if hidden else f"{key}: {message} (got {_SHOWN.repr(item['input'])})"

@@ -113,6 +113,15 @@ class EnglishReader(Reader, Protocol):
         ...
 
 
+@runtime_checkable
+class RemarkingReader(Reader, Protocol):
+    """A reader that may have to say something about the answers that it gave, as one that is asked by prompts does."""
+
+    def remarks(self, encoded: EncodedQuestion) -> list[str]:
+        """What a user should know of the answers given to this question so far; one sentence each, without a stop."""
+        ...
+
+
 class Closable:
     """Holds something open, which `close` or the end of a `with` block releases."""
 

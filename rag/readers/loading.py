@@ -39,8 +39,9 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
         config = AutoConfig.from_pretrained(settings.checkpoint, trust_remote_code=False)
         if not config.is_encoder_decoder:
             return _causal(settings)
-        if settings.prompt is not None:
-            raise ValueError("it is an encoder-decoder and takes no prompt; leave reader.prompt out")
+        if settings.prompt is not None or settings.chat_template_kwargs:
+            name = "prompt" if settings.prompt is not None else "chat_template_kwargs"
+            raise ValueError(f"it is an encoder-decoder and takes no prompt; leave reader.{name} out")
         from rag.readers.fid import FiDReader
 
         return FiDReader(settings.checkpoint, **options)
@@ -52,7 +53,8 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
 def _causal(settings: ReaderSettings) -> Reader:
     from rag.readers.prompt.causal import CausalModel
 
-    options = settings.model_dump(include={"max_answer_tokens", "memory_mb", "device", "dtype"})
+    shared = {"max_answer_tokens", "memory_mb", "device", "dtype", "chat_template_kwargs"}
+    options = settings.model_dump(include=shared)
     return _prompt_reader(CausalModel(settings.checkpoint, **options), settings)
 
 
@@ -62,6 +64,7 @@ def _endpoint(settings: ReaderSettings) -> Reader:
 
     url, _, model = settings.checkpoint.partition("#")
     options = settings.endpoint.model_dump()
+    options["headers"] = {name: value.get_secret_value() for name, value in settings.endpoint.headers.items()}
     if options["cache"] == "default":
         options["cache"] = default_path()
     try:

@@ -93,7 +93,7 @@ bodies = st.one_of(
 def test_what_is_no_completion_is_a_clear_error(content, status):
     with only(EndpointError, EndpointUnavailableError):
         (reply,) = endpoint(content, status).complete(["who?"])
-        reply.encode()
+        reply.text.encode()
 
 
 @pytest.mark.parametrize("content", ['"\\ud800"', "[" * 100_000, "9" * 5000])

@@ -6,8 +6,10 @@ import re
 
 from hypothesis import strategies as st
 
+from rag.readers.prompt.answer import find_answer
 from rag.readers.prompt.endpoint import _CONTROL_TOKENS
-from rag.readers.prompt.template import Prompt, read_reply
+from rag.readers.prompt.reasoning import split_reasoning
+from rag.readers.prompt.template import Prompt
 from retrievers import Passage
 
 from .harness import fuzz
@@ -32,6 +34,20 @@ PIECES = [
     ],
     *["\u200b", "\ufeff", "\u00ad", "\x00", "\u2060", "Question: ", "Answer: ", "{question}", "{0}", "{{", "}"],
     *["<|", "|>", "im_end", "im_start", "[", "INST", "]", "<s>", "</s>", "<think>", "<end_of_turn>", "<<SYS>>"],
+    *[
+        "</think>",
+        "**",
+        '"',
+        "`",
+        "```",
+        "\\boxed{",
+        "<answer>",
+        "</answer>",
+        "- ",
+        ":",
+        "The answer is ",
+        "<|channel|>",
+    ],
 ]
 TOKENS = ["<|im_end|>", "<|im_start|>", *_CONTROL_TOKENS]
 broken = st.lists(st.one_of(st.sampled_from(PIECES), texts), max_size=9).map("".join)
@@ -55,4 +71,6 @@ def test_no_text_leaves_its_place(title, text, question):
 
 @fuzz("replies", 1.0, reply=st.one_of(broken, st.text()))
 def test_any_reply_is_one_line(reply):
-    assert len(read_reply(reply).splitlines()) <= 1
+    said, _ = split_reasoning(reply)
+    assert len(find_answer(said).splitlines()) <= 1
+    assert len(find_answer(reply).splitlines()) <= 1

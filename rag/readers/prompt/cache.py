@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rag.readers.prompt.reply import Reply
 from retrievers.storage.disk import user_cache
 
-_VERSION = 1
+_VERSION = 2  # the first held bare texts
 
 
 def default_path() -> Path:
@@ -22,7 +23,7 @@ def default_path() -> Path:
 
 
 class ReplyCache:
-    """Replies by a hash of the address and the whole request; prompts and bearer tokens are not stored.
+    """Replies by a hash of the address and the whole request; prompts, bearer tokens and headers are not stored.
 
     Each reply is committed by itself, so that a killed process loses none and leaves none half-written. Several threads
     and processes may use one file.
@@ -56,14 +57,14 @@ class ReplyCache:
         """The key of a request's reply."""
         return hashlib.sha256(json.dumps([url, body], sort_keys=True).encode()).hexdigest()
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str) -> Reply | None:
         """The reply; None if there is none yet."""
         row = self._execute("SELECT reply FROM replies WHERE request = ?", key)
-        return None if row is None else str(row[0])
+        return None if row is None else Reply.from_json(row[0])
 
-    def put(self, key: str, reply: str) -> None:
+    def put(self, key: str, reply: Reply) -> None:
         """Keep a reply."""
-        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply)
+        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply.to_json())
 
     def close(self) -> None:
         """Close the file; this also happens when the cache is garbage-collected."""
@@ -75,7 +76,10 @@ class ReplyCache:
             connection.execute("BEGIN IMMEDIATE")  # two processes may make the file at once
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if version != _VERSION and (version or tables):
+            if version == 1:  # what may be reasoning is asked for again
+                connection.execute("DELETE FROM replies WHERE reply LIKE '%<think%' OR trim(reply) = ''")
+                connection.execute("UPDATE replies SET reply = json_object('text', reply)")
+            elif version != _VERSION and (version or tables):
                 raise sqlite3.DatabaseError(f"it has version {version}, this release writes {_VERSION}")
             connection.execute("CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT)")
             connection.execute(f"PRAGMA user_version = {_VERSION}")

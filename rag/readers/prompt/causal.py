@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from rag.readers.encoding import chunks
+from rag.readers.prompt.reply import NoReplyError, Reply
 from rag.readers.rules import BIASES, FORBIDDING, check_tokens
 
 
@@ -29,9 +31,11 @@ class CausalModel:
         memory_mb: bound on the keys, values and logits held at once; at least one prompt is read at a time.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float32", or "bfloat16" where the device is fast at it.
+        chat_template_kwargs: variables of the chat template, such as `{"enable_thinking": False}`.
 
     Raises:
-        ValueError: the checkpoint is no causal language model, or forbids or favours tokens that do not exist.
+        ValueError: the checkpoint is no causal language model, or forbids or favours tokens that do not exist; or its
+            chat template does not know one of the variables.
         OSError: the checkpoint cannot be found, or has no safetensors weights.
     """
 
@@ -45,6 +49,7 @@ class CausalModel:
         memory_mb: int = 256,
         device: str = "cpu",
         dtype: str = "float32",
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ):
         self.name = str(checkpoint)
         config = AutoConfig.from_pretrained(self.name, trust_remote_code=False)
@@ -55,6 +60,8 @@ class CausalModel:
         )
         self.model.eval().to(device)
         self.tokenizer = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
+        self.chat_template_kwargs = dict(chat_template_kwargs or {})
+        self._check_template_kwargs()
         added = self.tokenizer.added_tokens_decoder.values()
         self.control_tokens = tuple(t.content for t in added if t.special or t.content.startswith("<"))
         self.max_answer_tokens = max_answer_tokens
@@ -80,17 +87,28 @@ class CausalModel:
         return (text, count) if count <= max_tokens else (text[: encoded.offset_mapping[max_tokens - 1][1]], count)
 
     @torch.inference_mode()
-    def complete(self, prompts: Sequence[str]) -> list[str]:
-        """The greedy reply to each prompt."""
+    def complete(self, prompts: Sequence[str]) -> list[Reply]:
+        """The greedy reply to each prompt; raises `ValueError` where it is reasoning alone."""
         rows = [self._tokens(prompt) for prompt in prompts]
-        replies = [""] * len(rows)
+        replies = [Reply("")] * len(rows)
         for batch in self._batches(rows, self.max_answer_tokens):
             ids, mask = self._pad_left([rows[index] for index in batch])
-            done = self.model.generate(ids, attention_mask=mask)
-            texts = self.tokenizer.batch_decode(done[:, ids.shape[1] :], skip_special_tokens=True)
-            for index, text in zip(batch, texts, strict=True):
-                replies[index] = text
+            done = self.model.generate(ids, attention_mask=mask)[:, ids.shape[1] :]
+            texts = self.tokenizer.batch_decode(done, skip_special_tokens=True)
+            for index, text, cut in zip(batch, texts, self._cut(done), strict=True):
+                try:
+                    replies[index] = Reply.of(text, cut=cut)
+                except NoReplyError as error:
+                    raise ValueError(f"{self.name} {error}") from None
         return replies
+
+    def _cut(self, replies: Tensor) -> list[bool]:
+        """Which of the replies, `(n_replies, length)`, ended at the limit of tokens and not at an end token."""
+        ends = torch.tensor(self.model.generation_config.eos_token_id or [], device=replies.device).reshape(-1)
+        if replies.shape[1] < self.max_answer_tokens:
+            return [False] * len(replies)
+        cut: list[bool] = (~torch.isin(replies, ends).any(1)).tolist()
+        return cut
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
@@ -112,11 +130,22 @@ class CausalModel:
                 scores[batch, column] = log_probs.double().sum(1).cpu().numpy()
         return scores
 
+    def _check_template_kwargs(self) -> None:
+        """A template ignores variables that it does not know, so a misspelt one would do nothing."""
+        template = self.tokenizer.get_chat_template() if self.tokenizer.chat_template else ""
+        unknown = [name for name in self.chat_template_kwargs if not re.search(rf"\b{re.escape(name)}\b", template)]
+        if unknown:
+            what = "knows no variable" if template else "has no chat template, which could take"
+            raise ValueError(f"its tokenizer {what} {', '.join(unknown)} (reader.chat_template_kwargs)")
+
     def _tokens(self, prompt: str) -> list[int]:
         tokens: list[int]
         if self.tokenizer.chat_template:
             text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+                [{"role": "user", "content": prompt}],
+                add_generation_prompt=True,
+                tokenize=False,
+                **self.chat_template_kwargs,
             )
             tokens = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         else:

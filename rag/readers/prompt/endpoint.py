@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -19,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.readers.base import Closable
+from rag.readers.prompt.address import COMPLETIONS, completions_address, request_headers
 from rag.readers.prompt.cache import ReplyCache
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
+from rag.readers.prompt.reply import BYTES_PER_TOKEN, NoReplyError, Reply, read_completion
 
-BYTES_PER_TOKEN = 4  # of English text under common tokenizers; the endpoint's own is not known
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
+_SHORTEST_SECRET = 6  # characters; a shorter header, such as a version, is no secret
 _PASSING = (408, 409, 425, 429)  # besides 5xx: the same request may succeed later
 _UNAVAILABLE = (408, 425, 429, 502, 503, 504)  # the endpoint, or what stands before it, is busy or cannot be reached
 _CONTROL_TOKENS = (
@@ -33,17 +34,20 @@ _CONTROL_TOKENS = (
 
 
 class Endpoint(Closable):
-    """Asks `URL/chat/completions` at temperature 0; every reply is cached as it arrives.
+    """Asks for chat completions at temperature 0; every reply is cached as it arrives.
+
+    Reasoning is no part of a reply; a reply of reasoning alone, and one that was withheld, are errors.
 
     A request is tried again after errors that may pass: time-outs, broken connections, 408, 409, 425, 429, 5xx, and
     bodies without a reply. Waits double and are drawn at random from their upper half. If `Retry-After` asks for more,
     no request is sent until then.
 
     Args:
-        url: base address, such as "http://localhost:8000/v1".
+        url: base address, such as "http://localhost:8000/v1"; see `completions_address`.
         model: the model's name there.
         max_answer_tokens: limit of tokens of a reply.
         token_env: environment variable that holds the bearer token; None sends no token.
+        headers: further headers of each request; see `request_headers`. They are shown, saved and logged nowhere.
         timeout: seconds after which a silent endpoint is given up.
         concurrency: largest number of requests under way at once.
         retries: largest number of further tries of a request.
@@ -52,7 +56,7 @@ class Endpoint(Closable):
         request: fields to add to each request; a field that is None is left out of it.
 
     Raises:
-        ValueError: the address holds a password, the environment variable is not set, or the cache cannot be used.
+        ValueError: the address, a header or the cache cannot be used, or an environment variable is not set.
     """
 
     priced = True
@@ -65,6 +69,7 @@ class Endpoint(Closable):
         *,
         max_answer_tokens: int = 32,
         token_env: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float = 60.0,
         concurrency: int = 4,
         retries: int = 5,
@@ -73,7 +78,7 @@ class Endpoint(Closable):
         request: Mapping[str, Any] | None = None,
     ):
         self.name = f"{url}#{model}"
-        self.url = f"{url.rstrip('/')}/chat/completions"
+        self.url = completions_address(url)
         self.timeout = timeout
         self.concurrency = concurrency
         self.retries = retries
@@ -82,17 +87,14 @@ class Endpoint(Closable):
         fields = {"model": model, "temperature": 0, "max_tokens": max_answer_tokens, **(request or {})}
         self._fields = {name: value for name, value in fields.items() if value is not None}
         try:
-            address = httpx2.URL(self.url)
+            httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
-            raise ValueError(f"{url} is no address: {error}") from None
-        if address.userinfo or address.query:
-            raise ValueError("the address holds a password or query; put the token into a variable, named by token_env")
-        self._token = os.environ.get(token_env, "").strip() if token_env is not None else ""
-        if token_env is not None and not self._token:
-            raise ValueError(f"the environment variable {token_env} (reader.endpoint.token_env) is not set")
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            raise ValueError(f"it is no address: {error}") from None
+        sent = request_headers(token_env, headers or {})
+        parts = {part for value in sent.values() for part in (value, value.removeprefix("Bearer "))}
+        self._secrets = sorted((part for part in parts if len(part) >= _SHORTEST_SECRET), key=len, reverse=True)
         self.cache = ReplyCache(cache)
-        self._client = httpx2.Client(headers=headers, timeout=timeout)
+        self._client = httpx2.Client(headers=sent, timeout=timeout)
         self._closing = weakref.finalize(self, self._client.close)
         self._lock = threading.Lock()
         self._not_before = 0.0  # on the monotonic clock: no request goes out earlier
@@ -114,7 +116,7 @@ class Endpoint(Closable):
             f"{self.name} gives no log-probabilities of given answers; use attribution.utility=votes, or a local model"
         )
 
-    def complete(self, prompts: Sequence[str]) -> list[str]:
+    def complete(self, prompts: Sequence[str]) -> list[Reply]:
         """The reply to each prompt, from the cache where it is known.
 
         Raises:
@@ -127,13 +129,13 @@ class Endpoint(Closable):
         missing = {key: body for key, body in zip(keys, bodies, strict=True) if known[key] is None}
         if missing:
             known.update(self._ask_all(missing))
-        return [known[key] or "" for key in keys]
+        return [reply for key in keys if (reply := known[key]) is not None]
 
-    def _ask_all(self, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    def _ask_all(self, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Reply]:
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
         try:
-            futures: dict[Future[str], str] = {
+            futures: dict[Future[Reply], str] = {
                 pool.submit(self._ask, key, body, stop): key for key, body in bodies.items()
             }
             for future in futures:  # called by the failing thread, before it takes up another request
@@ -153,7 +155,7 @@ class Endpoint(Closable):
             raise first.extended(f"; {came} {way}: ask again to go on from them") from None
         return {key: future.result() for future, key in futures.items()}
 
-    def _ask(self, key: str, body: Mapping[str, Any], stop: threading.Event) -> str:
+    def _ask(self, key: str, body: Mapping[str, Any], stop: threading.Event) -> Reply:
         """One reply; the request is tried again as long as that may help."""
         for attempt in range(self.retries + 1):
             while (pause := self._not_before - time.monotonic()) > 0 and not stop.wait(pause):
@@ -178,7 +180,7 @@ class Endpoint(Closable):
                 return reply
         raise AssertionError("the last try returns or raises")
 
-    def _send(self, body: Mapping[str, Any]) -> str:
+    def _send(self, body: Mapping[str, Any]) -> Reply:
         with self._lock:
             if self.calls >= self.max_calls:
                 raise CallLimitError(f"the cap of {self.max_calls:,} calls (reader.endpoint.max_calls) is reached")
@@ -196,37 +198,34 @@ class Endpoint(Closable):
         status = response.status_code
         if status != 200:
             message = f"{self.url} answered {status} {response.reason_phrase}: {self._excerpt(response)}"
+            if status in (404, 405):
+                message += f" (the address may also be given whole, ending in {COMPLETIONS})"
             passing = status in _PASSING or status >= 500
             kind = EndpointUnavailableError if status in _UNAVAILABLE else EndpointError
             wait = retry_after(response.headers.get("Retry-After")) if passing else 0.0
             raise kind(message, retry_after=wait, passing=passing)
         return self._reply(response)
 
-    def _reply(self, response: httpx2.Response) -> str:
+    def _reply(self, response: httpx2.Response) -> Reply:
         try:
-            choice = response.json()["choices"][0]
-            reply = choice["message"]["content"]
-            if isinstance(reply, str):
-                reply.encode()  # half of a surrogate pair can neither be kept nor shown
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-            raise EndpointError(
-                f"{self.url} answered with no chat completion: {self._excerpt(response)}", passing=True
-            ) from None
-        if not isinstance(reply, str):
-            raise EndpointError(f"{self.url} answered without text: {self._excerpt(response)}", passing=True)
-        if not reply.strip() and choice.get("finish_reason") == "length":
-            raise EndpointError(
-                f"{self.url} used up reader.max_answer_tokens before the reply began; raise it, or switch the model's "
-                "reasoning off (reader.endpoint.request)"
-            )
-        return reply
+            return read_completion(_json(response))
+        except NoReplyError as error:
+            sent = f": {self._excerpt(response)}" if error.passing else ""
+            raise EndpointError(f"{self.url} {error}{sent}", passing=error.passing) from None
 
     def _excerpt(self, response: httpx2.Response) -> str:
         """The beginning of a body, safe to print."""
         line = " ".join(response.text.split())
-        if self._token:
-            line = line.replace(self._token, "…")
+        for secret in self._secrets:
+            line = line.replace(secret, "…")
         return repr(line if len(line) <= 160 else f"{line[:160]}…")
+
+
+def _json(response: httpx2.Response) -> Any:
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
 
 
 class _StoppedError(EndpointError):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.readers.base import Closable, Coalitions, EncodedQuestion, check_coalitions, check_question, close
-from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt, read_reply
+from rag.readers.prompt.answer import find_answer, is_cut
+from rag.readers.prompt.reply import Reply
+from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt
 from retrievers import Passage
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ class LanguageModel(Protocol):
         """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
         ...
 
-    def complete(self, prompts: Sequence[str]) -> list[str]:
+    def complete(self, prompts: Sequence[str]) -> list[Reply]:
         """The greedy reply to each prompt; the prompts are distinct."""
         ...
 
@@ -58,6 +60,7 @@ class _State:
     quoted: tuple[str, ...]  # as they stand in the prompt
     tokens: tuple[int, ...]  # of each passage
     frame_tokens: int  # of the prompt without passages
+    replies: dict[str, Reply] = field(default_factory=dict)  # by prompt
 
 
 class PromptReader(Closable):
@@ -112,10 +115,27 @@ class PromptReader(Closable):
 
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         """The model's greedy answers, one per coalition; coalitions with the same prompt cost one call."""
+        state: _State = encoded.state
         prompts = self.prompts(encoded, coalitions)
         distinct = list(dict.fromkeys(prompts))
-        replies = dict(zip(distinct, self.model.complete(distinct), strict=True))
-        return [read_reply(replies[prompt]) for prompt in prompts]
+        state.replies.update(zip(distinct, self.model.complete(distinct), strict=True))
+        return [find_answer(state.replies[prompt].text) for prompt in prompts]
+
+    def remarks(self, encoded: EncodedQuestion) -> list[str]:
+        """How many of the replies so far were cut in their answer, and how many held reasoning."""
+        replies = list(encoded.state.replies.values())
+        told, total = [], f"of {len(replies)} repl{'y' if len(replies) == 1 else 'ies'}"
+        if cut := sum(map(is_cut, replies)):
+            told.append(
+                f"{cut} {total} ended at the limit of {self.max_answer_tokens} tokens before the answer did; raise "
+                "reader.max_answer_tokens"
+            )
+        if reasoned := [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens]:
+            told.append(
+                f"{len(reasoned)} {total} held reasoning, about {sum(reasoned):,} tokens, which is no part of the "
+                "answers"
+            )
+        return told
 
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Log-probabilities that the reply begins with an answer ("" being the phrase for "no answer").

@@ -1,4 +1,4 @@
-"""The prompt: its text, how passages are delimited in it, and what a reply means."""
+"""The prompt: its text, and how passages are delimited in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from string import Formatter
 
-from attribution import normalize_answer
 from retrievers import Passage
 
 NO_ANSWER = "no answer"
@@ -46,7 +45,7 @@ def check_template(template: str) -> str:
 
 
 class Prompt:
-    """Makes prompts and reads replies.
+    """Makes prompts.
 
     Each passage stands between `<passage 1>` and `</passage 1>`, with its title on the first line. No text can close
     a passage, open another, or contain a token that controls the model's chat format, because such strings are changed
@@ -81,15 +80,6 @@ class Prompt:
         return self.template.format(
             question=question, passages="\n".join(blocks) if blocks else NO_PASSAGES, no_answer=NO_ANSWER
         )
-
-
-def read_reply(reply: str) -> str:
-    """The answer in a reply: its first line that is not blank, without quotation marks; "" for "no answer"."""
-    lines = [line.strip() for line in reply.splitlines() if line.strip()]
-    answer = lines[0].removeprefix("Answer:").strip() if lines else ""
-    if len(answer) > 1 and answer[0] + answer[-1] in ('""', "“”"):
-        answer = answer[1:-1].strip()
-    return "" if normalize_answer(answer) == NO_ANSWER else answer
 
 
 def _disarmed(match: re.Match[str]) -> str:

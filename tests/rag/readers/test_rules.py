@@ -192,8 +192,7 @@ def test_a_refusal_reaches_the_user_with_the_checkpoints_name(t5, tmp_path):
 def test_a_causal_model_gives_no_forbidden_token(gpt2, tmp_path):
     prompts = ["where is the old tower ?", "the sea"]
     plain = CausalModel(gpt2, max_answer_tokens=4).complete(prompts)
-    word = plain[0].split()[0]
+    word = plain[0].text.split()[0]
     token = CausalModel(gpt2).tokenizer.convert_tokens_to_ids(word)
     found = CausalModel(with_rules(gpt2, tmp_path, bad_words_ids=[[token]]), max_answer_tokens=4).complete(prompts)
-    assert word in plain[0].split()
-    assert word not in " ".join(found).split()
+    assert word not in " ".join(reply.text for reply in found).split()

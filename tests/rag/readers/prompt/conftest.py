@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from rag.readers.prompt import endpoint
+from rag.readers.prompt.endpoint import Endpoint
 
 
 def capital_rule(prompt: str) -> str:
@@ -23,19 +24,33 @@ def capital_rule(prompt: str) -> str:
     return "No answer."
 
 
+def ask(server, prompts=("one", "two", "three"), **options) -> list[str]:
+    return [reply.text for reply in Endpoint(server.url, "tiny", **options).complete(list(prompts))]
+
+
+def echo(prompt: str) -> str:
+    return f"reply to {prompt}"
+
+
 def completion(text: object, finish: str = "stop") -> bytes:
     return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": finish}]}).encode()
 
 
 class Server:
-    """Attributes: `reply` makes replies from prompts; `faults` are sent first: (status, headers, body) or seconds."""
+    """Answers prompts, and misbehaves.
+
+    Attributes: `reply` makes replies from prompts, `complete` whole bodies; `faults` are sent first:
+    (status, headers, body) or seconds.
+    """
 
     def __init__(self) -> None:
         self.reply: Callable[[str], str] = capital_rule
+        self.complete: Callable[[str], bytes] = lambda prompt: completion(self.reply(prompt))
         self.faults: deque = deque()
         self.delay = 0.0
         self.bodies: list[dict] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.times: list[float] = []
         self.under_way = self.most_under_way = 0
         self._lock = threading.Lock()
@@ -60,18 +75,19 @@ class Server:
         with self._lock:
             self.bodies.append(body)
             self.headers.append(dict(request.headers))
+            self.paths.append(request.path)
             self.times.append(time.monotonic())
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
             fault = self.faults.popleft() if self.faults else None
         try:
             time.sleep(fault if isinstance(fault, float) else self.delay)
-            if request.path != "/v1/chat/completions":
+            if request.path.partition("?")[0] != "/v1/chat/completions":
                 status, headers, content = 404, {}, b"no such path"
             elif isinstance(fault, tuple):
                 status, headers, content = fault
             else:
-                status, headers, content = 200, {}, completion(self.reply(body["messages"][0]["content"]))
+                status, headers, content = 200, {}, self.complete(body["messages"][0]["content"])
         finally:
             with self._lock:
                 self.under_way -= 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rag.readers import Reader
 from rag.readers.loading import load_reader
+from rag.readers.prompt.answer import find_answer
 from rag.readers.prompt.causal import CausalModel
 from rag.readers.prompt.reader import PromptReader
-from rag.readers.prompt.template import read_reply
-from rag.settings import ReaderSettings
+from rag.readers.prompt.reply import Reply
+from rag.settings import ReaderSettings, load_settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
@@ -57,7 +60,7 @@ def test_answers_are_those_of_plain_generate_one_coalition_at_a_time(reader):
             max_new_tokens=6,
             pad_token_id=0,
         )
-        expected.append(read_reply(tokenizer.decode(done[0, ids.shape[1] :], skip_special_tokens=True)))
+        expected.append(find_answer(tokenizer.decode(done[0, ids.shape[1] :], skip_special_tokens=True)))
     assert len(set(expected)) > 3, "the answers do not depend on the coalition, so this shows nothing"
     assert reader.generate(encoded, coalitions) == expected
     assert [reader.generate(encoded, row[None])[0] for row in coalitions[:9]] == expected[:9]
@@ -105,7 +108,9 @@ def test_long_passages_and_questions_are_cut_and_counted(gpt2):
 def test_passages_with_the_same_text_are_asked_once(gpt2, monkeypatch):
     reader = PromptReader(CausalModel(gpt2, max_answer_tokens=2))
     prompts_given = []
-    monkeypatch.setattr(reader.model, "complete", lambda prompts: prompts_given.extend(prompts) or ["x"] * len(prompts))
+    monkeypatch.setattr(
+        reader.model, "complete", lambda prompts: prompts_given.extend(prompts) or [Reply("x")] * len(prompts)
+    )
     encoded = reader.encode(QUESTION, [Passage("a", "sea"), Passage("b", "sea")])
     assert reader.generate(encoded, random_coalitions(40, 2)) == ["x"] * 40
     assert len(prompts_given) == 3
@@ -116,6 +121,34 @@ def test_a_prompt_longer_than_the_model_is_refused_with_what_to_do(gpt2):
     encoded = reader.encode(QUESTION, [Passage(str(i), "sea " * 100) for i in range(6)])
     with pytest.raises(ValueError, match=r"reads at most 512 tokens.*retriever\.passages"):
         reader.generate(encoded, np.ones((1, 6), bool))
+
+
+def test_a_reply_without_an_end_token_is_cut(gpt2):
+    model = CausalModel(gpt2, max_answer_tokens=6)
+    prompts = [f"where is the {word} ?" for word in ("tower", "sea", "ferry", "bridge", "old ship", "stone")]
+    plain = model.complete(prompts)
+    assert all(reply.cut for reply in plain)
+    said = [reply.text.split() for reply in plain]
+    end = next(word for word in said[0] if not all(word in words for words in said))
+    model.model.generation_config.eos_token_id = [model.tokenizer.convert_tokens_to_ids(end)]
+    assert [reply.cut for reply in model.complete(prompts)] == [end not in words for words in said]
+
+
+def test_variables_reach_the_chat_template_and_an_unknown_one_is_refused(llama, gpt2, tmp_path):
+    shutil.copytree(llama, tmp_path / "llama")
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer.chat_template += "{% if not enable_thinking %}<s></s>{% endif %}"
+    tokenizer.save_pretrained(tmp_path / "llama")
+    settings = {"reader.checkpoint": str(tmp_path / "llama"), "reader.chat_template_kwargs": "{enable_thinking: true}"}
+    thinking, not_thinking = (
+        load_reader(load_settings(overrides=[f"{key}={value}" for key, value in given.items()]).reader).model
+        for given in (settings, {**settings, "reader.chat_template_kwargs": "{enable_thinking: false}"})
+    )
+    assert not_thinking._tokens("sea") == [*thinking._tokens("sea"), 3, 1]
+    with pytest.raises(ValueError, match="knows no variable enable_thinkin "):
+        CausalModel(tmp_path / "llama", chat_template_kwargs={"enable_thinkin": False})
+    with pytest.raises(ValueError, match="has no chat template"):
+        CausalModel(gpt2, chat_template_kwargs={"enable_thinking": False})
 
 
 def test_settings_name_it_like_any_checkpoint(gpt2, t5, tmp_path):

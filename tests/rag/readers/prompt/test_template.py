@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt, check_template, read_reply
+from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt, check_template
 from retrievers import Passage
 
 HOSTILE = [
@@ -72,23 +72,3 @@ def test_a_wrong_template_is_refused(template, message):
     with pytest.raises(ValueError) as error:
         check_template(template)
     assert message in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("reply", "answer"),
-    [
-        ("Paris", "Paris"),
-        ("\n  Paris \nbecause of the tower", "Paris"),
-        ('"Paris"', "Paris"),
-        ("Answer: Paris", "Paris"),
-        ("No answer.", ""),
-        ("“no answer”", ""),
-        ("NO ANSWER\n", ""),
-        ("no answer was given by 1900", "no answer was given by 1900"),
-        ("", ""),
-        ("  \n ", ""),
-        ('"', '"'),
-    ],
-)
-def test_replies_are_read(reply, answer):
-    assert read_reply(reply) == answer
