@@ -35,6 +35,7 @@ __all__ = [
     "Evidence",
     "ExactEnumeration",
     "Game",
+    "GaussianProcess",
     "Group",
     "Hit",
     "HybridRetriever",

@@ -1,6 +1,6 @@
 """Attribution: which players (passages, sentences, words) a game's outputs are owed to.
 
-Needs numpy alone and takes any callable from coalitions to values, so it works without a language model:
+Needs numpy and scipy alone and takes any callable from coalitions to values, so it works without a language model:
 
 >>> import numpy as np
 >>> from attribution import exact
@@ -15,6 +15,7 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.exact import ExactEnumeration, exact
 from attribution.explain import ESTIMATORS, check, explain
 from attribution.games import CachedGame, Game, LikelihoodGame, VotesGame
+from attribution.gaussian_process import GaussianProcess
 from attribution.groups import Group
 from attribution.interactions import Interactions, interactions
 from attribution.kernel import KernelSampling
@@ -31,6 +32,7 @@ __all__ = [
     "Contribution",
     "ExactEnumeration",
     "Game",
+    "GaussianProcess",
     "Group",
     "Interactions",
     "KernelSampling",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attribution.games import Values
-from attribution.pairs import PairSample, PairSampling
+from attribution.pairs import PairSample, PairSampling, Solution, solution
 
 _FOLDS = 10
 
@@ -27,7 +27,7 @@ class RegressionAdjusted(PairSampling):
 
     name = "regression-adjusted"
 
-    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values, Values]:
+    def solve(self, sample: PairSample, odd: Values, total: Values, *, deviations: bool) -> Solution:
         """Fit to nine tenths, correct on the other, in turn."""
         pairs, m, n = sample.pairs, len(sample.pairs), sample.pairs.shape[1]
         sizes = pairs.sum(axis=1)
@@ -51,4 +51,4 @@ class RegressionAdjusted(PairSampling):
             values += (residuals * parts[:, None]).T @ levers
             # By the covariance of membership in a random coalition of given size, each size holds so much of the fit.
             values += fit.T * (own / drawn / middle).sum() / (n - 1)
-        return values, left, levers * (np.sqrt(sample.unseen) / drawn)[:, None]
+        return solution(values, left, levers * (np.sqrt(sample.unseen) / drawn)[:, None], deviations=deviations)

@@ -41,7 +41,7 @@ class Attribution:
         empty: worth of the coalition of none, (n_outputs,).
         output: index of the explained output.
         evaluations: number of distinct coalitions that were evaluated.
-        estimator: "exact", "permutation", "kernel", "regression-adjusted" or "banzhaf".
+        estimator: "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted" or "banzhaf".
         semivalue: "shapley", "banzhaf", "leave-one-out" or "first-in".
         utility: "votes", "likelihood" or "game".
         p: inclusion probability of the Banzhaf value; None for Shapley.

@@ -8,15 +8,17 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.estimator import SEMIVALUES, Estimator, check_budget, check_semivalue, run
 from attribution.exact import MAX_PLAYERS, exact_estimator
 from attribution.games import Game, Progress
+from attribution.gaussian_process import GaussianProcess
 from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
 from attribution.stopping import StoppingRule
 
-ESTIMATORS = ("auto", "exact", "permutation", "kernel", "regression-adjusted", "banzhaf")
+ESTIMATORS = ("auto", "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted", "banzhaf")
 _OF = {
     "exact": SEMIVALUES,
     "permutation": ("shapley",),
     "kernel": ("shapley",),
+    "gaussian-process": ("shapley",),
     "regression-adjusted": ("shapley",),
     "banzhaf": ("banzhaf",),
 }
@@ -50,9 +52,10 @@ def explain(
             Hand in a CachedGame to share evaluations between calls.
         n_players: number of players.
         players: names of the players, by default "player 0", "player 1", ...
-        estimator: "exact"; "permutation", "kernel" or "regression-adjusted" for Shapley; "banzhaf"; or "auto": exact
-            for at most 14 players if the budget admits all 2^n_players coalitions and neither `permutations` nor
-            `until` is given; else "kernel" for Shapley ("permutation" for `permutations` or `pivots`), or "banzhaf".
+        estimator: "exact"; "permutation", "kernel", "gaussian-process" or "regression-adjusted" for Shapley; "banzhaf";
+            or "auto": exact for at most 14 players if the budget admits all 2^n_players coalitions and neither
+            `permutations` nor `until` is given; else "kernel" for Shapley ("permutation" for `permutations` or
+            `pivots`), or "banzhaf".
         semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
         budget: the most distinct coalitions to evaluate, including the full and the empty one.
@@ -156,6 +159,8 @@ def _make(estimator: str, semivalue: str, p: float, permutations: int | None) ->
         return exact_estimator(semivalue, p)
     if estimator == "kernel":
         return KernelSampling()
+    if estimator == "gaussian-process":
+        return GaussianProcess()
     if estimator == "regression-adjusted":
         return RegressionAdjusted()
     return PermutationSampling(permutations) if estimator == "permutation" else BanzhafSampling(p)

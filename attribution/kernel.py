@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attribution.games import Values
-from attribution.pairs import PairSample, PairSampling
+from attribution.pairs import PairSample, PairSampling, Solution, solution
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class KernelSampling(PairSampling):
 
     name = "kernel"
 
-    def solve(self, sample: PairSample, odd: Values, total: Values) -> tuple[Values, Values, Values]:
+    def solve(self, sample: PairSample, odd: Values, total: Values, *, deviations: bool) -> Solution:
         """Weighted least squares."""
         pairs, weights = sample.pairs, sample.weights
         n = pairs.shape[1]
@@ -41,4 +41,4 @@ class KernelSampling(PairSampling):
         # A residual is shrunk by its row's leverage (MacKinnon and White 1985, HC3).
         leverage = np.minimum((influence * rows).sum(axis=1), 1 - 1e-9)
         left = residuals * (np.sqrt(sample.unseen) / (1 - leverage))[:, None]
-        return shares + total[:, None] / n, left, influence
+        return solution(shares + total[:, None] / n, left, influence, deviations=deviations)

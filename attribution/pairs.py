@@ -34,31 +34,50 @@ class PairSampling(ABC):
         if n < 2:
             values = np.repeat(total[:, None], n, axis=1)
             return exact_estimate(values)
-        sample = draw_pairs(n, (game.budget - 2) // 2, rng)
+        sample = draw_pairs(n, self.pairs_within(game), rng)
         m = len(sample.pairs)
         worth = game(np.concatenate([sample.pairs, ~sample.pairs]))
         # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
         total = np.pad(total, (0, worth.shape[1] - len(total)))
         odd = worth[:m] - worth[m:] - np.outer(2 * sample.pairs.sum(axis=1) / n - 1, total)
-        values, left, levers = self.solve(sample, odd, total)
+        found = self.solve(sample, odd, total, deviations=deviations)
         if not sample.unseen.any():
-            return exact_estimate(values)
-        errors = np.sqrt((left**2).T @ levers**2)
-        return Estimate(values, errors, None, 2 * m, group_sums(left, levers) if deviations else None)
+            return exact_estimate(found.values)
+        return Estimate(found.values, found.errors, None, 2 * m, found.deviations)
+
+    def pairs_within(self, game: CachedGame) -> int:
+        """Half of what the budget leaves after the empty and the full coalition."""
+        return (game.budget - 2) // 2
 
     @abstractmethod
-    def solve(self, sample: "PairSample", odd: Values, total: Values) -> tuple[Values, Values, Values]:
-        """Values (n_outputs, n_players), and the error that each pair brings into them.
-
-        The error is the product of what the pair leaves unexplained, (n_pairs, n_outputs), and of its lever on the
-        values, (n_pairs, n_players). The variance of a value is the sum of its squares.
+    def solve(self, sample: "PairSample", odd: Values, total: Values, *, deviations: bool) -> "Solution":
+        """Values and their errors.
 
         Args:
             sample: the pairs.
             odd: what each coalition is worth more than its complement, less what equal shares of `total` would make
                 of it, (n_pairs, n_outputs).
             total: v(all) - v(none), (n_outputs,).
+            deviations: whether they are needed.
         """
+
+
+class Solution(NamedTuple):
+    """Values, (n_outputs, n_players), their standard errors, and deviations as in `Estimate` if they were needed."""
+
+    values: Values
+    errors: Values
+    deviations: Values | None
+
+
+def solution(values: Values, left: Values, levers: Values, *, deviations: bool) -> Solution:
+    """Errors of values from what each pair brings into them.
+
+    That is the product of what the pair leaves unexplained, `left` (n_pairs, n_outputs), and of its lever on the
+    values, `levers` (n_pairs, n_players). The variance of a value is the sum of its squares.
+    """
+    errors = np.sqrt((left**2).T @ levers**2)
+    return Solution(values, errors, group_sums(left, levers) if deviations else None)
 
 
 class PairSample(NamedTuple):

@@ -166,7 +166,9 @@ class AttributionSettings(Section):
 
     utility: Literal["votes", "likelihood"] = "votes"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
-    estimator: Literal["auto", "exact", "permutation", "kernel", "regression-adjusted", "banzhaf"] = "auto"
+    estimator: Literal[
+        "auto", "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted", "banzhaf"
+    ] = "auto"
     p: float = Field(default=0.5, gt=0, lt=1)
     budget: int = Field(default=1000, ge=2)
     permutations: int | None = Field(default=None, ge=2)

@@ -36,7 +36,7 @@ class AttributionRun(SearchSettings):
     depth: int = Field(default=20, ge=2)
     methods: list[str] | None = Field(default=None, min_length=1)
     budget: int = Field(default=300, ge=4)
-    estimator: Literal["auto", "permutation", "kernel", "regression-adjusted"] = "auto"
+    estimator: Literal["auto", "permutation", "kernel", "gaussian-process", "regression-adjusted"] = "auto"
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     lasso_alpha: float = Field(default=0.01, gt=0)
     coalitions: int = Field(default=128, ge=8)

@@ -122,7 +122,7 @@ STOPS = {
 
 @pytest.mark.parametrize("until", STOPS)
 @pytest.mark.parametrize("budget", [500, 501, 2000])
-@pytest.mark.parametrize("estimator", ["kernel", "regression-adjusted", "permutation", "banzhaf"])
+@pytest.mark.parametrize("estimator", ["kernel", "gaussian-process", "regression-adjusted", "permutation", "banzhaf"])
 def test_a_progress_bar_rises_against_the_whole_budget_and_is_full_once(estimator, budget, until):
     """There are 1,024 coalitions."""
     reports = []
@@ -175,7 +175,7 @@ def test_every_estimator_takes_the_fewest_players(estimator, n):
 WRONG = [
     (
         {"estimator": "owen"},
-        "unknown estimator 'owen'; known: auto, exact, permutation, kernel, regression-adjusted",
+        "unknown estimator 'owen'; known: auto, exact, permutation, kernel, gaussian-process, regression-adjusted",
     ),
     ({"semivalue": "owen"}, "unknown semivalue 'owen'; known: shapley, banzhaf"),
     (

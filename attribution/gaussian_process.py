@@ -1,0 +1,247 @@
+"""Shapley values from few coalitions: those of a Gaussian process that is fitted to pairs of complements."""
+
+from dataclasses import dataclass
+from math import ceil, lgamma, log
+from typing import NamedTuple
+
+import numpy as np
+
+from attribution.games import CachedGame, Values
+from attribution.kernel import KernelSampling
+from attribution.pairs import PairSample, PairSampling, Solution
+from attribution.replicates import N_GROUPS
+
+MAX_PLAYERS = 200
+MAX_PAIRS = 1024
+_FITTED = 128  # pairs whose likelihood is maximised, at most; the values come from all
+_SPREAD = 2.0  # standard deviation of the prior of log(-log xi), whose mean is log(1 / n)
+_NOISE = (1e-8, 1e2)  # least and most, in parts of the variance of the process
+_JITTER = 1e-10
+
+
+class Process(NamedTuple):
+    """The parameters of the process: all outputs have them in common but for their scales.
+
+    Attributes:
+        rates: -log xi of each player, (n_players,); the closer to 0, the less the player matters.
+        noise: variance of what is unlike from pair to pair, in parts of the variance of the process.
+    """
+
+    rates: Values
+    noise: float
+
+
+@dataclass(frozen=True)
+class GaussianProcess(PairSampling):
+    """Values of the Gaussian process that explains the sampled pairs best, with the process's own uncertainty.
+
+    The surrogate of ShaplEIG (arXiv 2606.02247). A game is a draw from a process with the covariance
+    k(z, w) = s prod_r xi_r^[z_r != w_r] of two coalitions, with one xi_r in (0, 1) per player: a player whose xi is
+    near 1 matters to nothing and gets nearly 0, where a regression would give it noise. xi, s and the variance of the
+    noise maximise the posterior; log(-log xi_r) has a normal prior around log(1 / n_players) with deviation 2. A
+    game's Shapley values are linear in it, so they have a normal distribution given what was evaluated, whose mean
+    and covariance are integrals of products, exact by Gauss-Legendre quadrature.
+
+    It differs from the source in this:
+
+    - Shapley values depend on (v(S) - v(all but S)) / 2 alone, so the process is fitted to that, on the pairs of
+      `KernelSampling`, under the covariance (k(z, w) - k(z, not w)) / 2. Its value for (all, none) has no noise, so
+      that values sum to v(all) - v(none).
+    - What is unlike from pair to pair belongs to the game: it is not averaged away as an error of measurement would be,
+      and the values hold its share for the pairs that were evaluated. With all pairs they are exact.
+    - s has a closed form and is put into the likelihood. Every output has its own, and all have xi and the noise in
+      common, so that the work hardly grows with the number of outputs.
+    - Parameters are fitted to at most 128 of the pairs, spread over the sample. The values come from all.
+
+    Time grows with the cube of the pairs, so at most 1,024 are evaluated (2,050 evaluations), and a larger budget is
+    left unspent. It takes up to 200 players. Standard errors are the deviations of the posterior.
+    """
+
+    name = "gaussian-process"
+
+    def minimum_budget(self, n_players: int) -> int:
+        """Empty and full coalition, and half as many pairs as players; raises ValueError above 200 players."""
+        if n_players > MAX_PLAYERS:
+            raise ValueError(
+                f"estimator {self.name!r} takes at most {MAX_PLAYERS} players, got {n_players}; "
+                "use 'kernel' or 'permutation'"
+            )
+        return int(min(2**n_players, 2 + 2 * ceil(n_players / 2)))
+
+    def pairs_within(self, game: CachedGame) -> int:
+        """Half of what is left after the empty and the full coalition, and no more than 1,024."""
+        return min(super().pairs_within(game), MAX_PAIRS)
+
+    def solve(self, sample: PairSample, odd: Values, total: Values, *, deviations: bool) -> Solution:
+        """Fit the process and condition it on all pairs; all pairs there are need no process."""
+        if not sample.unseen.any():
+            return KernelSampling().solve(sample, odd, total, deviations=deviations)
+        n = sample.pairs.shape[1]
+        signs = np.where(np.concatenate([np.ones((1, n), np.bool_), sample.pairs]), 1.0, -1.0)
+        targets = np.concatenate([total[None], odd + np.outer(signs[1:].sum(axis=1) / n, total)]) / 2
+        values, errors = np.zeros((2, len(total), n))
+        draws = np.zeros((N_GROUPS if deviations else 0, len(total), n))
+        moving = np.abs(targets).max(axis=0) > 0
+        if moving.any():
+            chosen = np.unique(np.linspace(0, len(signs) - 1, min(_FITTED, len(signs))).astype(np.intp))
+            process = fit(signs[chosen], targets[np.ix_(chosen, moving)])
+            values[moving], scales, covariance = posterior(process, signs, targets[:, moving])
+            errors[moving] = np.sqrt(np.outer(scales.diagonal(), covariance.diagonal()))
+            if deviations:
+                normal = np.random.default_rng(0).standard_normal((N_GROUPS, moving.sum(), n)) / N_GROUPS**0.5
+                draws[:, moving] = _root(scales) @ normal @ _root(covariance).T
+        return Solution(values, errors, draws if deviations else None)
+
+
+def fit(signs: Values, targets: Values) -> Process:
+    """The process that makes the posterior of its parameters largest, by L-BFGS.
+
+    Args:
+        signs: 1 for players of the coalition and -1 for others, (n_pairs, n_players); the first is the full coalition.
+        targets: half of what each coalition is worth more than its complement, (n_pairs, n_outputs); no output is 0
+            everywhere.
+    """
+    from scipy.optimize import minimize  # takes a while to import
+
+    n = signs.shape[1]
+    start = np.append(np.full(n, -log(n)), log(0.1))
+    bounds = [(start[0] - 5 * _SPREAD, log(10.0))] * n + [(log(_NOISE[0]), log(_NOISE[1]))]
+    found = minimize(
+        negative_log_posterior,
+        start,
+        args=(signs, targets),
+        jac=True,
+        bounds=bounds,
+        method="L-BFGS-B",
+        options={"maxiter": 100, "ftol": 1e-5, "gtol": 1e-3},
+    )
+    parameters = np.exp(found.x)
+    return Process(parameters[:n], float(parameters[n]))
+
+
+def negative_log_posterior(parameters: Values, signs: Values, targets: Values) -> tuple[float, Values]:
+    """Of log rates and log noise, (n_players + 1,), but for a constant; and its gradient. See `fit` for the others."""
+    (m, n), n_outputs = signs.shape, targets.shape[1]
+    rates, noise = np.exp(parameters[:n]), float(np.exp(parameters[n]))
+    covariance, sums = _covariances(rates, signs)
+    lower = np.linalg.cholesky(_noisy(covariance, noise))
+    inverse = np.linalg.inv(lower)
+    precision = inverse.T @ inverse
+    weighed = precision @ targets
+    squares = (targets * weighed).sum(axis=0)
+    # A scale of s = squares / m for each output is the likeliest.
+    likelihood = n_outputs * np.log(lower.diagonal()).sum() + m / 2 * np.log(squares).sum()
+    by_entry = n_outputs / 2 * precision - m / 2 * (weighed / squares) @ weighed.T
+    by_rate = ((by_entry * sums) @ signs * signs).sum(axis=0) - (by_entry * covariance).sum() / np.tanh(rates.sum() / 2)
+    by_noise = by_entry.diagonal()[1:].sum()
+    away = (parameters[:n] + log(n)) / _SPREAD
+    gradient = np.append(by_rate * rates / 2 + away / _SPREAD, by_noise * noise)
+    return float(likelihood + (away**2).sum() / 2), gradient
+
+
+def posterior(process: Process, signs: Values, targets: Values) -> tuple[Values, Values, Values]:
+    """The distribution of the Shapley values given the pairs; see `fit` for the arguments.
+
+    Returns:
+        The means, (n_outputs, n_players), and two factors of the covariance: that of output c of player i with output d
+        of player j is the product of the first at (c, d), (n_outputs, n_outputs), and of the second at (i, j),
+        (n_players, n_players).
+    """
+    rates, noise = process
+    n = len(rates)
+    covariance, _ = _covariances(rates, signs)
+    inverse = np.linalg.inv(np.linalg.cholesky(_noisy(covariance, noise)))
+    shares = np.concatenate([np.zeros((1, n)), pair_shares(signs[1:])])
+    whitened = inverse @ (values_of_covariance(rates, signs) + noise * shares)
+    explained = inverse @ targets
+    values = explained.T @ whitened
+    missing = 2 * targets[0] - values.sum(axis=1)  # by rounding
+    left = covariance_of_values(rates) + noise * covariance_of_shares(n) - whitened.T @ whitened
+    return values + missing[:, None] / n, explained.T @ explained / len(signs), left
+
+
+def _covariances(rates: Values, signs: Values) -> tuple[Values, Values]:
+    """Covariances of pairs in units of their variance, and the same with a sum in place of the difference.
+
+    For signs x and y, (k(z, w) - k(z, not w)) / 2 is in proportion to sinh(sum_r rate_r x_r y_r / 2).
+    """
+    half = rates.sum() / 2
+    same = (signs * rates) @ signs.T / 2
+    unit = -np.expm1(-2 * half)
+    alike, unlike = np.exp(same - half) / unit, np.exp(-same - half) / unit
+    return alike - unlike, alike + unlike
+
+
+def _noisy(covariance: Values, noise: float) -> Values:
+    """With noise on all pairs but the first."""
+    diagonal = np.full(len(covariance), noise + _JITTER)
+    diagonal[0] = _JITTER
+    noisy: Values = covariance + np.diag(diagonal)
+    return noisy
+
+
+def values_of_covariance(rates: Values, signs: Values) -> Values:
+    """Shapley values of each pair's covariance with a coalition, as a game of that coalition: (n_pairs, n_players).
+
+    Player i of the game k(., w) has the value (k_i(1, w_i) - k_i(0, w_i)) int_0^1 prod_{r != i} (k_r(0, w_r) (1 - t) +
+    k_r(1, w_r) t) dt, since a player that arrives at a random time t finds each other one there with probability t.
+    """
+    times, weights = _quadrature(len(rates) - 1)
+    least = -np.expm1(-rates)  # 1 - xi
+    values: Values = np.zeros_like(signs)
+    for side in (1.0, -1.0):  # the coalition and its complement
+        for time, weight in zip(times, weights, strict=True):
+            factors = 1 - least * np.where(side * signs > 0, 1 - time, time)
+            values += weight * np.exp(np.log(factors).sum(axis=1, keepdims=True)) * signs * least / factors
+    values /= -np.expm1(-rates.sum())
+    return values
+
+
+def covariance_of_values(rates: Values) -> Values:
+    """Of the Shapley values of a game drawn from the process, (n_players, n_players)."""
+    times, weights = _quadrature(len(rates) - 1)
+    first, second = (grid.ravel() for grid in np.meshgrid(times, times))
+    least = -np.expm1(-rates)
+    factors = 1 - np.outer(first * (1 - second) + second * (1 - first), least)
+    products = np.exp(np.log(factors).sum(axis=1)) * np.outer(weights, weights).ravel()
+    others = least / factors
+    covariance: Values = (others * (products * (2 * first - 1) * (2 * second - 1))[:, None]).T @ others
+    np.fill_diagonal(covariance, 2 * products @ others)
+    covariance *= 2 / -np.expm1(-rates.sum())
+    return covariance
+
+
+def pair_shares(signs: Values) -> Values:
+    """What the Shapley values hold of (v(S) - v(all but S)) / 2 for each coalition S, (n_pairs, n_players)."""
+    n, sizes = signs.shape[1], (signs > 0).sum(axis=1)
+    inside, outside = (np.exp(_log_weights(n))[sizes - less] for less in (1, 0))
+    shares: Values = 2 * np.where(signs > 0, inside[:, None], -outside[:, None])
+    return shares
+
+
+def covariance_of_shares(n: int) -> Values:
+    """Of the Shapley values of a game in which all pairs but (all, none) are independent, with variance 1."""
+    sizes, weights = np.arange(1, n), np.exp(_log_weights(n))
+    # Each player's weights, squared, times the coalitions of a size that have the player, or have it not.
+    variance = 2 * (weights[sizes - 1] + weights[sizes]).sum() / n
+    # The values sum to 0 and players are alike.
+    covariance: Values = variance / max(1, n - 1) * (n * np.eye(n) - 1)
+    return covariance
+
+
+def _log_weights(n: int) -> Values:
+    """Logarithms of the Shapley weights 1 / (n C(n - 1, s)) of coalitions of s = 0 to n - 1 other players."""
+    return np.array([lgamma(s + 1) + lgamma(n - s) - lgamma(n + 1) for s in range(n)])
+
+
+def _quadrature(degree: int) -> tuple[Values, Values]:
+    """Nodes and weights between 0 and 1 that integrate polynomials of this degree exactly."""
+    nodes, weights = np.polynomial.legendre.leggauss(ceil((degree + 1) / 2))
+    return (nodes + 1) / 2, weights / 2
+
+
+def _root(covariance: Values) -> Values:
+    """A matrix whose product with its transpose is the covariance, negative parts by rounding left out."""
+    parts, directions = np.linalg.eigh(covariance)
+    root: Values = directions * np.sqrt(np.maximum(parts, 0.0))
+    return root
