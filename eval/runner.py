@@ -72,7 +72,7 @@ def measure_questions(
         missing = [question for question in questions if question.id not in records]
         if missing:
             shared = made["reader"] and reader_or_checksum(reader, made["reader"], executor)
-            results = executor.map(partial(_load, measure, run, shared), find_items(missing))
+            results = executor.map(partial(load_and_measure, measure, run, shared), find_items(missing))
             for done, record in enumerate(results, len(questions) - len(missing) + 1):
                 records.add(record)
                 if progress is not None:
@@ -80,7 +80,7 @@ def measure_questions(
         return [records[question.id] for question in questions], records.warnings
 
 
-def _load(
+def load_and_measure(
     measure: Callable[..., dict[str, Any]], run: Any, reader: Reader | str | None
 ) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
     """Measures with a reader, or with that of the run, which has this checksum."""

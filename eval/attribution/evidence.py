@@ -15,7 +15,7 @@ PAIRS = "pairs.AP"
 
 
 def evidence(scores: Scores, names: Sequence[str], relevant: set[str]) -> dict[str, float]:
-    """Average precision, and precision at the number of relevant passages, which is also the recall there.
+    """Average precision, precision at the number of relevant passages, which is also the recall there, and nDCG@10.
 
     Args:
         scores: `(n_passages,)`.
@@ -23,7 +23,7 @@ def evidence(scores: Scores, names: Sequence[str], relevant: set[str]) -> dict[s
         relevant: ids of the relevant ones; those that are not among the passages count as not found.
     """
     ranked = [names[index] for index in descending(scores)]
-    return _measure(["AP", "Rprec"], ranked, relevant)
+    return _measure(["AP", "Rprec", "nDCG@10"], ranked, relevant)
 
 
 def pair_evidence(scores: Scores, names: Sequence[str], relevant: set[str]) -> dict[str, float]:

@@ -18,7 +18,8 @@ from eval.attribution.agreement import spearman
 from rag.readers.base import Coalitions
 from rag.scores import Scores
 
-DROPS = (1, 3, 5)
+KEPT = (1, 3, 5)
+"""Numbers of first passages that drop and hold take away or keep."""
 
 
 class Curves(NamedTuple):
@@ -47,13 +48,19 @@ def area(curve: Scores) -> float:
 
 
 def curve_measures(log_probability: Curves, votes: Curves) -> dict[str, float]:
-    """Areas, and drops of the log-probability without the first k passages (Cohen-Wang et al. 2024)."""
+    """Areas, and the log-probability's drop without the first k passages and its hold with these alone.
+
+    The drop is that of Cohen-Wang et al. (2024). SelfCite (Chuang et al. 2025) rewards the sum of drop and hold.
+    """
     found = {}
     for name in Curves._fields:
         found[name] = area(np.exp(getattr(log_probability, name)))
         found[f"{name}:votes"] = area(getattr(votes, name))
-    removed = log_probability.deletion
-    return found | {f"drop@{k}": float(removed[0] - removed[min(k, len(removed) - 1)]) for k in DROPS}
+    (removed, added), full = log_probability, log_probability.deletion[0]
+    for k in KEPT:
+        first = min(k, len(removed) - 1)
+        found |= {f"drop@{k}": float(full - removed[first]), f"hold@{k}": float(added[first] - full)}
+    return found
 
 
 def datamodelling_score(scores: Scores, coalitions: Coalitions, worth: Scores) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,20 +12,22 @@ from rag.cli.options import say, split_names
 
 if TYPE_CHECKING:
     from eval.attribution import AttributionResult
+    from eval.controlled import ControlledResult
 
 EXAMPLE = "Example: ragshap evaluate attribution hotpotqa/dev500.jsonl --passages own --limit 100 -o results/hotpotqa"
 
 _TABLES = {
     "Passages removed or added": ("deletion", "insertion", "deletion:votes", "insertion:votes"),
-    "Drop of log-probability, prediction and stability": (
+    "Log-probability without the first passages, and with these alone": (
         *("drop@1", "drop@3", "drop@5"),
-        *("LDS", "stability", "overlap@5"),
+        *("hold@1", "hold@3", "hold@5"),
     ),
+    "Prediction and stability": ("LDS", "stability", "overlap@5"),
     "Rank correlation with reference values": (
         *("spearman:votes", "kendall:votes", "spearman:likelihood"),
         *("kendall:likelihood", "spearman:own", "kendall:own"),
     ),
-    "Marked evidence": ("AP", "Rprec", "pairs.AP"),
+    "Marked evidence": ("AP", "Rprec", "nDCG@10", "pairs.AP"),
 }
 
 
@@ -40,14 +43,20 @@ def attribution(
     ] = None,
     budget: Annotated[int | None, typer.Option(min=4, help="Coalitions that each sampled method may read.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Test all against this one; by default the first.")] = None,
+    controlled: Annotated[
+        bool, typer.Option("--controlled", help="Make games whose right attribution is known; --limit cases of each.")
+    ] = False,
 ) -> None:
     """Faithfulness, agreement with exact values, and marked evidence of many ways to score passages.
 
     Options that take names also take several with commas between. Other settings: split, passage_words, estimator,
-    seeds, lasso_alpha, coalitions, reference, bm25.…, dense.…, reader.…, report.… (with --set).
+    seeds, lasso_alpha, coalitions, reference, bm25.…, dense.…, reader.…, report.… (with --set). With --controlled:
+    games, tries, estimator, lasso_alpha, reader.…, report.….
     """
     from eval.attribution import AttributionRun, evaluate_attribution
     from eval.attribution.plots import plot_curves
+    from eval.controlled import ControlledRun, evaluate_controlled
+    from eval.controlled.plots import plot_games
 
     settings = {
         "data": data,
@@ -58,7 +67,26 @@ def attribution(
         "budget": budget,
         "report": {"baseline": baseline} if baseline else None,
     }
-    shared.evaluate_and_show(evaluate_attribution, AttributionRun, settings, plot_curves, _print_result)
+    if controlled:
+        shared.evaluate_and_show(evaluate_controlled, ControlledRun, settings, plot_games, _print_games)
+    else:
+        shared.evaluate_and_show(evaluate_attribution, AttributionRun, settings, plot_curves, _print_result)
+
+
+def _print_games(result: ControlledResult, markdown: bool) -> None:
+    from eval.cli.tables import comparison_table, legend
+    from eval.controlled.summary import MEASURES
+
+    for game, (played, tried) in result.cases.items():
+        rows = [
+            replace(row, metric=row.metric.split(".")[1]) for row in result.rows if row.metric.startswith(f"{game}.")
+        ]
+        if rows:
+            say(f"{game} ({played:,} cases of {tried:,} tried), %")
+            measured = [measure for measure in MEASURES if any(row.metric == measure for row in rows)]
+            comparison_table(rows, measured, head="method", percent=True).print(markdown)
+            say()
+    say(f"{legend(result.run.report, result.run.baseline())} Low elsewhere is good; of all others, high is good.")
 
 
 def _print_result(result: AttributionResult, markdown: bool) -> None:

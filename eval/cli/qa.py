@@ -120,7 +120,8 @@ def _print_no_answer(results: Sequence[Mapping[str, Any]], markdown: bool) -> No
 
 
 def _differences_table(differences: Sequence[QADifference], given: str) -> Table:
-    """One row for the two measures of each difference."""
+    """One row for all measures of each difference."""
+    from eval.qa.summary import LABELS, MEASURES
     from eval.tables import Table
 
     rows: dict[tuple[str, str, str], list[str]] = {}
@@ -128,12 +129,13 @@ def _differences_table(differences: Sequence[QADifference], given: str) -> Table
         other = f"all {given}" if one.against == "all" else f"{one.k} {given}"
         cells = rows.setdefault((one.order, str(one.k or "all"), other), [])
         cells += [f"{one.difference:+.1f} [{one.low:+.1f}, {one.high:+.1f}]", f"{one.p_holm:.4f}"]
-    header = ["order", "passages", "less", "exact match", "p", "F1", "p"]
+    header = ["order", "passages", "less", *(head for name in MEASURES for head in (LABELS[name], "p"))]
     return Table(header, [[*names, *cells] for names, cells in rows.items()], names=3)
 
 
 def _rows_table(results: Sequence[Mapping[str, Any]], times: bool = True) -> Table:
     """All rows of some results; columns that no row fills are left out."""
+    from eval.qa.summary import LABELS, MEASURES
     from eval.tables import Table
 
     named = any(result["settings"]["name"] for result in results)
@@ -147,8 +149,7 @@ def _rows_table(results: Sequence[Mapping[str, Any]], times: bool = True) -> Tab
                 "order": row["order"] if reranked else None,
                 "passages": f"smallest ({row['passages']:.1f})" if kept == "smallest" else kept,
                 "questions": f"{row['questions']:,}",
-                "exact match": f"{row['exact_match']:.1f} ±{row['exact_match_error'] or 0:.1f}",
-                "F1": f"{row['f1']:.1f} ±{row['f1_error'] or 0:.1f}",
+                **{LABELS[name]: f"{row[name]:.1f} ±{row[f'{name}_error'] or 0:.1f}" for name in MEASURES},
                 "no answer": f"{row['no_answer']:.1f} %",
                 "recall": _percent(row["recall"]),
                 "retrieve": _milliseconds(row["retrieve"]) if times else None,

@@ -27,8 +27,8 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
 
     Returns:
         `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `encode_seconds`, `by_k`
-        (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `recall`, `seconds` of one decode,
-        `no_answer_probability`),
+        (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `cover_exact_match`, `recall`,
+        `seconds` of one decode, `no_answer_probability`),
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
         `seconds` that this score alone takes, and its own `by_k`.
     """
@@ -97,13 +97,11 @@ def _no_answer_probability(session: ScoredSession, size: int | None) -> dict[str
 
 
 def _entry(question: Question, shown: Sequence[Passage], size: Keep, text: str, seconds: float) -> dict[str, Any]:
-    score = score_answer(text, question.answers)
     return {
         "k": size,
         "passages": len(shown),
         "answer": text,
-        "exact_match": score.exact_match,
-        "f1": score.f1,
+        **score_answer(text, question.answers)._asdict(),
         "recall": any(holds_answer(passage.full_text, question.answers) for passage in shown),
         "seconds": seconds,
     }

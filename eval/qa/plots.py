@@ -1,4 +1,4 @@
-"""Exact match and F1 against the number of passages, and the reliability of "no answer", as pictures."""
+"""How right answers are by the number of passages, and the reliability of "no answer", as pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.qa.no_answer import NoAnswerRow
-from eval.qa.summary import MEASURES, QARow
+from eval.qa.summary import LABELS, MEASURES, QARow
 from rag.plotting import figure_class, save
 
 
@@ -15,10 +15,10 @@ def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:
 
     "smallest" is a cross at the average number of passages that it reads.
     """
-    figure = figure_class()(figsize=(9, 4), layout="constrained")
+    figure = figure_class()(figsize=(12, 4), layout="constrained")
     given, *_ = orders = list(dict.fromkeys(row.order for row in rows))
     whole = next(row for row in reversed(rows) if row.order == given)
-    for axes, measure in zip(figure.subplots(1, 2), MEASURES, strict=True):
+    for axes, measure in zip(figure.subplots(1, len(MEASURES)), MEASURES, strict=True):
         for order in orders:
             own = [row for row in rows if row.order == order and row.k != "smallest"]
             if order != given:
@@ -31,7 +31,7 @@ def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:
                     axes.plot([row.passages], [getattr(row, measure)], "x", color=line.get_color())
         axes.plot([], [], "x", color="grey", label="smallest")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set(xlabel="passages read", ylabel={"exact_match": "exact match, %", "f1": "F1, %"}[measure])
+        axes.set(xlabel="passages read", ylabel=f"{LABELS[measure]}, %")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
     return save(figure, stem)

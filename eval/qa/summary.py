@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from eval.qa.no_answer import NoAnswerRow, no_answer_row
 from eval.qa.settings import Keep, QARun
 from eval.statistics import Floats
 
-MEASURES: tuple[Literal["exact_match", "f1"], ...] = ("exact_match", "f1")
+Measure = Literal["exact_match", "f1", "cover_exact_match"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+LABELS: dict[str, str] = {"exact_match": "exact match", "f1": "F1", "cover_exact_match": "cover exact match"}
 
-VERSION = 3
+VERSION = 4
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -25,10 +27,11 @@ Records = Sequence[Mapping[str, Any]]
 class QARow:
     """Answers from the first passages of one order, over all questions.
 
-    Percentages: `exact_match` and `f1` with their standard errors, `no_answer` (how often the reader declined) and
-    `recall` (questions with an accepted answer in these passages; None without accepted answers). Seconds are medians
-    per question: `retrieve` and `encode` once for all rows (None if nothing was searched), `attribute` for this order
-    alone (None in the given one), `answer` for this row.
+    Percentages: `exact_match`, `f1` and `cover_exact_match` (see `rag.questions.AnswerScore`) with their standard
+    errors, `no_answer` (how often the reader declined) and `recall` (questions with an accepted answer in these
+    passages; None without accepted answers). Seconds are medians per question: `retrieve` and `encode` once for all
+    rows (None if nothing was searched), `attribute` for this order alone (None in the given one), `answer` for this
+    row.
 
     Attributes:
         order: the score reranked by; "retrieved", "own", "gold" or "hard" for the order given.
@@ -45,6 +48,8 @@ class QARow:
     exact_match_error: float | None
     f1: float
     f1_error: float | None
+    cover_exact_match: float
+    cover_exact_match_error: float | None
     no_answer: float
     recall: float | None
     retrieve: float | None
@@ -65,7 +70,7 @@ class QADifference:
     order: str
     k: Keep
     against: Literal["same k", "all"]
-    measure: Literal["exact_match", "f1"]
+    measure: Measure
     difference: float
     low: float
     high: float
@@ -157,7 +162,7 @@ def _columns(run: QARun, records: Records) -> Iterator[_Column]:
 
 def _row(column: _Column, records: Records) -> QARow:
     entries, reranked = column.entries, column.reranked
-    exact, f1 = (column.scores(measure) for measure in MEASURES)
+    exact, f1, cover = (column.scores(measure) for measure in MEASURES)
     answerable = [entry["recall"] for entry, record in zip(entries, records, strict=True) if record["accepted"]]
     searched = [record["retrieve_seconds"] for record in records if record["retrieve_seconds"] is not None]
     return QARow(
@@ -169,6 +174,8 @@ def _row(column: _Column, records: Records) -> QARow:
         exact_match_error=_error(exact),
         f1=float(f1.mean()),
         f1_error=_error(f1),
+        cover_exact_match=float(cover.mean()),
+        cover_exact_match_error=_error(cover),
         no_answer=100 * float(np.mean([not entry["answer"] for entry in entries])),
         recall=100 * float(np.mean(answerable)) if answerable else None,
         retrieve=median(searched) if searched else None,

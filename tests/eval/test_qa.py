@@ -69,6 +69,7 @@ def test_by_number_of_own_passages(file):
     assert first.recall == pytest.approx(100 / 3)
     assert both.exact_match == both.f1 == pytest.approx(200 / 3)
     assert both.recall == 100
+    assert both.cover_exact_match == pytest.approx(200 / 3)
     assert both.exact_match_error == pytest.approx(100 * np.std([1, 0, 1], ddof=1) / math.sqrt(3))
 
 

@@ -93,7 +93,7 @@ def test_differences_are_paired_and_tested_exactly(beir, reader):
         assert one.p == pytest.approx((abs(signs @ gain) >= abs(gain.sum()) - 1e-9).mean())
     family = [found["retrieved", 1, "all"], found["shapley", 1, "all"]]
     assert [one.p_holm for one in family] == pytest.approx([2 * family[0].p, 1])
-    assert {d.measure for d in result.differences} == {"exact_match", "f1"}
+    assert {d.measure for d in result.differences} == {"exact_match", "f1", "cover_exact_match"}
 
 
 def test_a_score_is_timed_by_itself(beir, reader):

@@ -46,13 +46,15 @@ def test_area_by_trapezoids():
     assert area(np.full(9, 0.3)) == pytest.approx(0.3)
 
 
-def test_drops_and_areas_are_of_the_right_curves(rng):
+def test_drops_holds_and_areas_are_of_the_right_curves(rng):
     scores = rng.random(4)
     along, votes = curves(worth(rng, 4), scores), curves(worth(rng, 4), scores)
     found = curve_measures(along, votes)
     assert found["drop@1"] == along.deletion[0] - along.deletion[1]
     assert found["drop@3"] == along.deletion[0] - along.deletion[3]
     assert found["drop@5"] == along.deletion[0] - along.deletion[4], "of four passages only four can go"
+    assert found["hold@1"] == along.insertion[1] - along.insertion[4]
+    assert found["hold@5"] == 0, "all four are there"
     assert found["deletion"] == pytest.approx(area(np.exp(along.deletion)))
     assert found["insertion:votes"] == pytest.approx(area(votes.insertion))
 
@@ -94,6 +96,8 @@ def test_evidence_by_hand():
     found = evidence(np.array([0.1, 0.9, 0.4, 0.2]), ["a", "b", "c", "d"], {"b", "d"})
     assert found["AP"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["Rprec"] == 0.5
+    # Ranks 1 and 3 of the relevant b and d; the ideal has 1 and 2 (Järvelin and Kekäläinen 2002).
+    assert found["nDCG@10"] == pytest.approx((1 + 1 / math.log2(4)) / (1 + 1 / math.log2(3)))
     assert evidence(np.array([1.0, 0.0]), ["a", "b"], {"a", "elsewhere"})["AP"] == pytest.approx(0.5)
 
 

@@ -38,3 +38,20 @@ def test_scores(answer, accepted, exact, f1):
     score = score_answer(answer, accepted)
     assert score.exact_match == exact
     assert score.f1 == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted", "covers"),
+    [
+        ("It is the Robert Stevenson of Eldey.", ["robert stevenson"], 1),
+        ("Robert Louis Stevenson", ["Robert Stevenson"], 0),  # the words must stand in a row
+        ("in 1912", ["12"], 0),  # and whole
+        ("sea", ["sea water"], 0),  # the other way round does not count
+        ("sea water", ["air", "water"], 1),
+        ("", ["Eldey"], 0),
+        ("Eldey", [], 0),  # there is no answer, and one was given
+        ("", [], 1),
+    ],
+)
+def test_an_answer_covers_an_accepted_one_that_it_contains_as_whole_words(answer, accepted, covers):
+    assert score_answer(answer, accepted).cover_exact_match == covers
