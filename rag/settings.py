@@ -91,16 +91,19 @@ class ReaderSettings(Section):
     """The reader, named by `checkpoint`.
 
     "embedded", a folder of `ragshap train`, the name or folder of a `transformers` encoder-decoder or causal language
-    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". The embedded reader declines where
-    its calibrated probability of "no answer" reaches `no_answer_threshold`: 1 never declines, null is the checkpoint's
-    own threshold, and other readers have none. `prompt` is a template for causal models and endpoints, null the
-    built-in one; `chat_template_kwargs` are variables of a causal model's own chat template.
+    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". A passage is read in as many blocks
+    of `max_block_tokens` as it needs, up to `max_passage_tokens`; causal models and endpoints get it in one piece. The
+    embedded reader declines where its calibrated probability of "no answer" reaches `no_answer_threshold`: 1 never
+    declines, null is the checkpoint's own threshold, and other readers have none. `prompt` is a template for causal
+    models and endpoints, null the built-in one; `chat_template_kwargs` are variables of a causal model's own chat
+    template.
     """
 
     checkpoint: str = "embedded"
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16"] = "float32"
     max_block_tokens: int = Field(default=256, ge=16)
+    max_passage_tokens: int = Field(default=2048, ge=16)
     max_answer_tokens: int = Field(default=32, ge=1)
     no_answer_threshold: float | None = Field(default=None, gt=0, le=1)
     memory_mb: int = Field(default=256, ge=1)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
@@ -24,10 +25,10 @@ from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
 from rag.readers.embedded.blocks import assemble
+from rag.readers.embedded.hidden import whole_head
 from rag.readers.embedded.model import Source, extend_runs
 from rag.readers.encoding import encode_blocks
 from rag.readers.fid import FiDReader
-from rag.readers.fid_blocks import FiDTokenizer
 from retrievers import Passage
 
 STOCK = "sdpa"  # torch's own attention
@@ -37,13 +38,21 @@ class Blocks(NamedTuple):
     """A question's encoded blocks, the passages' first and the question alone last, without padding."""
 
     states: Tensor  # (1, n_tokens, hidden)
-    block: Tensor  # (n_tokens,) block of each token
+    passage: Tensor  # (n_tokens,) passage of each token
+    n_blocks: Tensor  # (n_passages,) blocks of each passage
     source: Source | None  # for the embedded reader's pointer
+
+    @classmethod
+    def of(cls, states: Tensor, row: Tensor, owner: NDArray[np.intp], source: Source | None = None) -> Blocks:
+        """The blocks of tokens in the blocks `row`, of which all but the last are of the passages `owner`."""
+        n_blocks = torch.from_numpy(np.bincount(owner)).to(row.device)
+        passages = torch.from_numpy(np.append(owner, len(n_blocks))).to(row.device)
+        return cls(states, passages[row], n_blocks, source)
 
     def visible(self, coalitions: Coalitions) -> Tensor:
         """Which tokens each coalition sees, bool (n_coalitions, n_tokens); the empty one sees the question alone."""
         alone = ~coalitions.any(axis=1, keepdims=True)
-        return torch.from_numpy(np.concatenate([coalitions, alone], axis=1)).to(self.block.device)[:, self.block]
+        return torch.from_numpy(np.concatenate([coalitions, alone], axis=1)).to(self.passage.device)[:, self.passage]
 
 
 class Generated(NamedTuple):
@@ -59,17 +68,18 @@ class Generated(NamedTuple):
 class PlainFiD:
     """The stock `generate` of a `transformers` encoder-decoder."""
 
-    def __init__(self, reader: FiDReader, max_block_tokens: int) -> None:
+    def __init__(self, reader: FiDReader) -> None:
         """Use the reader's model and tokenizer."""
         self.model: Any = reader.model
         self._tokenizer: Any = reader.tokenizer
         self._limit = reader.max_answer_tokens
-        self._blocks = FiDTokenizer(reader.tokenizer, max_block_tokens)
+        self._blocks = reader.blocks
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> Blocks:
         """Encode blocks as the reader does."""
-        ids, mask = self._blocks.pad(self._blocks.blocks(question, passages).ids, self.model.device)
+        blocks = self._blocks.blocks(question, passages)
+        ids, mask = self._blocks.pad(blocks.ids, self.model.device)
         encoder = self.model.get_encoder()
 
         def encode(group: Tensor, length: int) -> Tensor:
@@ -78,7 +88,7 @@ class PlainFiD:
 
         states = encode_blocks(encode, mask, self.model.config.hidden_size).to(self.model.dtype)
         row, column = mask.bool().nonzero(as_tuple=True)
-        return Blocks(states[row, column][None], row, None)
+        return Blocks.of(states[row, column][None], row, blocks.parts.map.owner)
 
     @torch.inference_mode()
     def generate(self, blocks: Blocks, coalitions: Coalitions) -> list[Generated]:
@@ -130,14 +140,16 @@ class PlainEmbedded:
         """Encode blocks as the reader does."""
         reader = self._reader
         words = reader.tokenizer.encode([question.strip()])[0].ids
-        pieces = reader.tokenizer.encode_passages(passages)
+        room = reader.max_block_tokens - whole_head(words, reader.max_block_tokens).size - 1
+        parts, pieces = reader.tokenizer.cut(passages, room, reader.max_passage_tokens)
         pairs = [*((words, passage) for passage in pieces), (words, None)]
         blocks = assemble(pairs, reader.max_block_tokens).to(reader.device)
         states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
         row, column = blocks.mask.bool().nonzero(as_tuple=True)
-        parts = (states, blocks.ids, blocks.copyable, blocks.afresh)
-        flat, ids, copyable, afresh = (part[row, column][None] for part in parts)
-        return Blocks(flat, row, self.model.source(flat, ids, row[None], copyable, afresh, states[None, :, 0]))
+        tensors = (states, blocks.ids, blocks.copyable, blocks.afresh)
+        flat, ids, copyable, afresh = (tensor[row, column][None] for tensor in tensors)
+        source = self.model.source(flat, ids, row[None], copyable, afresh, states[None, :, 0])
+        return Blocks.of(flat, row, parts.map.owner, source)
 
     @torch.inference_mode()
     def generate(self, blocks: Blocks, coalitions: Coalitions) -> list[Generated]:
@@ -146,8 +158,8 @@ class PlainEmbedded:
         model, source, visible = self.model, blocks.source, blocks.visible(coalitions)
         start, stop = model.config.start_id, model.config.stop_id
         rows = len(visible)
-        sizes = torch.from_numpy(coalitions.sum(1)).to(visible.device)
-        thresholds = self._reader.no_answer_thresholds(coalitions.shape[1])[sizes]
+        sizes = torch.from_numpy(coalitions).to(visible.device).long() @ blocks.n_blocks
+        thresholds = self._reader.no_answer_thresholds(int(blocks.n_blocks.sum()))[sizes]
         states = blocks.states.expand(rows, -1, -1)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         runs = torch.zeros(visible.shape, dtype=torch.int32, device=visible.device)
@@ -227,12 +239,12 @@ class PlainEmbedded:
 PlainReader = PlainEmbedded | PlainFiD
 
 
-def plain(reader: Reader, max_block_tokens: int) -> PlainReader:
+def plain(reader: Reader) -> PlainReader:
     """The plain way of a reader; raises ValueError for one that is neither embedded nor an encoder-decoder."""
     if isinstance(reader, EmbeddedReader):
         return PlainEmbedded(reader)
     if isinstance(reader, FiDReader):
-        return PlainFiD(reader, max_block_tokens)
+        return PlainFiD(reader)
     raise ValueError(f"plain generation is known of the embedded reader and of FiDReader, not of {type(reader)}")
 
 

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def speed(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Time all ways on the first questions."""
     questions = [Example(a.question, a.passages[: settings.passages]) for a in examples[: settings.timed_questions]]
-    rows = compare(settings, reader, questions, plain(reader, settings.reader.max_block_tokens))
+    rows = compare(settings, reader, questions, plain(reader))
     n = max(len(a.passages) for a in questions)
     return Section(
         "speed",

@@ -95,7 +95,7 @@ class Needed(NamedTuple):
 def needed(settings: BenchmarkSettings, reader: Reader, encoded: EncodedQuestion) -> Needed:
     """What the permutations of the settings need; the stop counts as a step, unless an answer ran into its limit."""
     coalitions = evaluated_coalitions(reader, encoded, settings.permutations)
-    way, most_tokens = plain(reader, settings.reader.max_block_tokens), settings.reader.max_answer_tokens
+    way, most_tokens = plain(reader), settings.reader.max_answer_tokens
     visible = way.encode(encoded.question, encoded.passages).visible(coalitions).sum(1).cpu().numpy()
     steps = [min(most_tokens, len(way.tokens(answer)) + 1) for answer in reader.generate(encoded, coalitions)]
     shape = decoder_shape(reader)

@@ -21,6 +21,7 @@ from rag.readers import Reader
 from rag.readers.fid import FiDReader
 from retrievers import Passage
 
+_FRAME = 14  # tokens of a block beside the passage's text: the question of eight, the title of two, marks
 _SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
@@ -37,7 +38,7 @@ def shape(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Exampl
             device=settings.reader.device,
         )
     example = random_question(size, settings.passages)
-    way = plain(reader, size.block_tokens)
+    way = plain(reader)
     samples = {"naive_sample": settings.naive_sample, "expanded_sample": size.sample}
     rows = compare(settings, reader, [example], way, **samples)
     encoded = reader.encode(example.question.text, example.passages)
@@ -90,5 +91,7 @@ def random_question(size: Shape, n_passages: int) -> Example:
     def text(count: int) -> str:
         return " ".join(f"w{number}" for number in rng.integers(size.vocabulary - len(_SPECIAL), size=count))
 
-    passages = [Passage(f"p{number}", text(size.block_tokens), text(2)) for number in range(n_passages)]
+    passages = [
+        Passage(f"p{number}", text(size.block_tokens).rsplit(" ", _FRAME)[0], text(2)) for number in range(n_passages)
+    ]
     return Example(Question("random", text(8), (), "random"), passages)

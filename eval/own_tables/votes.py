@@ -19,7 +19,7 @@ TIE = 1e-4  # of log-probability
 
 def votes(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Example], progress: Progress) -> Section:
     """Compare on random coalitions of all sizes; a difference is explained where plain generation met a tie."""
-    way = plain(reader, settings.reader.max_block_tokens)
+    way = plain(reader)
     compared, differing = 0, []
     for number, one in enumerate(examples[: settings.vote_questions]):
         passages = one.passages[: settings.passages]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from rag.readers.attention import additive_mask
@@ -55,6 +56,49 @@ def flatten(mask: Tensor) -> FlatBlocks:
 
 
 @dataclass(frozen=True)
+class BlockMap:
+    """Which passage each block is of; the block of the question alone is left out.
+
+    A passage is one player, however many blocks it takes: a coalition sees all of them or none.
+
+    Attributes:
+        owner: `(n_blocks,)` ascending, the column of each block's passage; each passage has a block.
+    """
+
+    owner: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> BlockMap:
+        """The map of passages with so many blocks each."""
+        return cls(np.repeat(np.arange(len(counts)), counts))
+
+    def __add__(self, other: BlockMap) -> BlockMap:
+        """The map with more passages behind the others."""
+        return BlockMap(np.concatenate([self.owner, other.owner + self.n_passages]))
+
+    @property
+    def n_passages(self) -> int:
+        """Number of passages."""
+        return int(self.owner[-1]) + 1 if len(self.owner) else 0
+
+    def spread(self, coalitions: Coalitions) -> Coalitions:
+        """Coalitions of passages `(n_rows, n_passages)` as coalitions of blocks, `(n_rows, n_blocks)`."""
+        return coalitions[:, self.owner]
+
+    def best(self, values: ArrayLike) -> NDArray[np.float64]:
+        """The largest of the values `(n_blocks,)` of each passage, `(n_passages,)`."""
+        found = np.full(self.n_passages, -np.inf)
+        np.maximum.at(found, self.owner, np.asarray(values, dtype=np.float64))
+        return found
+
+    def total(self, values: ArrayLike) -> NDArray[np.float64]:
+        """The sum of the values `(n_blocks,)` of each passage, `(n_passages,)`."""
+        found = np.zeros(self.n_passages)
+        np.add.at(found, self.owner, np.asarray(values, dtype=np.float64))
+        return found
+
+
+@dataclass(frozen=True)
 class View:
     """What each row (a coalition) sees of a question's blocks.
 
@@ -72,7 +116,7 @@ class View:
 
     @classmethod
     def of(cls, coalitions: Coalitions, block: Tensor, dtype: torch.dtype = torch.float32) -> View:
-        """The view that coalitions `(n_rows, n_passages)` have of tokens in the blocks `block` `(n_tokens,)`."""
+        """The view that coalitions of blocks `(n_rows, n_blocks - 1)` have of tokens in blocks `(n_tokens,)`."""
         alone = ~coalitions.any(axis=1, keepdims=True)
         members = torch.from_numpy(np.concatenate([coalitions, alone], axis=1)).to(block.device)
         tokens = members[:, block]

@@ -24,7 +24,7 @@ from rag.readers.attention import SHARED_ATTENTION, Prefixes, block_attention
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
-from rag.readers.encoding import View, chunks, encode_blocks, flatten
+from rag.readers.encoding import BlockMap, View, chunks, encode_blocks, flatten
 from rag.readers.fid_blocks import FiDTokenizer
 from rag.readers.fid_hidden import BlockQuestion, hidden_blocks
 from rag.readers.hidden_parts import (
@@ -49,6 +49,7 @@ class _State:
     block: Tensor  # (n_tokens,)
     cross: DynamicCache  # cross-attention keys and values, one row
     sizes: list[int]  # tokens of each block
+    map: BlockMap
     seen: SeenAnswers
     question: BlockQuestion
 
@@ -58,7 +59,9 @@ class FiDReader:
 
     Args:
         checkpoint: name or folder of the model; only safetensors weights are loaded, and no code.
-        max_block_tokens: limit of tokens of question and passage together; what exceeds it is cut and counted.
+        max_block_tokens: limit of tokens of a block, which holds the question and a passage; a longer passage takes
+            several blocks.
+        max_passage_tokens: limit of tokens that are read of a passage; what exceeds it is cut and counted.
         max_answer_tokens: limit of tokens of a generated answer.
         memory_mb: bound on the memory of decoding, apart from weights, keys and values.
         device: a torch device, such as "cpu" or "cuda".
@@ -75,6 +78,7 @@ class FiDReader:
         checkpoint: str | Path,
         *,
         max_block_tokens: int = 256,
+        max_passage_tokens: int = 2048,
         max_answer_tokens: int = 32,
         memory_mb: int = 256,
         device: str = "cpu",
@@ -87,15 +91,19 @@ class FiDReader:
         self.memory_mb = memory_mb
         self.pass_cost = PASS_COST[self.model.device.type]
         self._rules = decoding_rules(self.model, max_answer_tokens)
-        self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
+        self.blocks = FiDTokenizer(self.tokenizer, max_block_tokens, max_passage_tokens)
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
-        """Encode each block "question: … title: … context: …" by itself, and the question alone."""
+        """Encode each block "question: … title: … context: …" by itself, and the question alone.
+
+        A passage that does not fit into one block is cut at sentence ends into several, which repeat its title.
+        """
         question = check_question(question)
-        blocks = self._blocks.blocks(question, passages)
+        blocks = self.blocks.blocks(question, passages)
         states, block, sizes = self._read(blocks.ids, [[1] * len(ids) for ids in blocks.ids])
-        state = _State(states, block, self._cross_cache(states), sizes, SeenAnswers(), BlockQuestion(question))
+        cross, seen, whole = self._cross_cache(states), SeenAnswers(), BlockQuestion(question)
+        state = _State(states, block, cross, sizes, blocks.parts.map, seen, whole)
         return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
 
     @torch.inference_mode()
@@ -107,19 +115,20 @@ class FiDReader:
         if not variants:
             return encoded
         passages, state = encoded.passages, encoded.state
-        ids, seen = hidden_blocks(self._blocks, state.question, passages, variants, masking)
-        states, rows, sizes = self._read(ids[:-1], seen[:-1])
-        block, at = insert_blocks(state.block, rows, len(passages))
+        blocks = hidden_blocks(self.blocks, state.question, passages, variants, masking)
+        states, rows, sizes = self._read(blocks.ids[:-1], blocks.seen[:-1])
+        block, at = insert_blocks(state.block, rows, len(state.map.owner))
         joined = replace(
             state,
             states=insert(state.states, states, at, 1),
             block=block,
             cross=insert_cache(state.cross, self._cross_cache(states), at),
             sizes=[*state.sizes[:-1], *sizes, state.sizes[-1]],
+            map=state.map + blocks.map,
         )
         left = [shortened(passages[variant.passage], variant) for variant in variants]
-        cut = [encoded.cut_tokens[variant.passage] for variant in variants]
-        return replace(encoded, passages=(*passages, *left), cut_tokens=(*encoded.cut_tokens, *cut), state=joined)
+        cut = (*encoded.cut_tokens, *blocks.cut)
+        return replace(encoded, passages=(*passages, *left), cut_tokens=cut, state=joined)
 
     @torch.inference_mode()
     def hide_question(
@@ -132,19 +141,20 @@ class FiDReader:
         if masking == "delete":
             question = BlockQuestion(without(encoded.question, hidden)[0])
         whole = [Variant(number, ()) for number in range(len(passages))]
-        states, block, sizes = self._read(*hidden_blocks(self._blocks, question, passages, whole, masking))
-        state = _State(states, block, self._cross_cache(states), sizes, encoded.state.seen, question)
-        cut = tuple(encoded.cut_tokens[column] for column in columns)
-        return replace(encoded, passages=passages, cut_tokens=cut, state=state)
+        blocks = hidden_blocks(self.blocks, question, passages, whole, masking)
+        states, block, sizes = self._read(blocks.ids, blocks.seen)
+        state = _State(states, block, self._cross_cache(states), sizes, blocks.map, encoded.state.seen, question)
+        return replace(encoded, passages=passages, cut_tokens=blocks.cut, state=state)
 
     @torch.inference_mode()
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         """Greedy answers, one per coalition; the same as the model's own `generate` on the visible blocks."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: _State = encoded.state
+        members = state.map.spread(coalitions)
 
         def decode(part: slice, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
-            view = View.of(coalitions[part], state.block, self.model.dtype)
+            view = View.of(members[part], state.block, self.model.dtype)
             decoder = _Decoder(self, state, view)
             rules = self._rules
             return greedy_decode(decoder, drafts, rules.start, rules.stops, self.max_answer_tokens)
@@ -159,12 +169,13 @@ class FiDReader:
         """Summed log-probabilities of the answers' tokens, end of sequence included."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: _State = encoded.state
+        members = state.map.spread(coalitions)
         scores = np.zeros((len(coalitions), len(answers)))
         for column, answer in enumerate(answers):
             labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
             inputs = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]])
             for part in chunks(len(coalitions), self._bytes_per_query(state) * len(labels), self.memory_mb):
-                view = View.of(coalitions[part], state.block, self.model.dtype)
+                view = View.of(members[part], state.block, self.model.dtype)
                 tokens = inputs.expand(len(view.tokens), -1)
                 prefixes = PrefixTracker(len(tokens), state.sizes, tokens.device).extend(tokens, view.members)
                 cache = EncoderDecoderCache(DynamicCache(), state.cross)
@@ -180,10 +191,10 @@ class FiDReader:
         labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
         # Two rows: more rows than questions are the mark of the cross-attention.
         tokens = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]]).expand(2, -1)
-        view = View.of(np.ones((2, len(encoded.passages)), dtype=bool), state.block, self.model.dtype)
+        view = View.of(np.ones((2, len(state.map.owner)), dtype=bool), state.block, self.model.dtype)
         seen: list[Tensor] = []
         self._decode(tokens, state.states, view.mask, EncoderDecoderCache(DynamicCache(), state.cross), seen=seen)
-        return block_attention(seen, state.sizes)[:-1].double().cpu().numpy()
+        return state.map.total(block_attention(seen, state.sizes)[:-1].cpu())
 
     def _read(self, ids: Sequence[Sequence[int]], seen: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, list[int]]:
         """Encode blocks: states `(1, n_tokens, hidden)` of the tokens to be seen, each one's block, and blocks' sizes.
@@ -192,8 +203,8 @@ class FiDReader:
             ids: each block's tokens.
             seen: 1 for each token that may be seen, 0 for each that keeps its place but is hidden.
         """
-        tokens, mask = self._blocks.pad(ids, self.model.device)
-        shown = self._blocks.pad(seen, self.model.device)[0] * mask
+        tokens, mask = self.blocks.pad(ids, self.model.device)
+        shown = self.blocks.pad(seen, self.model.device)[0] * mask
         encoder = self.model.get_encoder()
 
         def encode(group: Tensor, length: int) -> Tensor:

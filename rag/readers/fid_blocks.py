@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from rag.readers.cuts import CutPassages, cut_passages
 from retrievers import Passage
 
 HEAD = "question: "
 MAX_QUESTION_TOKENS = 96
 
 
+def body(passage: Passage) -> str:
+    """A passage as it stands in a block."""
+    return f" title: {passage.title} context: {passage.text}"
+
+
 class FiDBlocks(NamedTuple):
-    """Token ids of each passage's block and, last, of the question alone; and how much did not fit."""
+    """Token ids of each passage's blocks and, last, of the question alone; and how much did not fit."""
 
     ids: list[list[int]]
+    parts: CutPassages  # what the blocks hold
     cut: tuple[int, ...]  # tokens of each passage left out
     question_cut: int  # tokens of the question left out
 
 
 class FiDTokenizer:
-    """Makes blocks of at most `max_block_tokens` with a checkpoint's tokenizer."""
+    """Makes blocks of at most `max_block_tokens` with a checkpoint's tokenizer, and measures passages for them.
 
-    def __init__(self, tokenizer: Any, max_block_tokens: int):
+    Args:
+        tokenizer: the checkpoint's.
+        max_block_tokens: limit of a block.
+        max_passage_tokens: limit of all blocks of a passage together, the question in them left out.
+    """
+
+    def __init__(self, tokenizer: Any, max_block_tokens: int, max_passage_tokens: int):
         self.tokenizer = tokenizer
         self.max_block_tokens = max_block_tokens
+        self.max_passage_tokens = max_passage_tokens
         self._prefix, self._suffix = _special_tokens(tokenizer)
 
     @property
@@ -42,15 +58,34 @@ class FiDTokenizer:
         return len(self._suffix)
 
     def blocks(self, question: str, passages: Sequence[Passage]) -> FiDBlocks:
-        """The blocks of a question with its passages."""
+        """The blocks of a question with its passages; a passage takes as many as it needs."""
         head = self._tokens([HEAD + question])[0]
-        bodies = self._tokens([f" title: {p.title} context: {p.text}" for p in passages])
         limit = min(MAX_QUESTION_TOKENS, self.max_block_tokens // 2)  # the passage keeps at least half of its block
         question_cut = max(0, len(head) - limit)
         head = head[:limit]
         room = self.max_block_tokens - len(head) - len(self._prefix) - len(self._suffix)
-        ids = [[*self._prefix, *head, *body[:room], *self._suffix] for body in [*bodies, []]]
-        return FiDBlocks(ids, tuple(max(0, len(body) - room) for body in bodies), question_cut)
+        bodies = self._tokens(list(map(body, passages)))
+        parts = cut_passages(passages, list(map(len, bodies)), room, self.max_passage_tokens, self)
+        if max(map(len, bodies), default=0) > min(room, self.max_passage_tokens):
+            bodies = self._tokens(list(map(body, parts.texts)))
+        ids = [[*self._prefix, *head, *tokens[:room], *self._suffix] for tokens in [*bodies, []]]
+        over = parts.map.total([max(0, len(tokens) - room) for tokens in bodies])  # where the frame fills a block
+        return FiDBlocks(ids, parts, tuple((over + parts.cut).astype(int).tolist()), question_cut)
+
+    def sizes(self, passages: Sequence[Passage]) -> list[int]:
+        """See `Ruler`."""
+        return list(map(len, self._tokens(list(map(body, passages)))))
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """See `Ruler`; a tokenizer that does not say is asked about each word."""
+        if self.tokenizer.is_fast:
+            found = self.tokenizer([text], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            offsets: list[tuple[int, int]] = found.offset_mapping[0]
+            return offsets
+        words = [match.span() for match in re.finditer(r"\s*\S+", text)]
+        sizes = map(len, self._tokens([text[start:end] for start, end in words]))
+        edges = (np.linspace(*word, size + 1).astype(int).tolist() for word, size in zip(words, sizes, strict=True))
+        return [place for of_one in edges for place in pairwise(of_one)]
 
     def pad(self, blocks: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
         """Ids and mask, `(n_blocks, length)`, padded on the right."""

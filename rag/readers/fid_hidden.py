@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rag.readers.fid_blocks import HEAD, FiDTokenizer
+from rag.readers.cuts import hidden_in_blocks
+from rag.readers.encoding import BlockMap
+from rag.readers.fid_blocks import HEAD, FiDTokenizer, body
 from rag.readers.hidden_parts import Masking, Spans, Variant, overlaps, shortened
 from retrievers import Passage
 
@@ -17,29 +19,39 @@ class BlockQuestion(NamedTuple):
     hidden: Spans = ()
 
 
+class HiddenBlocks(NamedTuple):
+    """Token ids of variants' blocks and, last, of the question alone."""
+
+    ids: list[list[int]]
+    seen: list[list[int]]  # 1 for each token that may be seen, 0 for each that is hidden
+    map: BlockMap
+    cut: tuple[int, ...]  # tokens of each variant's passage left out
+
+
 def hidden_blocks(
     blocks: FiDTokenizer,
     question: BlockQuestion,
     passages: Sequence[Passage],
     variants: Sequence[Variant],
     masking: Masking,
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of each variant's block, and 1 for each token that may be seen, 0 for each that is hidden.
-
-    The block of the question alone comes last.
+) -> HiddenBlocks:
+    """The blocks of variants, and of the question alone.
 
     Raises:
         ValueError: `masking` needs to know which characters a token comes from, and the tokeniser does not say.
     """
     originals = [passages[variant.passage] for variant in variants]
     if masking == "delete":
-        ids = blocks.blocks(question.text, [shortened(p, v) for p, v in zip(originals, variants, strict=True)]).ids
-        return ids, [[1] * len(block) for block in ids]
+        made = blocks.blocks(question.text, [shortened(p, v) for p, v in zip(originals, variants, strict=True)])
+        return HiddenBlocks(made.ids, [[1] * len(block) for block in made.ids], made.parts.map, made.cut)
     if not blocks.tokenizer.is_fast:
         raise ValueError(f"masking {masking!r} needs a fast tokeniser, which this checkpoint lacks; use 'delete'")
-    whole = blocks.blocks(question.text, originals).ids
+    made = blocks.blocks(question.text, originals)
+    owners, parts = hidden_in_blocks(originals, variants, made.parts, masking)
+    whole = [*(made.ids[part.passage] for part in parts), made.ids[-1]]
+    texts = [made.parts.blocks[part.passage].passage for part in parts]
     head, *bodies = blocks.tokenizer(
-        [HEAD + question.text, *(f" title: {passage.title} context: {passage.text}" for passage in originals), ""],
+        [HEAD + question.text, *map(body, texts), ""],
         add_special_tokens=False,
         return_offsets_mapping=True,
         verbose=False,
@@ -47,20 +59,20 @@ def hidden_blocks(
     start = len(whole[-1]) - blocks.n_suffix  # of the passage in its block
     in_head = tuple((len(HEAD) + first, len(HEAD) + end) for first, end in question.hidden)
     gone_head = [False] * blocks.n_prefix + overlaps(head[: start - blocks.n_prefix], in_head)
-    hidden = [*(_spans(passage, variant) for passage, variant in zip(originals, variants, strict=True)), ()]
+    hidden = [*(_spans(text, variant) for text, variant in zip(texts, parts, strict=True)), ()]
     mask_id = blocks.tokenizer.mask_token_id
     replacement = blocks.tokenizer.unk_token_id if mask_id is None else mask_id
     ids, seen = [], []
     for block, places, spans in zip(whole, bodies, hidden, strict=True):
-        body = len(block) - blocks.n_suffix - start
-        gone = gone_head + overlaps(places[:body], spans) + [False] * blocks.n_suffix
+        size = len(block) - blocks.n_suffix - start
+        gone = gone_head + overlaps(places[:size], spans) + [False] * blocks.n_suffix
         if masking == "mask":
             ids.append([replacement if hide else token for token, hide in zip(block, gone, strict=True)])
             seen.append([1] * len(block))
         else:
             ids.append(block)
             seen.append([int(not hide) for hide in gone])
-    return ids, seen
+    return HiddenBlocks(ids, seen, owners, made.cut)
 
 
 def _spans(passage: Passage, variant: Variant) -> Spans:

@@ -28,7 +28,9 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"reader.device: {settings.device!r} cannot be used here: {error}") from None
-    options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens", "memory_mb", "device", "dtype"})
+    options = settings.model_dump(
+        include={"max_block_tokens", "max_passage_tokens", "max_answer_tokens", "memory_mb", "device", "dtype"}
+    )
     if settings.is_embedded:
         from rag.readers.embedded import EmbeddedReader
         from rag.readers.embedded.weights import WEIGHTS
@@ -75,5 +77,5 @@ def _endpoint(settings: ReaderSettings) -> Reader:
 
 
 def _prompt_reader(model: LanguageModel, settings: ReaderSettings) -> Reader:
-    options = settings.model_dump(include={"max_block_tokens", "max_answer_tokens"})
+    options = settings.model_dump(include={"max_block_tokens", "max_passage_tokens", "max_answer_tokens"})
     return PromptReader(model, template=settings.prompt, **options)

@@ -36,7 +36,7 @@ def read(reader: EmbeddedReader, data: QuestionSet, examples: Sequence[Example])
         encoded = reader.encode(data.questions[example.question].text, passages)
         rows = example.coalitions[example.coalitions.any(axis=1)]
         log_p.append(reader.score(encoded, rows, [""])[:, 0])
-        sizes.append(rows.sum(axis=1))
+        sizes.append(encoded.state.map.spread(rows).sum(axis=1))  # a long passage counts as its blocks
         held.append(rows[:, example.holder])
     return Readings(np.concatenate(log_p), np.concatenate(sizes), np.concatenate(held))
 

@@ -14,6 +14,7 @@ from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.reader import EmbeddedReader
 from rag.readers.embedded.weights import own_state, save_model
+from rag.training.blocks import holding, within
 from rag.training.calibration import calibrate
 from rag.training.learner import ParameterGroup
 from rag.training.sampling import Example
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
 
     blocks: Blocks  # (n_questions * per_question, length)
     per_question: int
-    start: Tensor  # (n_questions,) first answer token within the holder's block, or -1 where it was cut off
+    start: Tensor  # (n_questions,) first answer token within the holder's block, or -1 where a cut divides it
     end: Tensor  # (n_questions,) last answer token within it, or -1
     holder: Tensor  # (n_questions,) block of the passage with the answer
     coalitions: Tensor  # (n_rows, per_question) bool: blocks that each decoder row sees
@@ -42,7 +43,8 @@ class EmbeddedLearner:
         model: the network.
         tokenizer: path of its `tokenizer.json`.
         data: passages and questions.
-        max_block_tokens: limit of question and passage together.
+        max_block_tokens: limit of question and passage together; of a longer passage, a step reads the block with the
+            answer, or some block where the passage does not hold it.
         dropout: probability of dropping a hidden value.
     """
 
@@ -53,7 +55,8 @@ class EmbeddedLearner:
         self.data = data
         self.max_block_tokens = max_block_tokens
         self._tokenizer = tokenizer
-        encode = BlockTokenizer(tokenizer).encode
+        self._blocks = BlockTokenizer(tokenizer)
+        encode = self._blocks.encode
         self._questions = encode([question.text for question in data.questions])
         # Not `encode_passages`: the weights that ship were trained without knowing where a text begins afresh.
         self._passages = encode([passage.full_text for passage in data.passages])
@@ -119,16 +122,20 @@ class EmbeddedLearner:
         for example in examples:
             ids, span = self._questions[example.question].ids, self._spans[example.question]
             assert span is not None, "only usable questions are drawn"
-            passages = [self._passages[index] for index in example.passages]
-            pairs += [(ids, passage) for passage in passages] + [(ids, None)]
             head = min(len(ids), question_limit(self.max_block_tokens)) + 2
-            inside = head + span[1] < self.max_block_tokens - 1
-            starts.append(head + span[0] if inside else -1)
-            ends.append(head + span[1] if inside else -1)
-            answer = passages[example.holder].ids[span[0] : span[1] + 1]
+            passages = [self._passages[index] for index in example.passages]
+            room = self.max_block_tokens - head - 1
+            for column, index in enumerate(example.passages):
+                if len(passages[column].ids) > room:
+                    passages[column], inside = self._block(example, index, column == example.holder, room)
+                    span = inside if column == example.holder else span
+            pairs += [(ids, passage) for passage in passages] + [(ids, None)]
+            starts.append(-1 if span is None else head + span[0])
+            ends.append(-1 if span is None else head + span[1])
+            answer = [] if span is None else passages[example.holder].ids[span[0] : span[1] + 1]
             for coalition in example.coalitions:
                 coalitions.append([*coalition, not coalition.any()])
-                targets.append([*answer, SEP] if coalition[example.holder] and inside else [SEP])
+                targets.append([*answer, SEP] if coalition[example.holder] else [SEP])
         steps = max(map(len, targets))
         device = self.model.vocabulary_bias.device
         return Batch(
@@ -140,6 +147,17 @@ class EmbeddedLearner:
             coalitions=torch.tensor(coalitions, device=device),
             targets=torch.tensor([t + [PAD] * (steps - len(t)) for t in targets], device=device),
         )
+
+    def _block(self, example: Example, index: int, holds: bool, room: int) -> tuple[Tokens, tuple[int, int] | None]:
+        """The block of a long passage that a step reads, and the answer's word pieces in it if it holds it whole."""
+        passage, place = self.data.passages[index], self.data.questions[example.question].place
+        cut, _ = self._blocks.cut([passage], room, len(self._passages[index].ids))
+        if not holds or place is None:
+            some = cut.texts[example.question % len(cut.blocks)]
+            return self._blocks.encode([some.full_text])[0], None
+        block = cut.blocks[holding(cut.blocks, passage, place)]
+        tokens, (start, end) = self._blocks.encode([block.passage.full_text])[0], within(block, passage, place)
+        return tokens, token_span(tokens, start, end) if end <= len(block.passage.full_text) else None
 
     def _encode(self, batch: Batch) -> Source:
         """All blocks of each question side by side: tensors `(n_questions, per_question * length, ...)`."""

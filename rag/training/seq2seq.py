@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
@@ -14,6 +16,7 @@ from rag.readers.encoding import encode_blocks
 from rag.readers.fid import load_checkpoint
 from rag.readers.fid_blocks import FiDTokenizer
 from rag.readers.rules import decoding_rules
+from rag.training.blocks import holding
 from rag.training.learner import ParameterGroup
 from rag.training.sampling import Example
 from retrievers.storage.atomic import new_folder
@@ -28,7 +31,8 @@ class Seq2SeqLearner:
     Args:
         checkpoint: name or folder to start from.
         data: passages and questions.
-        max_block_tokens: limit of question and passage together.
+        max_block_tokens: limit of question and passage together; of a longer passage, a step reads the block with the
+            answer, or some block where the passage does not hold it.
         dropout: probability of dropping a hidden value.
         device: a torch device.
 
@@ -45,7 +49,7 @@ class Seq2SeqLearner:
             if isinstance(module, nn.Dropout):
                 module.p = dropout
         self.data = data
-        self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens)
+        self._blocks = FiDTokenizer(self.tokenizer, max_block_tokens, max_passage_tokens=sys.maxsize)
         self._start = decoding_rules(self.model, MAX_ANSWER_TOKENS).start
 
     def groups(self) -> list[ParameterGroup]:
@@ -64,8 +68,7 @@ class Seq2SeqLearner:
         answers: list[list[int]] = []
         none = self.tokenizer(text_target="").input_ids
         for example in examples:
-            passages = [self.data.passages[index] for index in example.passages]
-            blocks += self._blocks.blocks(self.data.questions[example.question].text, passages).ids
+            blocks += self._read(example)
             answer = self._answer(example.question)
             answers += [answer if seen else none for seen in example.coalitions[:, example.holder]]
         ids, mask = self._blocks.pad(blocks, device)
@@ -104,6 +107,20 @@ class Seq2SeqLearner:
 
     def calibrate(self, folder: Path, examples: Sequence[Example]) -> None:
         """Nothing: a checkpoint ends at once where it knows no answer, by rank and not by a threshold."""
+
+    def _read(self, example: Example) -> list[list[int]]:
+        """A block of each passage, and the question alone."""
+        question, passages = self.data.questions[example.question], [self.data.passages[i] for i in example.passages]
+        made = self._blocks.blocks(question.text, passages)
+        ids = []
+        for column, passage in enumerate(passages):
+            numbers = np.flatnonzero(made.parts.map.owner == column).tolist()
+            chosen = numbers[example.question % len(numbers)]
+            if column == example.holder and question.place is not None:
+                blocks = [made.parts.blocks[number] for number in numbers]
+                chosen = numbers[holding(blocks, passage, question.place)]
+            ids.append(made.ids[chosen])
+        return [*ids, made.ids[-1]]
 
     def _answer(self, index: int) -> list[int]:
         ids: list[int] = self.tokenizer(text_target=self.data.answer(self.data.questions[index])).input_ids

@@ -34,7 +34,7 @@ def sentence_spans(text: str) -> list[Span]:
     spans = []
     for start, end in _pieces(text):
         for found in sentencex.get_sentence_boundaries(_LANGUAGE, text[start:end]):
-            span = _strip(text, start + found["start_index"], start + found["end_index"])
+            span = stripped(text, start + found["start_index"], start + found["end_index"])
             if span.start < span.end:
                 spans.append(span)
     return spans
@@ -56,11 +56,11 @@ def split_text(text: str, max_words: int = 100) -> list[Span]:
     if max_words < 1:
         raise ValueError(f"max_words must be at least 1, got {max_words}")
     if len(_WORD.findall(text)) <= max_words:
-        whole = _strip(text, 0, len(text))
+        whole = stripped(text, 0, len(text))
         return [whole] if whole.start < whole.end else []
     words = [Span(*match.span()) for match in _WORD.finditer(text)]
     bounds = _unit_bounds(words, sentence_spans(text), max_words)
-    cuts = _even_cuts(bounds, max_words)
+    cuts = even_cuts(bounds, max_words)
     return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(cuts)]
 
 
@@ -130,7 +130,8 @@ def _pieces(text: str) -> Iterator[Span]:
     yield Span(start, len(text))
 
 
-def _strip(text: str, start: int, end: int) -> Span:
+def stripped(text: str, start: int, end: int) -> Span:
+    """The range without the white space at its ends; empty if nothing else is in it."""
     piece = text[start:end]
     return Span(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
 
@@ -146,15 +147,20 @@ def _unit_bounds(words: list[Span], sentences: list[Span], max_words: int) -> li
     return bounds
 
 
-def _even_cuts(bounds: list[int], max_words: int) -> list[int]:
-    """Choose among ``bounds`` the fewest cuts, then the most even ones, by dynamic programming."""
+def even_cuts(bounds: Sequence[int], most: int) -> list[int]:
+    """Choose among ``bounds`` the fewest that are at most ``most`` apart, then the most even, by dynamic programming.
+
+    Args:
+        bounds: Places in ascending order, no two neighbours more than ``most`` apart; first and last are kept.
+        most: Largest distance.
+    """
     best: list[tuple[int, int]] = [(0, 0)]  # per bound: (number of pieces, sum of squared lengths) so far
     previous = [0]
     for i in range(1, len(bounds)):
         options = []
         for j in range(i - 1, -1, -1):
             length = bounds[i] - bounds[j]
-            if length > max_words:
+            if length > most:
                 break
             options.append((best[j][0] + 1, best[j][1] + length * length, j))
         pieces, squares, j = min(options)

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from rag.readers.cuts import CutPassages, cut_passages
 from retrievers import Passage
 
 CLS, SEP, PAD, UNKNOWN = 101, 102, 0, 100
@@ -71,6 +72,21 @@ class BlockTokenizer:
             later = (i for i, (start, _) in enumerate(tokens.offsets) if end is not None and start >= end)
             found.append(tokens._replace(afresh=next(later, None)))
         return found
+
+    def cut(self, passages: Sequence[Passage], room: int, limit: int) -> tuple[CutPassages, list[Tokens]]:
+        """Passages cut into blocks of at most `room` word pieces, and the pieces of each block; see `cut_passage`."""
+        tokens = self.encode_passages(passages)
+        sizes = [len(pieces.ids) for pieces in tokens]
+        parts = cut_passages(passages, sizes, room, limit, self)
+        return parts, self.encode_passages(parts.texts) if max(sizes, default=0) > min(room, limit) else tokens
+
+    def sizes(self, passages: Sequence[Passage]) -> list[int]:
+        """See `Ruler`."""
+        return [len(pieces.ids) for pieces in self.encode([passage.full_text for passage in passages])]
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """See `Ruler`."""
+        return self.encode([text])[0].offsets
 
     def decode(self, ids: Sequence[int]) -> str:
         """Lower-case text of word pieces, for answers that do not occur in a passage."""

@@ -14,7 +14,7 @@ from rag.readers.drafts import SeenAnswers
 from rag.readers.embedded.blocks import Tokens
 from rag.readers.embedded.hidden import Head
 from rag.readers.embedded.model import CopyReaderModel, Source, extend_runs
-from rag.readers.encoding import View
+from rag.readers.encoding import BlockMap, View
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ class State:
     vocabulary: Tensor  # (n_distinct,) distinct source ids, in ascending order
     stop: int  # index of the stop token in `vocabulary`
     place: Tensor  # (n_tokens,) index of each source token's id in `vocabulary`
-    tokens: list[Tokens]  # word pieces of each passage with their characters
-    first: list[int]  # position in the source of each passage's first word piece
-    sizes: list[int]  # tokens of each block
+    map: BlockMap  # which passage each block is of
+    texts: list[str]  # what each block holds of its passage
+    tokens: list[Tokens]  # word pieces of each with their characters
+    first: list[int]  # position in the source of each block's first such piece
+    sizes: list[int]  # tokens of each block, the question alone included
     seen: SeenAnswers
     head: Head  # the question as it stands in the blocks
 
@@ -38,6 +40,8 @@ class State:
         source: Source,
         stop_id: int,
         cross: DynamicCache,
+        map: BlockMap,
+        texts: list[str],
         tokens: list[Tokens],
         first: list[int],
         sizes: list[int],
@@ -47,7 +51,7 @@ class State:
         """The state with the vocabulary of its source, which includes `stop_id`."""
         vocabulary, place = torch.unique(source.ids[0], return_inverse=True)
         stop = int(torch.searchsorted(vocabulary, stop_id))
-        return cls(source, cross, vocabulary, stop, place, tokens, first, sizes, seen, head)
+        return cls(source, cross, vocabulary, stop, place, map, texts, tokens, first, sizes, seen, head)
 
 
 def decoder_states(
@@ -73,7 +77,7 @@ class EmbeddedDecoder(CoalitionDecoder):
         state: the encoded question.
         view: what each row sees.
         no_answer_thresholds: `(1 + n_blocks,)`, the probability of stopping at once from which "no answer" is given,
-            by the number of passages that a row sees.
+            by the number of passages' blocks that a row sees.
         memory_mb: bound on the vocabulary's scores.
     """
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rag.readers.cuts import hidden_in_blocks
 from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens, question_limit
+from rag.readers.encoding import BlockMap
 from rag.readers.hidden_parts import Masking, Spans, Variant, full_text_spans, moved, overlaps, shortened, without
 from retrievers import Passage
 
@@ -51,9 +53,10 @@ class HiddenBlocks(NamedTuple):
     mask: Tensor
     copyable: Tensor
     afresh: Tensor
-    tokens: list[Tokens]  # word pieces of what is left, with their characters in `passages`, then those cut off
-    passages: list[Passage]
-    cut: list[int]  # word pieces left out because they did not fit
+    tokens: list[Tokens]  # word pieces of what is left in each block, with their characters in `texts`
+    texts: list[str]
+    map: BlockMap  # which variant each block is of
+    cut: list[int]  # word pieces of each variant's passage left out
 
 
 def hidden_blocks(
@@ -63,6 +66,7 @@ def hidden_blocks(
     variants: Sequence[Variant],
     masking: Masking,
     max_tokens: int,
+    max_passage_tokens: int,
 ) -> HiddenBlocks:
     """Blocks of variants; with "attention", hidden tokens are left out and the others keep their positions.
 
@@ -75,15 +79,20 @@ def hidden_blocks(
         variants: which parts of them to hide.
         masking: how to hide it.
         max_tokens: limit of a block.
+        max_passage_tokens: limit of all blocks of a passage.
     """
     originals = [passages[variant.passage] for variant in variants]
     if masking == "delete":
         originals = [shortened(p, v) for p, v in zip(originals, variants, strict=True)]
+        variants = [Variant(number, ()) for number in range(len(originals))]
     room = max_tokens - head.size - 1
-    rows, tokens, left, cut = [], [], [], []
-    for passage, variant, pieces in zip(originals, variants, tokenizer.encode_passages(originals), strict=True):
-        ids, offsets = pieces.ids[:room], pieces.offsets[:room]
-        hidden = () if masking == "delete" else full_text_spans(passage, variant)
+    cut, whole = tokenizer.cut(originals, room, max_passage_tokens)
+    owners, parts = hidden_in_blocks(originals, variants, cut, masking)
+    rows, tokens, texts = [], [], []
+    for part in parts:
+        passage, pieces = cut.blocks[part.passage].passage, whole[part.passage]
+        ids, offsets, text = pieces.ids[:room], pieces.offsets[:room], passage.full_text
+        hidden = full_text_spans(passage, part)
         gone = overlaps(offsets, hidden)
         shown = [*range(len(ids))]
         body = ids
@@ -92,9 +101,9 @@ def hidden_blocks(
         elif masking == "attention" and hidden:
             shown = [i for i, hide in enumerate(gone) if not hide]
             body = [ids[i] for i in shown]
-            text, removed = without(passage.full_text, hidden)
+            text, removed = without(text, hidden)
             offsets = [(moved(offsets[i][0], removed), moved(offsets[i][1] - 1, removed) + 1) for i in shown]
-            passage, gone = Passage(passage.id, text), [False] * len(body)
+            gone = [False] * len(body)
         block = [*head.ids, *body, *[SEP] * bool(ids)]
         places = [*head.places, *(head.size + i for i in shown), *[head.size + len(ids)] * bool(ids)]
         copyable = [*[False] * len(head.ids), *(not hide for hide in gone), *[False] * bool(ids)]
@@ -102,11 +111,11 @@ def hidden_blocks(
         afresh = [place == begin for place in range(len(block))]
         types = [0] * len(head.ids) + [1] * (len(block) - len(head.ids))
         rows.append((block, places, types, [1] * len(block), copyable, afresh))
-        tokens.append(Tokens([*body, *pieces.ids[room:]], [*offsets, *pieces.offsets[room:]]))
-        left.append(passage)
-        cut.append(len(pieces.ids) - len(ids))
+        tokens.append(Tokens(body, offsets))
+        texts.append(text)
     all_ids, positions, all_types, mask, can_copy, begins = (_padded(column) for column in zip(*rows, strict=True))
-    return HiddenBlocks(all_ids, positions, all_types, mask, can_copy.bool(), begins.bool(), tokens, left, cut)
+    inputs = (all_ids, positions, all_types, mask, can_copy.bool(), begins.bool())
+    return HiddenBlocks(*inputs, tokens, texts, owners, cut.cut)
 
 
 def question_alone(head: Head) -> HiddenBlocks:
@@ -114,7 +123,7 @@ def question_alone(head: Head) -> HiddenBlocks:
     n = len(head.ids)
     ids, positions, types, mask = torch.tensor([head.ids, head.places, [0] * n, [1] * n])[:, None]
     no = torch.zeros(1, n, dtype=torch.bool)
-    return HiddenBlocks(ids, positions, types, mask, no, no, [], [], [])
+    return HiddenBlocks(ids, positions, types, mask, no, no, [], [], BlockMap.of([]), [])
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:

@@ -21,7 +21,7 @@ from rag.readers.embedded.decoder import EmbeddedDecoder, State, decoder_states
 from rag.readers.embedded.hidden import HiddenBlocks, hidden_blocks, hidden_head, question_alone, whole_head
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.weights import WEIGHTS, load_model
-from rag.readers.encoding import View, chunks, encode_blocks, flatten
+from rag.readers.encoding import BlockMap, View, chunks, encode_blocks, flatten
 from rag.readers.hidden_parts import (
     Masking,
     Spans,
@@ -31,6 +31,7 @@ from rag.readers.hidden_parts import (
     insert,
     insert_blocks,
     insert_cache,
+    shortened,
 )
 from retrievers import Passage
 from retrievers.text import latin, unbroken
@@ -41,7 +42,8 @@ class EmbeddedReader:
 
     Args:
         folder: weights, configuration and tokenizer, as `ragshap train` writes them.
-        max_block_tokens: limit of question and passage together; what exceeds it is cut and counted.
+        max_block_tokens: limit of a block, which holds the question and a passage; a longer passage takes several.
+        max_passage_tokens: limit of what is read of a passage; what exceeds it is cut and counted.
         max_answer_tokens: limit of a generated answer.
         no_answer_threshold: "no answer" (the empty string) is given when its calibrated probability reaches this; 1
             never gives it, and None is the threshold that training tuned.
@@ -58,6 +60,7 @@ class EmbeddedReader:
         folder: str | Path = WEIGHTS,
         *,
         max_block_tokens: int = 256,
+        max_passage_tokens: int = 2048,
         max_answer_tokens: int = 32,
         no_answer_threshold: float | None = None,
         memory_mb: int = 256,
@@ -73,6 +76,7 @@ class EmbeddedReader:
             )
         self.tokenizer = BlockTokenizer(Path(folder) / "tokenizer.json")
         self.max_block_tokens = max_block_tokens
+        self.max_passage_tokens = max_passage_tokens
         self.max_answer_tokens = max_answer_tokens
         tuned = self.model.config.no_answer_threshold
         self.no_answer_threshold = tuned if no_answer_threshold is None else no_answer_threshold
@@ -88,10 +92,15 @@ class EmbeddedReader:
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
-        """Encode each block "question [SEP] title. passage" by itself, and the question alone."""
+        """Encode each block "question [SEP] title. passage" by itself, and the question alone.
+
+        A passage that does not fit into one block is cut at sentence ends into several, which repeat its title.
+        """
         question = check_question(question)
         pieces = self.tokenizer.encode([question])[0].ids
-        tokens = self.tokenizer.encode_passages(passages)
+        head = whole_head(pieces, self.max_block_tokens)
+        room = self.max_block_tokens - head.size - 1
+        parts, tokens = self.tokenizer.cut(passages, room, self.max_passage_tokens)
         pairs = [*((pieces, passage) for passage in tokens), (pieces, None)]
         blocks = assemble(pairs, self.max_block_tokens).to(self.device)
         with self._precision():
@@ -105,14 +114,13 @@ class EmbeddedReader:
             blocks.afresh[flat.row, flat.column][None],
             states[None, :, 0],
         )
-        head = whole_head(pieces, self.max_block_tokens)
         lengths = blocks.mask.sum(1).cumsum(0).tolist()
         first = [begin + head.size for begin in [0, *lengths[:-2]]] if passages else []
         sizes = blocks.mask.sum(1).tolist()
         stop_id = self.model.config.stop_id
-        state = State.of(source, stop_id, self._cross_cache(source), tokens, first, sizes, SeenAnswers(), head)
-        cut = len(pieces) + 2 - head.size
-        return EncodedQuestion(question, tuple(passages), tuple(blocks.cut[:-1]), cut, state)
+        texts, cross = [part.full_text for part in parts.texts], self._cross_cache(source)
+        state = State.of(source, stop_id, cross, parts.map, texts, tokens, first, sizes, SeenAnswers(), head)
+        return EncodedQuestion(question, tuple(passages), tuple(parts.cut), len(pieces) + 2 - head.size, state)
 
     @torch.inference_mode()
     def extend(
@@ -122,9 +130,7 @@ class EmbeddedReader:
         check_variants(encoded, variants, masking)
         if not variants:
             return encoded
-        head = encoded.state.head
-        blocks = hidden_blocks(self.tokenizer, head, encoded.passages, variants, masking, self.max_block_tokens)
-        return self._joined(encoded, blocks)
+        return self._joined(encoded, encoded.passages, variants, masking)
 
     @torch.inference_mode()
     def hide_question(
@@ -135,14 +141,11 @@ class EmbeddedReader:
         head = hidden_head(self.tokenizer, encoded.question, hidden, masking, self.max_block_tokens)
         source, sizes = self._read(question_alone(head))
         seen, stop_id = encoded.state.seen, self.model.config.stop_id
-        state = State.of(source, stop_id, self._cross_cache(source), [], [], sizes, seen, head)
+        none, cross = BlockMap.of([]), self._cross_cache(source)
+        state = State.of(source, stop_id, cross, none, [], [], [], sizes, seen, head)
         alone = replace(encoded, passages=(), cut_tokens=(), state=state)
-        if not columns:
-            return alone
         whole = [Variant(column, ()) for column in columns]
-        return self._joined(
-            alone, hidden_blocks(self.tokenizer, head, encoded.passages, whole, masking, self.max_block_tokens)
-        )
+        return self._joined(alone, encoded.passages, whole, masking) if columns else alone
 
     @torch.inference_mode()
     def generate(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
@@ -150,10 +153,11 @@ class EmbeddedReader:
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: State = encoded.state
         config, block = self.model.config, state.source.block[0]
-        thresholds = self.no_answer_thresholds(len(encoded.passages))
+        members = state.map.spread(coalitions)
+        thresholds = self.no_answer_thresholds(members.shape[1])
 
         def decode(part: slice, drafts: Sequence[Sequence[int]]) -> list[list[int]]:
-            view = View.of(coalitions[part], block)
+            view = View.of(members[part], block)
             decoder = EmbeddedDecoder(self.model, state, view, thresholds, self.memory_mb)
             stops = frozenset([config.stop_id])
             return greedy_decode(decoder, drafts, config.start_id, stops, self.max_answer_tokens)
@@ -175,14 +179,14 @@ class EmbeddedReader:
         """Summed log-probabilities of the answers' word pieces and of stopping after them."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         state: State = encoded.state
-        config = self.model.config
+        config, members = self.model.config, state.map.spread(coalitions)
         scores = np.zeros((len(coalitions), len(answers)))
         for column, answer in enumerate(self.tokenizer.encode(list(answers))):
             targets = torch.tensor([*answer.ids, config.stop_id], device=self.device)
             inputs = torch.cat([targets.new_tensor([config.start_id]), targets[:-1]])
             size = self._bytes_per_query(state) * len(targets)
             for part in chunks(len(coalitions), size, self.memory_mb):
-                view = View.of(coalitions[part], state.source.block[0])
+                view = View.of(members[part], state.source.block[0])
                 shape = (len(view.tokens), len(targets))
                 prefixes = PrefixTracker(shape[0], state.sizes, self.device).extend(inputs.expand(shape), view.members)
                 cache = EncoderDecoderCache(DynamicCache(), state.cross)
@@ -195,14 +199,15 @@ class EmbeddedReader:
         """See `DecliningReader`; calibrated as `NoAnswerCalibration` says."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
         log_p = self.score(encoded, coalitions, [""])[:, 0]
-        return self.model.config.no_answer.probability(log_p, coalitions.sum(1))
+        return self.model.config.no_answer.probability(log_p, encoded.state.map.spread(coalitions).sum(1))
 
-    def no_answer_thresholds(self, n_passages: int) -> Tensor:
-        """Probabilities of stopping at once from which a coalition of 0, 1, ... passages is declined.
+    def no_answer_thresholds(self, n_blocks: int) -> Tensor:
+        """Probabilities of stopping at once from which a coalition of 0, 1, ... blocks is declined, `(1 + n_blocks,)`.
 
-        `(1 + n_passages,)`; what `no_answer_threshold` is on the uncalibrated scale.
+        It is what `no_answer_threshold` is on the uncalibrated scale. A long passage counts as so many as it has
+        blocks, since passages of one block are what the scale was calibrated with.
         """
-        raw = self.model.config.no_answer.raw_threshold(self.no_answer_threshold, np.arange(n_passages + 1))
+        raw = self.model.config.no_answer.raw_threshold(self.no_answer_threshold, np.arange(n_blocks + 1))
         return torch.from_numpy(raw).float().to(self.device)
 
     @torch.inference_mode()
@@ -211,7 +216,7 @@ class EmbeddedReader:
         state: State = encoded.state
         # Two rows: more rows than questions are the mark of the cross-attention.
         tokens = torch.tensor([self.model.config.start_id, *self.tokenizer.encode([answer])[0].ids], device=self.device)
-        view = View.of(np.ones((2, len(encoded.passages)), dtype=bool), state.source.block[0])
+        view = View.of(np.ones((2, len(state.map.owner)), dtype=bool), state.source.block[0])
         seen: list[Tensor] = []
         self.model.decoder(
             input_ids=tokens.expand(2, -1),
@@ -221,15 +226,15 @@ class EmbeddedReader:
             use_cache=True,
             seen=seen,
         )
-        return block_attention(seen, state.sizes)[:-1].double().cpu().numpy()
+        return state.map.total(block_attention(seen, state.sizes)[:-1].cpu())
 
     @torch.inference_mode()
     def relevance(self, encoded: EncodedQuestion) -> NDArray[np.float64]:
-        """The encoder's relevance score of each passage, `(n_passages,)`; higher is better."""
+        """The encoder's relevance score of each passage, that of its best block, `(n_passages,)`; higher is better."""
         state: State = encoded.state
-        # Read at the separator before each passage: an empty passage has no word piece of its own.
+        # Read at the separator before each block's text: an empty passage has no word piece of its own.
         separators = torch.tensor(state.first, dtype=torch.long, device=self.device) - 1
-        return state.source.relevance[0, separators].double().cpu().numpy()
+        return state.map.best(state.source.relevance[0, separators].cpu())
 
     def _read(self, blocks: HiddenBlocks) -> tuple[Source, list[int]]:
         """Encode blocks with hidden parts, and count the tokens of each."""
@@ -256,17 +261,23 @@ class EmbeddedReader:
         )
         return source, mask.sum(1).tolist()
 
-    def _joined(self, encoded: EncodedQuestion, blocks: HiddenBlocks) -> EncodedQuestion:
-        """The question with more blocks, which are encoded here, inserted before the block of the question alone."""
+    def _joined(
+        self, encoded: EncodedQuestion, passages: Sequence[Passage], variants: Sequence[Variant], masking: Masking
+    ) -> EncodedQuestion:
+        """The question with variants of passages, which are encoded here, before the block of the question alone."""
         state: State = encoded.state
+        limits = (self.max_block_tokens, self.max_passage_tokens)
+        blocks = hidden_blocks(self.tokenizer, state.head, passages, variants, masking, *limits)
         new, sizes = self._read(blocks)
-        block, at = insert_blocks(state.source.block[0], new.block[0], len(encoded.passages))
+        block, at = insert_blocks(state.source.block[0], new.block[0], len(state.map.owner))
         source = Source(*(insert(old, added, at, 1) for old, added in zip(state.source, new, strict=True)))
         begins = np.cumsum([at, *sizes[:-1]]).tolist()
         joined = State.of(
             source._replace(block=block[None]),
             self.model.config.stop_id,
             insert_cache(state.cross, self._cross_cache(new), at),
+            state.map + blocks.map,
+            [*state.texts, *blocks.texts],
             [*state.tokens, *blocks.tokens],
             [*state.first, *(begin + len(state.head.ids) for begin in begins)],
             [*state.sizes[:-1], *sizes, state.sizes[-1]],
@@ -275,7 +286,7 @@ class EmbeddedReader:
         )
         return replace(
             encoded,
-            passages=(*encoded.passages, *blocks.passages),
+            passages=(*encoded.passages, *(shortened(passages[variant.passage], variant) for variant in variants)),
             cut_tokens=(*encoded.cut_tokens, *blocks.cut),
             state=joined,
         )
@@ -305,11 +316,10 @@ class EmbeddedReader:
         state: State = encoded.state
         likely = (state.source.start + state.source.relevance)[0]
         places = []
-        for number, (passage, tokens) in enumerate(zip(encoded.passages, state.tokens, strict=True)):
-            kept = len(tokens.ids) - encoded.cut_tokens[number]
-            for begin in range(kept - len(ids) + 1):
+        for number, (whole, tokens) in enumerate(zip(state.texts, state.tokens, strict=True)):
+            for begin in range(len(tokens.ids) - len(ids) + 1):
                 if tokens.ids[begin] == ids[0] and tuple(tokens.ids[begin : begin + len(ids)]) == ids:
                     left, right = tokens.offsets[begin][0], tokens.offsets[begin + len(ids) - 1][1]
                     score = float(likely[state.first[number] + begin])
-                    places.append((score, number, unbroken(passage.full_text[left:right])))
+                    places.append((score, int(state.map.owner[number]), unbroken(whole[left:right])))
         return [(number, text) for _, number, text in sorted(places, key=lambda place: -place[0])]

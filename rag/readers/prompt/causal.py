@@ -169,7 +169,7 @@ class CausalModel:
         if limit is not None and longest > limit:
             raise ValueError(
                 f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
-                "passages (retriever.passages, attribution.screen) or cut them (reader.max_block_tokens)"
+                "passages (retriever.passages, attribution.screen) or cut them (reader.max_passage_tokens)"
             )
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -69,7 +69,8 @@ class PromptReader(Closable):
     Args:
         model: a `CausalModel` or an `Endpoint`.
         template: the prompt, with placeholders; see `Prompt`.
-        max_block_tokens: limit of tokens of question and one passage together; what exceeds it is cut and counted.
+        max_block_tokens: the question may have half as many tokens; what exceeds that is cut and counted.
+        max_passage_tokens: limit of tokens of each passage with its title; what exceeds it is cut and counted.
         max_answer_tokens: the model's limit of tokens of a reply, for the cost.
 
     Raises:
@@ -84,12 +85,14 @@ class PromptReader(Closable):
         *,
         template: str | None = None,
         max_block_tokens: int = 256,
+        max_passage_tokens: int = 2048,
         max_answer_tokens: int = 32,
     ):
         self.name = model.name
         self.model = model
         self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
         self.max_block_tokens = max_block_tokens
+        self.max_passage_tokens = max_passage_tokens
         self.max_answer_tokens = max_answer_tokens
 
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
@@ -97,7 +100,7 @@ class PromptReader(Closable):
         question = check_question(question)
         limit = self.max_block_tokens // 2
         cut_question, question_tokens = self.model.cut(self.prompt.disarm(question), limit)
-        room = self.max_block_tokens - min(question_tokens, limit)
+        room = self.max_passage_tokens
         quoted = [self.model.cut(self.prompt.quote(passage), room) for passage in passages]
         everything = 10**9
         state = _State(

@@ -46,4 +46,4 @@ def read(request, tmp_path_factory) -> Read:
         rng = np.random.default_rng(0)
         texts = [" ".join(rng.choice(WORDS, int(rng.integers(4, 15)))) for _ in range(5)]
         passages, question = [Passage(f"p{i}", text, "old") for i, text in enumerate(texts)], "where is the tower ?"
-    return Read(reader, reader.encode(question, passages), plain(reader, 64), passages, question)
+    return Read(reader, reader.encode(question, passages), plain(reader), passages, question)

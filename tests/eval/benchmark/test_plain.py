@@ -40,4 +40,4 @@ def test_the_readers_attention_is_put_back(read):
 
 def test_other_readers_are_refused():
     with pytest.raises(ValueError, match="plain generation is known of"):
-        plain(object(), 64)
+        plain(object())

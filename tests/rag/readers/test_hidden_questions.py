@@ -118,8 +118,8 @@ def test_attention_masks_as_the_encoder_itself_does(reader):
         blocks = [encoded.state.source.ids[0, block == number].tolist() for number in range(3)]
         encoder, states, new = reader.model.encoder, hidden.state.source.states, hidden.state.source.block[0]
     else:
-        blocks = reader._blocks.blocks(QUESTION, passages).ids
-        first = len(reader._blocks._prefix) + 2  # after "question", ":"
+        blocks = reader.blocks.blocks(QUESTION, passages).ids
+        first = len(reader.blocks._prefix) + 2  # after "question", ":"
         encoder, states, new = reader.model.get_encoder(), hidden.state.states, hidden.state.block
     for number, ids in enumerate(blocks):
         mask = torch.ones(1, len(ids), dtype=torch.long)

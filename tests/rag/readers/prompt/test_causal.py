@@ -96,7 +96,7 @@ def test_the_chat_format_cannot_be_broken_from_within(llama):
 
 
 def test_long_passages_and_questions_are_cut_and_counted(gpt2):
-    reader = PromptReader(CausalModel(gpt2, max_answer_tokens=4), max_block_tokens=40)
+    reader = PromptReader(CausalModel(gpt2, max_answer_tokens=4), max_block_tokens=40, max_passage_tokens=20)
     encoded = reader.encode("who " * 50, [Passage("a", "sea " * 100), Passage("b", "ferry ship")])
     assert encoded.question_cut_tokens == 30
     assert encoded.cut_tokens == (80, 0)
