@@ -79,6 +79,7 @@ class Answer:
             was no search.
         conflicts: pairs of answers between which the passages are divided.
         interactions: pairs of passages that need one another or repeat one another; None if not asked for.
+        merged: the other wordings that were counted as an answer, by that answer; none if matching is exact.
         no_answer_probability: calibrated probability that the retrieved passages together hold no answer; the reader
             declines where it reaches its threshold. None for readers that have none.
     """
@@ -100,6 +101,7 @@ class Answer:
     conflicts: tuple[Conflict, ...] = ()
     interactions: PairInteractions | None = None
     no_answer_probability: float | None = None
+    merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as dictionaries, lists, strings and numbers."""
@@ -127,6 +129,7 @@ class Answer:
                 for e in self.evidence
             ],
             "other_answers": [{"answer": o.text, "share": o.share, "passages": list(o.passages)} for o in self.others],
+            "merged": {answer: list(wordings) for answer, wordings in self.merged.items()},
             "attribution": self.attribution.to_dict(),
             "hierarchy": self.hierarchy.to_dict() if self.hierarchy else None,
             "seconds": dict(self.seconds),
@@ -181,6 +184,7 @@ class Answer:
                 conflicts=tuple(_conflict(conflict) for conflict in content["conflicts"]),
                 interactions=_interactions(content["interactions"]),
                 no_answer_probability=content.get("no_answer_probability"),  # answers written before had none
+                merged={answer: tuple(wordings) for answer, wordings in content.get("merged", {}).items()},
                 hierarchy=None if content["hierarchy"] is None else Hierarchy.from_dict(content["hierarchy"]),
             )
         except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:

@@ -150,6 +150,7 @@ class Pipeline(Closable):
             full_text=session.answer,
             share=share,
             no_answer_probability=no_answer_probability,
+            merged=session.matching.merged,
             evidence=_evidence(hits, session, attribution, order, kept),
             others=others,
             attribution=attribution,

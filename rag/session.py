@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -21,8 +20,8 @@ from attribution import (
     VotesGame,
     check,
     explain,
-    normalize_answer,
 )
+from rag.matching import Matching, Votes
 from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener
 from rag.readers.hidden_parts import PartsReader
 from rag.readers.interruption import checkpoint
@@ -80,7 +79,7 @@ class Session:
         self.seconds: dict[str, float] = {}
         self._answers: dict[bytes, str] = {}
         self._likelihoods: dict[tuple[bytes, str], float] = {}
-        self._votes: Counter[str] = Counter()
+        self._votes: Votes | None = None
         own = self.settings.attribution
         _check_ids(self.passages)
         screened = 0 < own.screen < len(self.passages)
@@ -115,6 +114,12 @@ class Session:
     def answer(self) -> str:
         """The reader's answer from all the passages that it got; "" is "no answer"."""
         return self.answers(np.ones((1, self.n_read), dtype=bool))[0]
+
+    @cached_property
+    def matching(self) -> Matching:
+        """Which answers count as the same; where wordings may differ, `answer` is the first that others are like."""
+        name = self.settings.attribution.matching
+        return Matching(name, self.answer if name != "exact" else None)
 
     def no_answer_probabilities(self, coalitions: Coalitions) -> list[float] | list[None]:
         """How likely it is that each coalition's passages hold no answer, to four digits; it costs one decoder step.
@@ -153,14 +158,15 @@ class Session:
     def anew(self: S) -> S:
         """The session as it was when the passages had just been encoded, so that work is timed as if done first."""
         other = copy(self)
-        other.__dict__.pop("answer", None)
-        other._answers, other._likelihoods, other._votes = {}, {}, Counter()
+        other.__dict__ = {name: held for name, held in vars(self).items() if name not in ("answer", "matching")}
+        other._answers, other._likelihoods, other._votes = {}, {}, None
         other.seconds = {stage: self.seconds[stage] for stage in ("screen", "encode") if stage in self.seconds}
         return other
 
     def game(self, utility: str) -> VotesGame | LikelihoodGame:
         """The game over the passages: "votes", one output per answer, or "likelihood", of `answer`."""
-        return VotesGame(self._vote) if utility == "votes" else LikelihoodGame(self.likelihoods, [self.answer])
+        self._votes = Votes(self.answers, self.matching) if utility == "votes" else None
+        return VotesGame(self._votes) if self._votes else LikelihoodGame(self.likelihoods, [self.answer])
 
     def attribute(
         self,
@@ -177,7 +183,6 @@ class Session:
             progress: called as progress(evaluations, budget).
         """
         settings, score = settings or self.settings.attribution, score or self.settings.rerank.score
-        self._votes = Counter()
         return explain(
             self.game(settings.utility),
             self.n_read,
@@ -188,15 +193,9 @@ class Session:
             **_estimation(settings, score, self.settings.rerank.keep),
         )
 
-    def _vote(self, coalitions: Coalitions) -> list[str]:
-        answers = self.answers(coalitions)
-        self._votes.update(map(normalize_answer, answers))
-        return answers
-
     def share(self, answer: str) -> float:
         """The fraction of the last attribution's coalitions that gave an answer; 0 where it was not of votes."""
-        total = self._votes.total()
-        return self._votes[normalize_answer(answer)] / total if total else 0.0
+        return 0.0 if self._votes is None else self._votes.share(answer)
 
     def distil(self, order: Sequence[int], keep: int | str) -> tuple[list[int], str]:
         """The passages to keep, and the answer read from them alone.
@@ -212,8 +211,8 @@ class Session:
         answers = self.answers(prefixes)
         if keep != "smallest":
             return list(order[: sizes[0]]), answers[0]
-        wanted = normalize_answer(self.answer)
-        size = next(size for size, answer in zip(sizes, answers, strict=True) if normalize_answer(answer) == wanted)
+        key = self.matching.key
+        size = next(size for size, answer in zip(sizes, answers, strict=True) if key(answer) == key(self.answer))
         return list(order[:size]), answers[size]
 
     def screened(self, size: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
+from rag.matching import MatchingName
 from rag.readers.prompt.address import completions_address
 from rag.scores import DEFAULT_SCORE, OF_VALUES, ScoreName
 from rag.settings_base import Section, load_section
@@ -164,10 +165,12 @@ class AttributionSettings(Section):
     With `screen`, the embedded reader chooses so many of the passages, and the reader gets these alone; 0 is all.
     `until` stops before the budget is spent: once the first `k` passages are certain at `confidence`, values within
     `margin` counting as tied (`k` is by default what `rerank.keep` keeps, or 5), or once no standard error is above
-    `target_error`. `minimal_sets` bounds the decodes of each search for a minimal set.
+    `target_error`. `matching` says which answers are one in votes; see `rag.matching.Matching`. `minimal_sets` bounds
+    the decodes of each search for a minimal set.
     """
 
     utility: Literal["votes", "likelihood"] = "votes"
+    matching: MatchingName = "exact"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
     estimator: Literal[
         "auto", "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted", "banzhaf"
@@ -186,7 +189,9 @@ class AttributionSettings(Section):
     interactions: bool = False
 
     @model_validator(mode="after")
-    def _can_stop(self) -> AttributionSettings:
+    def _consistent(self) -> AttributionSettings:
+        if self.matching != "exact" and self.utility != "votes":
+            raise ValueError(f"matching: {self.matching} is for utility votes, not {self.utility}")
         exact = self.estimator == "exact" or self.semivalue in ("leave-one-out", "first-in")
         if self.until != "none" and exact:
             raise ValueError(f"until: {self.until} needs values that are sampled, but exact ones are asked for")

@@ -79,10 +79,11 @@ def conflicts(attribution: Attribution, session: Session) -> tuple[Conflict, ...
     """
     n = len(attribution.players)
     alone = session.answers(np.eye(n, dtype=bool)) if n else []
-    rows = {normalize_answer(text): row for row, text in enumerate(attribution.outputs)}
+    key = session.matching.key
+    rows = {key(text): row for row, text in enumerate(attribution.outputs)}
     sides: dict[int, list[int]] = {}
     for player, text in enumerate(alone):
-        row = rows.get(normalize_answer(text))
+        row = rows.get(key(text))
         if row is None or not attribution.outputs[row]:
             continue
         if attribution.values[row, player] >= max(_LEAST_SUPPORT, 2 * attribution.errors[row, player]):
@@ -126,10 +127,11 @@ def pair_interactions(attribution: Attribution, session: Session, budget: int) -
         rows[:, chosen] = coalitions
         return session.answers(rows)
 
-    game = VotesGame(generate)
+    key = session.matching.key
+    game = VotesGame(generate, key)
     found = interactions(game, len(chosen), budget=2 ** len(chosen))
-    full = normalize_answer(attribution.outputs[attribution.output])
-    outputs = [normalize_answer(text) for text in found.outputs]
+    full = key(attribution.outputs[attribution.output])
+    outputs = [key(text) for text in found.outputs]
     top = found.top(len(names) ** 2, outputs.index(full)) if full in outputs else []
     pairs = (PairInteraction((names[a], names[b]), value) for a, b, value, _ in top)
     return PairInteractions(names, tuple(pair for pair in pairs if abs(pair.value) >= _LEAST_INTERACTION))

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from attribution import Attribution, Group, OwenValues, normalize_answer, owen
+from attribution import Attribution, Group, OwenValues, owen
 from rag.explanation.parts import Part, question_part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame, Values
 from rag.explanation.question_game import QuestionGame
-from rag.readers import EncodedQuestion, Reader
+from rag.readers import EncodedQuestion
 from rag.readers.base import Coalitions
 from rag.readers.hidden_parts import PartsReader
 from rag.session import Session
@@ -156,7 +156,7 @@ def _estimate(
 ) -> tuple[OwenValues, PartsGame | QuestionGame]:
     reader, encoded, settings = session.reader, session.encoded, session.settings.hierarchy
     assert isinstance(reader, PartsReader), "the session has checked it"
-    players, worth = [_players(part) for part in tree], _worth(reader, session.answer, utility)
+    players, worth = [_players(part) for part in tree], _worth(session, utility)
     report = None if progress is None else lambda done, total: progress(f"{level}s", done, total)
     game: PartsGame | QuestionGame
     if question is None:
@@ -170,14 +170,15 @@ def _estimate(
     return owen(game, _group(tree), permutations=settings.permutations, shared=shared, seed=seed), game
 
 
-def _worth(reader: Reader, answer: str, utility: str) -> Callable[[EncodedQuestion, Coalitions], Values]:
+def _worth(session: Session, utility: str) -> Callable[[EncodedQuestion, Coalitions], Values]:
     """The passage-level game's worth for the explained answer, of any encoded passages."""
+    reader, answer, key = session.reader, session.answer, session.matching.key
     if utility == "likelihood":
         return lambda encoded, rows: reader.score(encoded, rows, [answer])[:, 0]
-    explained = normalize_answer(answer)
+    explained = key(answer)
 
     def votes(encoded: EncodedQuestion, rows: Coalitions) -> Values:
-        return np.array([normalize_answer(given) == explained for given in reader.generate(encoded, rows)], float)
+        return np.array([key(given) == explained for given in reader.generate(encoded, rows)], float)
 
     return votes
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from attribution import normalize_answer
 from rag.readers.base import Coalitions
 
 if TYPE_CHECKING:
@@ -67,7 +66,8 @@ class _Search:
 
     def __init__(self, session: Session, order: Sequence[int], without: bool, limit: int):
         self.session, self.order, self.without, self.left = session, order, without, limit
-        self.full = normalize_answer(session.answer)
+        self.key = session.matching.key
+        self.full = self.key(session.answer)
 
     def answers_of(self, sets: Sequence[Sequence[int]]) -> list[str]:
         """What the reader answers from each set, or without it; raises _LimitReached."""
@@ -87,7 +87,7 @@ class _Search:
 
     def first(self, sets: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
         """The first of the sets that does; raises _LimitReached."""
-        does = ((normalize_answer(answer) == self.full) != self.without for answer in self.answers_of(sets))
+        does = ((self.key(answer) == self.full) != self.without for answer in self.answers_of(sets))
         return next((tuple(members) for members, done in zip(sets, does, strict=True) if done), None)
 
     def smallest(self) -> tuple[tuple[int, ...] | None, Literal["smallest", "irreducible", "none"]]:

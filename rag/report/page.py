@@ -82,6 +82,7 @@ def _render(template: str, answer: Answer) -> str:
             part_worth=worth,
             others_shown=_OTHERS_SHOWN,
             findings=findings(answer),
+            merged=wording.merged(answer),
             stopping=wording.stopping(attribution),
             efficiency=wording.efficiency(attribution),
             largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),

@@ -147,6 +147,7 @@ def _others(answer: Answer) -> Group:
 def _foot(answer: Answer) -> Table:
     times = [f"{one_line(stage)} {wording.duration(time)}" for stage, time in answer.seconds.items()]
     rows = [("Values", Text(wording.method(answer.attribution)))]
+    rows += [("", Text(line)) for line in wording.merged(answer)]
     stopping = wording.stopping(answer.attribution)
     if stopping:
         rows.append(("", Text(stopping)))

@@ -144,6 +144,13 @@ def efficiency(attribution: Attribution) -> str | None:
     return f"the values sum to {total}, the passages together add {gain}, a gap of {number(gap)}{why}"
 
 
+def merged(answer: Answer) -> list[str]:
+    """Which wordings were counted as one answer, one sentence for each answer, without a stop."""
+    return [
+        f"counted as {quoted(text)}: {', '.join(map(quoted, wordings))}" for text, wordings in answer.merged.items()
+    ]
+
+
 def method(attribution: Attribution) -> str:
     """Semivalue, estimator and cost in one line."""
     measure = f" (p = {attribution.p:g})" if attribution.p is not None else ""
