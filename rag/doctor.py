@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
@@ -202,13 +202,29 @@ def _reader(settings: ReaderSettings) -> Iterator[Check]:
         return
     import torch
 
-    torch.empty(0, device=settings.device)
+    torch.empty(0, device=settings.resolved().device)
     if settings.is_embedded:
         check_files(WEIGHTS if name == "embedded" else Path(name))
         finding = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"
         yield Check("models", "reader", "ok", finding)
-    else:
-        yield _checkpoint("reader", name)
+        return
+    check = _checkpoint("reader", name)
+    if check.state == "ok":
+        check = replace(check, finding=f"{check.finding}, {_asked(settings)}")
+    yield check
+
+
+def _asked(settings: ReaderSettings) -> str:
+    """Load a checkpoint that is on this machine, as every command does, and say that it answered its trial question."""
+    from huggingface_hub import snapshot_download
+
+    from rag.readers.loading import load_reader
+
+    name = settings.checkpoint
+    if not Path(name).expanduser().exists():
+        name = snapshot_download(name, local_files_only=True)
+    load_reader(settings.model_copy(update={"checkpoint": name}))
+    return "answers a trial question"
 
 
 def _encoder(settings: RetrieverSettings) -> Iterator[Check]:
@@ -257,8 +273,10 @@ def _checkpoint(what: str, name: str) -> Check:
     """Check a model that is in a folder, or on the hub and perhaps downloaded."""
     from huggingface_hub import try_to_load_from_cache
 
+    if Path(name).suffix == ".gguf" and Path(name).is_file():
+        return Check("models", what, "ok", f"file {name}")
     if Path(name).expanduser().is_dir():
-        there = (Path(name).expanduser() / "config.json").is_file()
+        there = any((Path(name).expanduser() / file).is_file() for file in ("config.json", "adapter_config.json"))
         fix = "" if there else "name a folder that holds a model of transformers"
         finding = f"folder {name}" if there else f"folder {name} holds no config.json"
         return Check("models", what, "ok" if there else "problem", finding, fix)

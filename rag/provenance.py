@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.readers.checkpoint_files import adapted_model
 from rag.readers.embedded_files import WEIGHTS
 from rag.settings import ReaderSettings, Settings
 from retrievers.storage.atomic import sha256_of
@@ -62,18 +63,26 @@ def versions(*libraries: str) -> dict[str, str]:
 
 
 def reader_checksum(reader: ReaderSettings) -> str:
-    """SHA-256 of a reader's folder, the commit of a checkpoint that the hub names, or an endpoint's address."""
+    """SHA-256 of a reader's folder, the commit of a checkpoint that the hub names, or an endpoint's address.
+
+    That of an adapter is also one of the model that it adapts.
+    """
     if reader.is_endpoint:
         return reader.checkpoint
     if reader.checkpoint == "embedded":
         return checksum(WEIGHTS)
-    folder = Path(reader.checkpoint)
-    if folder.exists():
-        return checksum(folder)
+    own, base = _weights(reader.checkpoint), adapted_model(Path(reader.checkpoint))
+    return hashlib.sha256(f"{own} {_weights(base)}".encode()).hexdigest() if base else own
+
+
+def _weights(name: str) -> str:
+    """SHA-256 of a folder or file; of any other name the commit that the hub names."""
+    path = Path(name)
+    if path.exists():
+        return checksum(path)
     from transformers import AutoConfig
 
-    commit = getattr(AutoConfig.from_pretrained(reader.checkpoint), "_commit_hash", None)
-    return f"commit {commit}"
+    return f"commit {getattr(AutoConfig.from_pretrained(name), '_commit_hash', None)}"
 
 
 def checksums(paths: Iterable[tuple[str, Path]]) -> dict[str, str]:

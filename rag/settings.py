@@ -97,12 +97,13 @@ class ReaderSettings(Section):
     embedded reader declines where its calibrated probability of "no answer" reaches `no_answer_threshold`: 1 never
     declines, null is the checkpoint's own threshold, and other readers have none. `prompt` is a template for causal
     models and endpoints, null the built-in one; `chat_template_kwargs` are variables of a causal model's own chat
-    template.
+    template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is bfloat16 on a GPU that
+    computes with it, or else float32.
     """
 
     checkpoint: str = "embedded"
     device: str = "cpu"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
     max_block_tokens: int = Field(default=256, ge=16)
     max_passage_tokens: int = Field(default=2048, ge=16)
     max_answer_tokens: int = Field(default=32, ge=1)
@@ -116,6 +117,26 @@ class ReaderSettings(Section):
     def is_endpoint(self) -> bool:
         """Whether the checkpoint is the address of an endpoint."""
         return self.checkpoint.startswith(("http://", "https://"))
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a CUDA GPU, also if "auto" finds one."""
+        if self.device != "auto":
+            return self.device.startswith("cuda")
+        import torch
+
+        return torch.cuda.is_available()
+
+    def resolved(self) -> ReaderSettings:
+        """The same settings with what "auto" means on this machine."""
+        if "auto" not in (self.device, self.dtype):
+            return self
+        import torch
+
+        device = self.device if self.device != "auto" else "cuda" if self.on_gpu else "cpu"
+        fast = self.on_gpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        dtype = self.dtype if self.dtype != "auto" else "bfloat16" if fast else "float32"
+        return self.model_copy(update={"device": device, "dtype": dtype})
 
     @property
     def is_embedded(self) -> bool:

@@ -74,8 +74,7 @@ class RunOptions:
             run = load_section(run_class, None, self.overrides or [], base=given)
             if draws(run):
                 figure_class()  # a missing library must show now, not after an hour
-            gpu = run.reader.device.startswith("cuda")
-            executor = opt.chosen_executor(self.engine, self.address, self.workers, gpu)
+            executor = opt.chosen_executor(self.engine, self.address, self.workers, run.reader.on_gpu)
             return evaluate(run, out, progress=opt.stage_progress(progress), executor=executor)
 
     def show(self, result: Any, describe: Callable[[Any, bool], None], files: Sequence[Path | str] = ()) -> None:

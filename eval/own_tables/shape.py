@@ -35,7 +35,7 @@ def shape(settings: BenchmarkSettings, reader: Reader, examples: Sequence[Exampl
             max_block_tokens=size.block_tokens,
             max_answer_tokens=size.answer_tokens,
             memory_mb=settings.reader.memory_mb,
-            device=settings.reader.device,
+            device=settings.reader.resolved().device,
         )
     example = random_question(size, settings.passages)
     way = plain(reader)

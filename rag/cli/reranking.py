@@ -77,7 +77,7 @@ def rerank(
         from rag.threads import set_threads
 
         settings = load_settings(config, overrides or [])
-        executor = opt.chosen_executor(engine, address, workers, settings.reader.device.startswith("cuda"))
+        executor = opt.chosen_executor(engine, address, workers, settings.reader.on_gpu)
         set_threads(settings.threads)
         first = depth or settings.retriever.passages
         warnings: list[str] = []

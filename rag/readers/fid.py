@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    DynamicCache,
-    EncoderDecoderCache,
-)
+from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from rag.readers.attention import SHARED_ATTENTION, Prefixes, block_attention
+from rag.readers.attention import Prefixes, block_attention
 from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
 from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
@@ -39,6 +32,7 @@ from rag.readers.hidden_parts import (
     shortened,
     without,
 )
+from rag.readers.pretrained import load_seq2seq
 from rag.readers.rules import decoding_rules
 from retrievers import Passage
 
@@ -68,8 +62,9 @@ class FiDReader:
         dtype: "float32", or "bfloat16" where the device is fast at it.
 
     Raises:
-        ValueError: the checkpoint is no encoder-decoder, its positions end before `max_block_tokens`, or its generation
-            settings ask for something that is not applied (see `rag.readers.rules`).
+        ValueError: the checkpoint is no encoder-decoder or lacks weights (see `rag.readers.pretrained`), its positions
+            end before a block or an answer may, or its generation settings ask for something that is not applied (see
+            `rag.readers.rules`).
         OSError: the checkpoint cannot be found, or has no safetensors weights.
     """
 
@@ -85,8 +80,10 @@ class FiDReader:
         dtype: str = "float32",
     ):
         self.name = str(checkpoint)
-        self.model, self.tokenizer = load_checkpoint(checkpoint, max_block_tokens, getattr(torch, dtype))
-        self.model.eval().to(device)
+        self.model, self.tokenizer = load_seq2seq(
+            checkpoint, max_block_tokens, max_answer_tokens, getattr(torch, dtype)
+        )
+        self.model.to(device)
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
         self.pass_cost = PASS_COST[self.model.device.type]
@@ -262,26 +259,3 @@ class _Decoder(CoalitionDecoder):
             scores: Tensor = self.reader._rules.processors(so_far, logits[:, number])  # type: ignore[arg-type]
             chosen.append(scores.argmax(-1))
         return torch.stack(chosen, 1).cpu()
-
-
-def load_checkpoint(
-    checkpoint: str | Path, max_block_tokens: int, dtype: torch.dtype = torch.float32
-) -> tuple[Any, Any]:
-    """An encoder-decoder with shared cross-attention, and its tokenizer; see `FiDReader` for what is raised."""
-    config = AutoConfig.from_pretrained(str(checkpoint), trust_remote_code=False)
-    if not config.is_encoder_decoder:
-        raise ValueError(
-            f"{checkpoint} is a {config.model_type} model without encoder and decoder; "
-            "use an encoder-decoder checkpoint (T5, Flan-T5, BART, FiD)"
-        )
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and positions < max_block_tokens:
-        raise ValueError(f"{checkpoint} reads at most {positions} tokens, max_block_tokens is {max_block_tokens}")
-    model = AutoModelForSeq2SeqLM.from_pretrained(
-        str(checkpoint),
-        attn_implementation=SHARED_ATTENTION,
-        use_safetensors=True,
-        trust_remote_code=False,
-        dtype=dtype,
-    )
-    return model, AutoTokenizer.from_pretrained(str(checkpoint), trust_remote_code=False)

@@ -90,7 +90,7 @@ class FiDTokenizer:
     def pad(self, blocks: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
         """Ids and mask, `(n_blocks, length)`, padded on the right."""
         length = max(map(len, blocks))
-        pad = self.tokenizer.pad_token_id
+        pad = self.tokenizer.pad_token_id or 0  # masked, so that any token will do
         ids = torch.tensor([[*block, *[pad] * (length - len(block))] for block in blocks], device=device)
         lengths = torch.tensor([len(block) for block in blocks], device=device)
         return ids, (torch.arange(length, device=device) < lengths[:, None]).long()

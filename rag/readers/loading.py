@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from transformers import AutoConfig
 
 from rag.readers.base import Reader
 from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
+
+_LONGEST = 700  # characters of what a library says of a checkpoint
 
 
 def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
@@ -18,12 +21,14 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
         settings: those of the reader, or its checkpoint alone, such as "google/flan-t5-base"; None is the embedded one.
 
     Raises:
-        SettingsError: the device is not there, the checkpoint cannot be loaded, or the endpoint's token is not set.
+        SettingsError: the device is not there, the checkpoint cannot be loaded or asked, or the endpoint's token is not
+            set.
     """
     if not isinstance(settings, ReaderSettings):
         settings = ReaderSettings() if settings is None else ReaderSettings(checkpoint=settings)
     if settings.is_endpoint:
         return _endpoint(settings)
+    settings = settings.resolved()
     try:
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
@@ -37,27 +42,39 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
 
         options["no_answer_threshold"] = settings.no_answer_threshold
         return EmbeddedReader(WEIGHTS if settings.checkpoint == "embedded" else settings.checkpoint, **options)
-    try:
-        config = AutoConfig.from_pretrained(settings.checkpoint, trust_remote_code=False)
-        if not config.is_encoder_decoder:
-            return _causal(settings)
-        if settings.prompt is not None or settings.chat_template_kwargs:
-            name = "prompt" if settings.prompt is not None else "chat_template_kwargs"
-            raise ValueError(f"it is an encoder-decoder and takes no prompt; leave reader.{name} out")
-        from rag.readers.fid import FiDReader
+    return _checkpoint(settings, options)
 
-        return FiDReader(settings.checkpoint, **options)
+
+def _checkpoint(settings: ReaderSettings, options: dict[str, Any]) -> Reader:
+    """Load an encoder-decoder or a causal language model, and ask it a trial question."""
+    from rag.readers.fid import FiDReader
+    from rag.readers.pretrained import found, load_config
+    from rag.readers.prompt.causal import CausalModel
+    from rag.readers.trial import ask_trial
+
+    of, done = "", "loaded"
+    try:
+        config = load_config(settings.checkpoint)
+        of = f", a {found(config)},"
+        model: FiDReader | CausalModel
+        reader: Reader
+        if config.is_encoder_decoder:
+            if settings.prompt is not None or settings.chat_template_kwargs:
+                name = "prompt" if settings.prompt is not None else "chat_template_kwargs"
+                raise ValueError(f"it is an encoder-decoder and takes no prompt; leave reader.{name} out")
+            reader = model = FiDReader(settings.checkpoint, **options)
+        else:
+            shared = {"max_answer_tokens", "memory_mb", "device", "dtype", "chat_template_kwargs"}
+            model = CausalModel(settings.checkpoint, **settings.model_dump(include=shared))
+            reader = _prompt_reader(model, settings)
+        done = "asked"
+        ask_trial(reader, model)
     except Exception as error:  # transformers and tokenizers meet damaged files with errors of every kind
         kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
-        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be loaded: {kind}{error}") from error
-
-
-def _causal(settings: ReaderSettings) -> Reader:
-    from rag.readers.prompt.causal import CausalModel
-
-    shared = {"max_answer_tokens", "memory_mb", "device", "dtype", "chat_template_kwargs"}
-    options = settings.model_dump(include=shared)
-    return _prompt_reader(CausalModel(settings.checkpoint, **options), settings)
+        said = " ".join(str(error).split())
+        said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r}{of} cannot be {done}: {kind}{said}") from error
+    return reader
 
 
 def _endpoint(settings: ReaderSettings) -> Reader:

@@ -65,7 +65,7 @@ def decoding_rules(model: Any, max_answer_tokens: int) -> Rules:
         ValueError: a setting would be ignored, names a token that does not exist, or there is no token to start with.
     """
     config, device = model.generation_config, model.device
-    _check_honoured(config)
+    check_applied(config)
     check_tokens(config, model.config.vocab_size, (*BIASES, *SINGLE_TOKENS))
     start = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
     if not isinstance(start, int):
@@ -73,8 +73,7 @@ def decoding_rules(model: Any, max_answer_tokens: int) -> Rules:
             "the checkpoint's generation settings must name one decoder_start_token_id or bos_token_id; "
             f"they name {start}"
         )
-    ends = config.eos_token_id
-    stops = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    stops = end_tokens(config)
     end = torch.tensor(stops, device=device) if stops else None
     rules = LogitsProcessorList()
     if config.sequence_bias:
@@ -108,6 +107,12 @@ def decoding_rules(model: Any, max_answer_tokens: int) -> Rules:
     return Rules(start, frozenset(stops), rules)
 
 
+def end_tokens(config: GenerationConfig, *others: int | None) -> list[int]:
+    """The tokens that end an answer by the generation settings, and `others` (None: no token)."""
+    own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    return [token for token in dict.fromkeys((*own, *others)) if token is not None]
+
+
 def check_tokens(config: GenerationConfig, vocab_size: int, names: Iterable[str]) -> None:
     """Raise `ValueError` if one of the fields `names` holds a token beyond the vocabulary.
 
@@ -131,7 +136,8 @@ def _tokens(value: Any) -> Iterator[int]:
             yield from _tokens(part)
 
 
-def _check_honoured(config: GenerationConfig) -> None:
+def check_applied(config: GenerationConfig) -> None:
+    """Raise `ValueError` if generation settings ask for what no reader applies."""
     known = GenerationConfig().to_dict()  # other fields are those of the model's authors; `generate` ignores them too
     for name in known.keys() - HONOURED - HARMLESS:
         value = getattr(config, name, None)

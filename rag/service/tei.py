@@ -69,7 +69,7 @@ async def info(request: Request) -> dict[str, Any]:
     return {
         "model_id": pipeline.reader.name,
         "model_sha": None,
-        "model_dtype": pipeline.settings.reader.dtype,
+        "model_dtype": pipeline.settings.reader.resolved().dtype,
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         "max_concurrent_requests": 1 + service.settings.waiting,
         "max_input_length": pipeline.settings.reader.max_block_tokens,

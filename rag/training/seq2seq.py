@@ -13,8 +13,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from rag.questions import QuestionSet
 from rag.readers.encoding import encode_blocks
-from rag.readers.fid import load_checkpoint
 from rag.readers.fid_blocks import FiDTokenizer
+from rag.readers.pretrained import load_seq2seq
 from rag.readers.rules import decoding_rules
 from rag.training.blocks import holding
 from rag.training.learner import ParameterGroup
@@ -43,7 +43,7 @@ class Seq2SeqLearner:
     def __init__(
         self, checkpoint: str | Path, data: QuestionSet, max_block_tokens: int, dropout: float, device: str = "cpu"
     ):
-        self.model, self.tokenizer = load_checkpoint(checkpoint, max_block_tokens)
+        self.model, self.tokenizer = load_seq2seq(checkpoint, max_block_tokens, MAX_ANSWER_TOKENS)
         self.model.to(device)
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):

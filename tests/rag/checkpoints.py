@@ -45,13 +45,17 @@ def bare_word_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _save(model, tokenizer, folder: Path) -> Path:
-    # Weights far from zero, so that what a decoder sees decides what it says.
+def randomize(model) -> None:
+    """Give a model weights far from zero, so that what a decoder sees decides what it says."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1 and "relative_attention_bias" not in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * (2.5 / parameter.shape[-1] ** 0.5))
+
+
+def save_random(model, tokenizer, folder: Path) -> Path:
+    randomize(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -71,7 +75,7 @@ def make_t5(folder: Path) -> Path:
         eos_token_id=1,
         decoder_start_token_id=0,
     )
-    return _save(T5ForConditionalGeneration(config), tokenizer, folder)
+    return save_random(T5ForConditionalGeneration(config), tokenizer, folder)
 
 
 def make_bart(folder: Path, *, end_bias: float = 0.0, **generation) -> Path:
@@ -98,7 +102,7 @@ def make_bart(folder: Path, *, end_bias: float = 0.0, **generation) -> Path:
     model.final_logits_bias[0, 1] = end_bias
     for name, value in generation.items():
         setattr(model.generation_config, name, value)
-    return _save(model, tokenizer, folder)
+    return save_random(model, tokenizer, folder)
 
 
 CHAT = (
@@ -113,7 +117,7 @@ def make_gpt2(folder: Path) -> Path:
     config = GPT2Config(
         vocab_size=len(tokenizer), n_positions=512, n_embd=32, n_layer=2, n_head=4, bos_token_id=3, eos_token_id=1
     )
-    return _save(GPT2LMHeadModel(config), tokenizer, folder)
+    return save_random(GPT2LMHeadModel(config), tokenizer, folder)
 
 
 def make_llama(folder: Path, **generation) -> Path:
@@ -135,4 +139,4 @@ def make_llama(folder: Path, **generation) -> Path:
     model = LlamaForCausalLM(config)
     for name, value in generation.items():
         setattr(model.generation_config, name, value)
-    return _save(model, tokenizer, folder)
+    return save_random(model, tokenizer, folder)

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig
 
 from rag.readers.encoding import chunks
+from rag.readers.pretrained import load_config, load_model, load_tokenizer
 from rag.readers.prompt.reply import NoReplyError, Reply
-from rag.readers.rules import BIASES, FORBIDDING, check_tokens
+from rag.readers.rules import BIASES, FORBIDDING, check_applied, check_tokens, end_tokens
 
 
 class CausalModel:
@@ -52,14 +53,11 @@ class CausalModel:
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ):
         self.name = str(checkpoint)
-        config = AutoConfig.from_pretrained(self.name, trust_remote_code=False)
+        config = load_config(self.name)
         if config.is_encoder_decoder:
             raise ValueError(f"{checkpoint} is an encoder-decoder ({config.model_type}), not a causal language model")
-        self.model: Any = AutoModelForCausalLM.from_pretrained(
-            self.name, use_safetensors=True, trust_remote_code=False, dtype=getattr(torch, dtype)
-        )
-        self.model.eval().to(device)
-        self.tokenizer = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
+        self.model: Any = load_model(self.name, config, getattr(torch, dtype)).to(device)
+        self.tokenizer = load_tokenizer(self.name)
         self.chat_template_kwargs = dict(chat_template_kwargs or {})
         self._check_template_kwargs()
         added = self.tokenizer.added_tokens_decoder.values()
@@ -69,13 +67,14 @@ class CausalModel:
         self._forward = inspect.signature(self.model.forward).parameters
         self._pad: int = self.tokenizer.pad_token_id or 0  # masked, so that any token will do
         own = self.model.generation_config
+        check_applied(own)
         check_tokens(own, self.model.config.get_text_config().vocab_size, BIASES)
         # `generate` would take what is not given here from the checkpoint's own settings.
         self.model.generation_config = GenerationConfig(
             do_sample=False,
             num_beams=1,
             max_new_tokens=max_answer_tokens,
-            eos_token_id=own.eos_token_id,
+            eos_token_id=end_tokens(own, self.tokenizer.eos_token_id) or None,
             pad_token_id=self._pad,
             **{name: getattr(own, name, None) for name in FORBIDDING},
         )
@@ -171,9 +170,7 @@ class CausalModel:
                 f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
                 "passages (retriever.passages, attribution.screen) or cut them (reader.max_passage_tokens)"
             )
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        width = 2 * config.num_hidden_layers * heads * size
+        width = 2 * config.num_hidden_layers * _key_width(config)
         per_row = (longest * width + new_tokens * config.vocab_size) * 4
         order = np.argsort(-lengths, kind="stable")
         for part in chunks(len(order), per_row, self.memory_mb):
@@ -185,3 +182,15 @@ class CausalModel:
         ids = torch.tensor([[*[self._pad] * (length - len(row)), *row] for row in rows], device=self.model.device)
         lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
         return ids, (torch.arange(length, device=self.model.device) >= length - lengths[:, None]).long()
+
+
+def _key_width(config: Any) -> int:
+    """Numbers in the keys of one token in one layer; a model without attention, or of unlike layers, may hold as many.
+
+    Such a model says so by raising, each in its own way.
+    """
+    try:
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        return int(heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads))
+    except Exception:
+        return int(config.hidden_size)
