@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ WRAPPED = {r"^module\.(.+)": r"\1"}
 
 INSTEAD = "give an encoder-decoder, such as google/flan-t5-base, or a causal model, such as Qwen/Qwen2.5-0.5B-Instruct"
 _SHOWN = 3  # names of weights in a message
+_NUMBER = re.compile(r"\d+")
 
 
 def load_config(checkpoint: str | Path) -> Any:
@@ -157,6 +159,9 @@ def _check_complete(model: Any, info: Mapping[str, Collection[Any]], of: str) ->
     if info["mismatched_keys"]:
         shapes = [f"{name} is {tuple(has)}, not {tuple(wants)}" for name, has, wants in sorted(info["mismatched_keys"])]
         raise ValueError(f"its weights are not of the shapes that its config.json says: {_some(shapes)}")
+    blocks = {_NUMBER.sub("*", name) for name in model.state_dict()}
+    if left := sorted(name for name in info["unexpected_keys"] if _NUMBER.sub("*", name) in blocks):
+        raise ValueError(f"its weights hold more blocks than its config.json says, among them {_some(left)}")
 
 
 def _reason(model: Any, missing: list[str]) -> str:

@@ -133,6 +133,12 @@ def test_weights_of_another_shape_are_named(t5, tmp_path):
     assert "DenseReluDense.wi.weight is (64, 32), not (128, 32)" in line
 
 
+def test_blocks_that_the_configuration_leaves_out_are_named(t5, tmp_path):
+    folder = renamed(t5, tmp_path, lambda name: name)
+    changed_file(folder, "config.json", num_decoder_layers=1)
+    assert "hold more blocks than its config.json says, among them decoder.block.1." in refusal(folder)
+
+
 def test_an_encoder_alone(t5, tmp_path):
     T5EncoderModel.from_pretrained(t5).save_pretrained(tmp_path)
     word_tokenizer(bart=False).save_pretrained(tmp_path)
