@@ -78,10 +78,11 @@ def load_seq2seq(
             "use an encoder-decoder checkpoint (T5, Flan-T5, BART, FiD)"
         )
     positions = getattr(config, "max_position_embeddings", None)
-    for name, tokens in (("max_block_tokens", max_block_tokens), ("max_answer_tokens", max_answer_tokens)):
+    limits = (("reads", "max_block_tokens", max_block_tokens), ("writes", "max_answer_tokens", max_answer_tokens))
+    for does, name, tokens in limits:
         if positions is not None and positions < tokens:
             raise ValueError(
-                f"{checkpoint} reads and writes at most {positions} tokens, {name} is {tokens}; set reader.{name} lower"
+                f"{checkpoint} {does} at most {positions} tokens, {name} is {tokens}; set reader.{name} lower"
             )
     model = load_model(checkpoint, config, dtype, attn_implementation=SHARED_ATTENTION)
     return model, load_tokenizer(checkpoint)

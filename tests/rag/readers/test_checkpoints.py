@@ -229,7 +229,7 @@ def test_an_encoder_that_reads_in_windows(tmp_path):
 
 def test_answers_longer_than_positions(bart):
     line = refusal(bart, max_answer_tokens=129)
-    assert "reads and writes at most 128 tokens, max_answer_tokens is 129; set reader.max_answer_tokens lower" in line
+    assert "writes at most 128 tokens, max_answer_tokens is 129; set reader.max_answer_tokens lower" in line
     load(bart, max_answer_tokens=128)
 
 
@@ -289,13 +289,13 @@ def test_replies_end_at_the_tokenizers_end_too(gpt2, tmp_path):
     """A chat model's tokenizer knows the end of a turn; its generation settings may name the end of a text alone."""
     shutil.copytree(gpt2, tmp_path, dirs_exist_ok=True)
     prompt = "the old tower"
-    said = load(gpt2, max_answer_tokens=6).model.complete([prompt])[0].split()
+    said = load(gpt2, max_answer_tokens=6).model.complete([prompt])[0].text.split()
     last = next(word for word in said if word in WORDS)
     changed_file(tmp_path, "tokenizer_config.json", eos_token=last)
     reader = load(tmp_path, max_answer_tokens=6)
     token = reader.model.tokenizer.eos_token_id
     assert reader.model.tokenizer.convert_ids_to_tokens(token) == last
-    assert reader.model.complete([prompt])[0].split() == said[: said.index(last)]
+    assert reader.model.complete([prompt])[0].text.split() == said[: said.index(last)]
     assert reader.model.model.generation_config.eos_token_id == [1, token]
 
 

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from rag.readers.loading import load_reader
-from rag.readers.prompt.template import read_reply
+from rag.readers.prompt.answer import find_answer
 from rag.settings import ReaderSettings
 from retrievers import Passage
 
@@ -149,7 +149,7 @@ def test_a_causal_model(family, tmp_path):
         done = model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=4, pad_token_id=0
         )
-        assert answer == read_reply(tokenizer.decode(done[0, ids.shape[1] :], skip_special_tokens=True))
+        assert answer == find_answer(tokenizer.decode(done[0, ids.shape[1] :], skip_special_tokens=True))
 
 
 def test_the_documentation_lists_them():
