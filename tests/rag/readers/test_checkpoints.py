@@ -275,7 +275,7 @@ def random_models() -> dict[str, Callable]:
 
 @pytest.mark.parametrize("family", random_models())
 def test_families_that_cannot_answer_are_refused_when_loaded_and_by_doctor(family, tmp_path, capfd):
-    saved(random_models()[family](), tmp_path)
+    save_random(random_models()[family](), word_tokenizer(bart=True), tmp_path)
     line = refusal(tmp_path)
     assert "cannot be " in line
     if family == "Switch":
