@@ -102,7 +102,7 @@ def _check_folder(folder: Path) -> None:
     pickled = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
     if pickled and not any(folder.glob("*.safetensors")):
         raise OSError(
-            f"it holds {' and '.join(pickled)} but no safetensors, and torch's own files can run code; convert them by "
+            f"it holds {pickled[0]} but no safetensors, and torch's own files can run code; convert them by "
             f"{CONVERT.format(folder=folder)}"
         )
     rules = folder / "generation_config.json"

@@ -11,7 +11,7 @@ from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
 
-_LONGEST = 700  # characters of what a library says of a checkpoint
+_LONGEST = 1000  # characters of what a library says of a checkpoint
 
 
 def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
