@@ -17,6 +17,7 @@ _IN_ENVELOPE = re.compile(
 )
 _TEX = re.compile(r"\\(?:text|textbf|mathbf|mathrm)\{([^{}]*)\}")
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
+_FENCE = re.compile(r"\A```\w*")
 _RULE = re.compile(r"(?:```|~~~)[\w+-]*|[-*_=]{3,}")  # a line of a fence, or one drawn across
 _COURTESY = r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|great question|thank you|thanks)"
 _LEAD_IN = re.compile(rf"\W*(?:{_COURTESY}\W*|(?:(?:the|final|short) )*answer\W*|question:.*)", re.IGNORECASE)
@@ -42,7 +43,7 @@ _SENTENCE = re.compile(
 )
 _SOURCES = re.compile(
     r"\s?(?:\[(?:passages? ?)?\d+(?:, ?\d+)*\]|\((?:(?:see|from|source:) )?passages? \d+(?:(?:, | and )\d+)*\)"
-    r"|</?passage \d+>)+(?=\.?\Z)",
+    r"|</?passage \d+>){1,9}(?=\.?\Z)",
     re.IGNORECASE,
 )
 _AROUND = [
@@ -50,7 +51,7 @@ _AROUND = [
     *[("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d")],
 ]
 _ELEMENT = re.compile(r"<(\w+)[^<>]*>(.+)</\1>")
-_BOLD = re.compile(r"\*\*(\S|\S.*?\S)\*\*")
+_BOLD = re.compile(r"\*\*([^*\s](?:[^*]*[^*\s])?)\*\*")
 _DECLINES = re.compile(
     r"(?:sorry |unfortunately )*(?:(?:provided|given) )?(?:passages?|texts?|context|documents?) (?:do|does)(?: not|nt) "
     r"(?:hold|contain|provide|include|give|have|state|mention) (?:any )?(?:answer|information)"
@@ -113,7 +114,7 @@ def _unwrapped(reply: str) -> str:
 
 def _of_object(text: str) -> str | None:
     """The answer in a JSON object, which may stand in a fence; None if the text is none."""
-    bare = re.sub(r"^\s*```\w*\s*|\s*```\s*$", "", text).strip()
+    bare = _FENCE.sub("", text.strip()).removesuffix("```").strip()
     if not bare.startswith("{"):
         return None
     try:

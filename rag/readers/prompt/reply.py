@@ -9,6 +9,8 @@ from typing import Any
 from rag.readers.prompt.reasoning import split_reasoning
 
 BYTES_PER_TOKEN = 4  # of English text under common tokenizers; that of an endpoint is not known
+_CUT = ("length", "max_tokens", "model_length", "MAX_TOKENS")  # as OpenAI, Anthropic, Mistral and Google say it
+_WITHHELD = ("content_filter", "safety", "SAFETY", "refusal")
 _SWITCH = (
     "switch the model's reasoning off (reader.endpoint.request of an endpoint, reader.chat_template_kwargs of a model "
     "run here)"
@@ -89,21 +91,27 @@ def read_completion(body: Any) -> Reply:
         usage = body.get("usage")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise NoReplyError("answered with no chat completion", passing=True) from None
-    if finish == "content_filter":
+    if finish in _WITHHELD:
         raise NoReplyError(
-            "withheld the reply (finish_reason content_filter), which is no vote for “no answer”; leave out the "
+            f"withheld the reply (finish_reason {finish}), which is no vote for “no answer”; leave out the "
             "passages that its filter objects to, or ask another endpoint"
         )
     if finish == "error":
         raise NoReplyError("broke off the reply (finish_reason error)", passing=True)
     text, reasoning = _joined(content)
+    if isinstance(content, list):
+        refusal = refusal or next(
+            (part["refusal"] for part in content if isinstance(part, dict) and part.get("refusal")), None
+        )
+        content = text or None
     reasoning = "\n".join([reasoning, *(part for part in apart if isinstance(part, str))]).strip()
     if not text and isinstance(refusal, str) and refusal:
         raise NoReplyError(f"refused to reply ({' '.join(refusal.split())[:160]!r}), which is no vote for “no answer”")
     tokens = _reasoning_tokens(usage)
-    if content is None and finish != "length" and not (reasoning or tokens):
+    cut = finish in _CUT
+    if content is None and not cut and not (reasoning or tokens):
         raise NoReplyError("answered without text", passing=True)
-    reply = Reply.of(text, cut=finish == "length", reasoning=reasoning, reasoning_tokens=tokens)
+    reply = Reply.of(text, cut=cut, reasoning=reasoning, reasoning_tokens=tokens)
     try:
         reply.text.encode()  # half of a surrogate pair can neither be kept nor shown
     except UnicodeEncodeError:

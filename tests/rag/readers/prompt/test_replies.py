@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rag.readers.prompt.answer import find_answer, is_cut
+from rag.readers.prompt.reasoning import split_reasoning
 from rag.readers.prompt.reply import NoReplyError, Reply, read_completion
 
 SHAPES = [  # content, or fields of the message; answer
@@ -131,6 +134,11 @@ def test_the_answer_is_found_in_every_shape(message, answer):
             "refused to reply .'I cannot help with",
             False,
         ),
+        (completion([{"type": "refusal", "refusal": "I cannot."}]), "refused to reply .'I cannot", False),
+        (completion("Os", "SAFETY"), "withheld .*SAFETY", False),
+        (completion("", "model_length"), "used up", False),
+        (completion([]), "without text", True),
+        (completion([{"type": "text", "text": "<think>Rome?"}], "max_tokens"), "used up", False),
         (completion("Os", "error"), "broke off", True),
         (completion(None), "without text", True),
         (completion(None, "tool_calls"), "without text", True),
@@ -155,6 +163,18 @@ def test_reasoning_is_counted_as_the_endpoint_counts_it_or_by_its_bytes():
     assert read_completion(completion("Oslo", usage=counted)).reasoning_tokens == 7
     assert read_completion(completion("<think>" + 40 * "x" + "</think>Oslo", usage={})).reasoning_tokens == 10
     assert read_completion(completion("Oslo", usage={"completion_tokens_details": None})).reasoning_tokens == 0
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [" ", "\n", "**a ", "- ", "(passage 1)", "[1] ", "<think>", "</think>", "Answer: ", "<answer>", "\\boxed{", '"'],
+)
+def test_a_reply_of_any_length_is_read_in_little_time(piece):
+    started = time.process_time()
+    said, _ = split_reasoning(piece * (50_000 // len(piece)) + "x")
+    find_answer(said)
+    find_answer(piece * (50_000 // len(piece)) + "x")
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
