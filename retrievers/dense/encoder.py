@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrievers.corpora.blocks import cut_passage
 from retrievers.dense.base_encoder import locate_base
+from retrievers.passage import Passage
 
 DEFAULT = "default"
 BASE = "base"
@@ -47,7 +50,7 @@ class Encoder:
         self.fingerprint = _fingerprint(self._model)
 
     def encode_documents(self, texts: list[str], batch_size: int) -> NDArray[np.float32]:
-        """Unit vectors of passages, ``(n_texts, dimension)``; long texts are cut at the model's limit."""
+        """Unit vectors of texts, ``(n_texts, dimension)``; the model cuts those that are longer than it reads."""
         return self._model.encode_document(
             texts,
             batch_size=batch_size,
@@ -55,6 +58,22 @@ class Encoder:
             show_progress_bar=False,
             convert_to_numpy=True,
         )
+
+    def cut(self, passages: Sequence[Passage]) -> list[list[str]]:
+        """The texts of each passage's blocks: the model reads all of each, and of the passage no word is left out.
+
+        Where the model does not say what it reads at once, a passage is one text, which the model cuts as it will.
+        """
+        texts = [passage.full_text for passage in passages]
+        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
+        if not getattr(tokenizer, "is_fast", False) or limit is None:
+            return [[text] for text in texts]
+        ruler = _Ruler(tokenizer)
+        prompt = self._model.prompts.get("document", "") or ""
+        room = limit - tokenizer.num_special_tokens_to_add() - len(ruler.places(prompt))
+        sizes = ruler.sizes(passages)
+        found = (cut_passage(*one, room, sys.maxsize, ruler).blocks for one in zip(passages, sizes, strict=True))
+        return [[block.passage.full_text for block in blocks] for blocks in found]
 
     def encode_slabs(self, slabs: Iterable[list[str]], batch_size: int) -> Iterator[NDArray[np.float32]]:
         """:meth:`encode_documents` of each slab in turn; what encodes elsewhere overrides this."""
@@ -86,6 +105,26 @@ class Encoder:
         if len(texts) > 1 and isinstance(tokenizer, PreTrainedTokenizerBase):
             texts = tokenizer(texts, truncation=True, max_length=self._model.max_seq_length)["input_ids"]
         return list(map(len, texts))
+
+
+class _Ruler:
+    """Measures passages in tokens of ``transformers``; see :class:`retrievers.corpora.blocks.Ruler`."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def sizes(self, passages: Sequence[Passage]) -> list[int]:
+        texts = [passage.full_text for passage in passages]
+        return list(map(len, self._tokens(texts).input_ids)) if texts else []
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        offsets: list[tuple[int, int]] = self._tokens([text], return_offsets_mapping=True).offset_mapping[0]
+        return offsets
+
+    def _tokens(self, texts: list[str], **options: bool) -> Any:
+        return self._tokenizer(
+            texts, add_special_tokens=False, truncation=False, padding=False, verbose=False, **options
+        )
 
 
 def _batches(lengths: Sequence[int]) -> tuple[NDArray[np.intp], list[int]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from retrievers.base import LocalRetriever, Progress, check_queries
 from retrievers.corpora.chunking import sentence_spans
 from retrievers.dense.encoder import DEFAULT, Encoder
+from retrievers.dense.owners import VectorOwners
 from retrievers.dense.recall import Recall, broaden, measure_recall
 from retrievers.dense.vector_index import INDEXES, VectorIndex
 from retrievers.dense.vectors import import_faiss
@@ -24,11 +27,15 @@ from retrievers.storage.passage_store import PassageStore
 _QUERIES, _HITS = 1024, 2**20  # encoded and searched for at once, and found at once
 _SLAB = 2048  # passages encoded between two reports of progress
 _RECALL_QUERIES = 256
-_REPORTED_AGAIN = 2  # recall is measured again when there are so many times as many passages
+_REPORTED_AGAIN = 2  # recall is measured again when there are so many times as many vectors
+_VECTORS_OF = "blocks"  # earlier indexes had one vector of each passage's beginning
 
 
 class DenseRetriever(LocalRetriever):
     """Ranks passages by the cosine of their vector with the query's, over title and text.
+
+    A passage that is longer than what the encoder reads at once has several vectors, one of each block of its text
+    under its title, and the best of them counts.
 
     :meth:`search_many` encodes and compares up to 1,024 queries at once. Its scores agree with those of :meth:`search`
     to 1e-5 but not to the bit, because sums of products are rounded differently in batches of another shape. Passages
@@ -91,6 +98,7 @@ class DenseRetriever(LocalRetriever):
         self._target_recall, self._batch_size = target_recall, batch_size
         self._store = PassageStore()
         self._index: VectorIndex = INDEXES[index](self._encoder.dimension)
+        self._owners = VectorOwners()
         self._being_saved = False
         self.recall: Recall | None = None
         self.add(passages)
@@ -115,9 +123,10 @@ class DenseRetriever(LocalRetriever):
         at_once = max(1, min(_QUERIES, _HITS // k))
         for start in range(0, len(queries), at_once):
             vectors = self._encoder.encode_queries(queries[start : start + at_once])
-            for scores, positions in zip(*self._index.search(vectors, k, self._alive), strict=True):
-                found = zip(positions.tolist(), scores.tolist(), strict=True)
-                hits.append([Hit(passage_at(position), score) for position, score in found if position >= 0])
+            find = partial(self._index.search, vectors, alive=self._alive)
+            for scores, positions in self._owners.search(find, k, self._n_vectors):
+                found = zip(positions, scores, strict=True)
+                hits.append([Hit(passage_at(position), score) for position, score in found])
         return hits
 
     def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
@@ -128,11 +137,19 @@ class DenseRetriever(LocalRetriever):
         """
         new = self._store.check_new(passages)
         slabs = [new[start : start + _SLAB] for start in range(0, len(new), _SLAB)]
-        texts = ([passage.full_text for passage in slab] for slab in slabs)
+        counts: deque[list[int]] = deque()  # vectors of the passages of each slab, cut before it is encoded
+
+        def texts() -> Iterator[list[str]]:
+            for slab in slabs:
+                cut = self._encoder.cut(slab)
+                counts.append(list(map(len, cut)))
+                yield list(chain.from_iterable(cut))
+
         done = 0
         with self.all_or_nothing():
-            for slab, vectors in zip(slabs, self._encoder.encode_slabs(texts, self._batch_size), strict=True):
+            for slab, vectors in zip(slabs, self._encoder.encode_slabs(texts(), self._batch_size), strict=True):
                 self._index.add(vectors)
+                self._owners.append(counts.popleft())
                 self._store.extend(slab)
                 done += len(slab)
                 if progress:
@@ -180,30 +197,42 @@ class DenseRetriever(LocalRetriever):
             "index": self._index.kind,
             "target_recall": self._target_recall,
             "batch_size": self._batch_size,
+            "vectors_of": _VECTORS_OF,
         }
         drop = ~self._store.alive if 2 * len(self) < self._store.n_positions else None
         with self.all_or_nothing():
             self._being_saved = True
             with new_index(folder, self.kind, settings, self.__len__) as building:
-                with self._index.writing(building, drop), self._store.writing(building, drop):
+                dropped = self._owners.spread(drop)
+                with self._index.writing(building, dropped), self._store.writing(building, drop):
+                    if drop is not None:
+                        self._owners.keep(~drop)
                     before = self._store.n_positions
                     yield
                     if self._store.n_positions > before or drop is not None:
                         self._settle()
+                self._owners.write(building)
                 settings["breadth"] = self._index.breadth
                 settings["recall"] = None if self.recall is None else self.recall.to_dict()
             self._being_saved = False
 
     @property
     def _alive(self) -> NDArray[np.bool_] | None:
-        return self._store.alive if len(self._store.removed) else None
+        """Which vectors may be found, None for all."""
+        return self._owners.spread(self._store.alive) if len(self._store.removed) else None
+
+    @property
+    def _n_vectors(self) -> int:
+        """How many vectors may be found."""
+        alive = self._alive
+        return len(self._index) if alive is None else int(alive.sum())
 
     def _settle(self) -> None:
         """After additions: let the index learn, and measure its recall if much is new."""
         learnt = self._index.settle()
         if self._index.kind == "flat" or len(self) < 2:
             return
-        if learnt or self.recall is None or len(self) >= _REPORTED_AGAIN * self.recall.passages:
+        if learnt or self.recall is None or self._n_vectors >= _REPORTED_AGAIN * self.recall.passages:
             vectors = self._encoder.encode_queries(self._sentences())
             self.recall = broaden(self._index, vectors, self._target_recall, alive=self._alive)
 
@@ -243,6 +272,11 @@ class DenseRetriever(LocalRetriever):
         """
         manifest = open_index(folder, cls.kind, verify=verify)
         settings = manifest.settings
+        if settings.get("vectors_of") != _VECTORS_OF:
+            raise IndexFormatError(
+                f"{folder} was made when an index kept one vector of each passage, which left out the end of long "
+                "ones; run `ragshap index` again"
+            )
         try:
             retriever = cls(
                 encoder=encoder or settings["encoder"],
@@ -265,7 +299,8 @@ class DenseRetriever(LocalRetriever):
         retriever._index = type(retriever._index).open(Path(folder), found.dimension)
         retriever._index.breadth, retriever.recall = breadth, recall
         retriever._store = PassageStore.open(Path(folder), manifest.passages)
-        check_count(folder, "the vectors", len(retriever._index), retriever._store.n_positions)
+        retriever._owners = VectorOwners.open(Path(folder), retriever._store.n_positions)
+        check_count(folder, "the vectors", len(retriever._index), int(retriever._owners.counts.sum()))
         return retriever
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from zlib import crc32
 
 import numpy as np
 
+from retrievers import Passage
 from retrievers.dense.encoder import Encoder
 
 ISLANDS = Path(__file__).parents[3] / "examples" / "islands"
@@ -33,6 +34,9 @@ class WordEncoder(Encoder):
 
     def __init__(self, name: str = "default", device: str | None = None) -> None:
         self.name, self.dimension, self.fingerprint = name, 384, "f" * 64
+
+    def cut(self, passages: Sequence[Passage]) -> list[list[str]]:
+        return [[passage.full_text] for passage in passages]
 
     def encode_documents(self, texts: list[str], batch_size: int) -> np.ndarray:
         return self.encode_queries(texts)
