@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,7 @@ def measure_questions(
     executor: Executor | None,
     progress: Progress | None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The record of each question, in their order, and warnings about records that were there before.
+    """The record of each question, in their order, and warnings: of records that were there before, of cut passages.
 
     Args:
         run: the settings; `run.reader` says which reader is loaded.
@@ -77,7 +77,20 @@ def measure_questions(
                 records.add(record)
                 if progress is not None:
                     progress("questions", done, len(questions))
-        return [records[question.id] for question in questions], records.warnings
+        measured = [records[question.id] for question in questions]
+        return measured, [*records.warnings, *cut_notes(measured)]
+
+
+def cut_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to say of the passages that were longer than the reader's limit; nothing if none was."""
+    cut = [tokens for record in records if (tokens := record.get("cut_tokens"))]  # records made before have none
+    if not cut:
+        return []
+    n_passages, n_tokens = sum(map(len, cut)), sum(sum(tokens.values()) for tokens in cut)
+    return [
+        f"passages longer than reader.max_passage_tokens: {n_passages:,}, in {len(cut):,} questions; "
+        f"{n_tokens:,} of their tokens were not read"
+    ]
 
 
 def load_and_measure(

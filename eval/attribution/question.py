@@ -54,7 +54,8 @@ def measure_question(
         relevant: ids of the passages that are marked as evidence.
 
     Returns:
-        Of a question: `answer`, `passages`, `relevant`, `reference` ("exact" or "sampled", None if there is none) and
+        Of a question: `answer`, `passages`, `cut_tokens` (by id, beyond the reader's limit), `relevant`,
+        `reference` ("exact" or "sampled", None if there is none) and
         `methods`; of a method: `scores`, `evaluations`, `seconds`, `measures` and curves of probability.
     """
     session = ScoredSession(reader, question.text, passages, run.sampling())
@@ -95,6 +96,7 @@ def measure_question(
         "question": question.text,
         "answer": session.answer,
         "passages": names,
+        "cut_tokens": session.cut_tokens,
         "relevant": sorted(marked),
         "reference": ("exact" if _is_exact(run, n) else "sampled") if faithful else None,
         "methods": records,

@@ -34,8 +34,9 @@ def measure_cases(run: ControlledRun, reader: Reader, name: str, cases: Sequence
         cases: of one game and one question; perhaps none.
 
     Returns:
-        `id` and `game`; if the reader plays one, also `question`, `answer`, `passages` (their ids), `targets` and
-        `against` (their places), and by method in `methods`: `scores`, `errors` (None if it has none) and `measures`.
+        `id` and `game`; if the reader plays one, also `question`, `answer`, `passages` (their ids), `cut_tokens` (of
+        those beyond the reader's limit), `targets` and `against` (their places), and by method in `methods`: `scores`,
+        `errors` (None if it has none) and `measures`.
     """
     record: dict[str, Any] = {"id": name, "game": name.partition("/")[0]}
     for case in cases:
@@ -47,6 +48,7 @@ def measure_cases(run: ControlledRun, reader: Reader, name: str, cases: Sequence
                 "question": case.question.text,
                 "answer": session.answer,
                 "passages": [passage.id for passage in case.passages],
+                "cut_tokens": session.cut_tokens,
                 "targets": list(side.targets),
                 "against": list(side.against),
                 "methods": measured,

@@ -16,7 +16,7 @@ from eval.controlled.measure import measure_cases
 from eval.controlled.settings import ControlledRun
 from eval.controlled.summary import ControlledResult, summarise
 from eval.records import Records
-from eval.runner import Progress, load_and_measure, provenance
+from eval.runner import Progress, cut_notes, load_and_measure, provenance
 from eval.selection import usable_questions
 from rag.questions import Question, draw_questions, load_questions
 from rag.readers import Reader
@@ -84,7 +84,7 @@ def evaluate_controlled(
                 records.add(record)
                 note(record)
         known = {game: [records[n] for q in tried if (n := _name(game, q)) in records] for game in run.games}
-        return summarise(run, known, made, [*warnings, *records.warnings])
+        return summarise(run, known, made, [*warnings, *records.warnings, *cut_notes(list(chain(*known.values())))])
 
 
 def _name(game: str, question: Question) -> str:

@@ -26,7 +26,8 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
         retrieve: seconds that it took to find them; None if they came with the question.
 
     Returns:
-        `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `encode_seconds`, `by_k`
+        `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `cut_tokens` (by id, of
+        passages that are longer than the reader's limit), `encode_seconds`, `by_k`
         (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `cover_exact_match`, `recall`,
         `seconds` of one decode, `no_answer_probability`),
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
@@ -41,6 +42,7 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
         "accepted": list(question.answers),
         "passages": [passage.id for passage in passages],
         "retrieve_seconds": retrieve,
+        "cut_tokens": session.cut_tokens,
         "encode_seconds": session.seconds["encode"],
         "by_k": [
             _answer(session, question, given, size) | _no_answer_probability(session, size) for size in run.sizes()

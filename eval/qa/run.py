@@ -12,7 +12,7 @@ from eval.qa.answers import answer_question
 from eval.qa.settings import QARun
 from eval.qa.summary import VERSION, QAResult, summarise
 from eval.records import save_json
-from eval.runner import Progress, measure_questions, provenance
+from eval.runner import Progress, cut_notes, measure_questions, provenance
 from eval.selection import Example, SelectedQuestions, select_questions
 from rag.questions import Question
 from rag.readers import Reader
@@ -54,6 +54,7 @@ def evaluate_qa(
     warnings: list[str] = []
     if finished is not None:
         records = [finished[question.id] for question in selected.questions]
+        warnings = cut_notes(records)
     else:
         records, warnings = measure_questions(
             run,

@@ -111,21 +111,26 @@ def _rerank_question(
 ) -> dict[str, Any]:
     """The question's record with the orders of all systems; without a reader, nothing is reranked."""
     systems: dict[str, Any] = {}
+    cut: dict[str, int] = {}
     for name, passages in ranked.items():
         systems[name] = {"passages": [passage.id for passage in passages]}
         if reader is not None:
-            systems |= _reranked(run, reader, question, passages, name)
-    return {**record, "systems": systems}
+            systems |= _reranked(run, reader, question, passages, name, cut)
+    return {**record, "cut_tokens": cut, "systems": systems}
 
 
 def _reranked(
-    run: RetrievalRun, reader: Reader, question: Question, passages: Sequence[Passage], name: str
+    run: RetrievalRun, reader: Reader, question: Question, passages: Sequence[Passage], name: str, cut: dict[str, int]
 ) -> Mapping[str, dict[str, Any]]:
-    """The reranked orders of one question's passages by every depth and score, under their systems' names."""
+    """The reranked orders of one question's passages by every depth and score, under their systems' names.
+
+    `cut` gets the passages that are longer than the reader's limit, with the tokens that were not read.
+    """
     systems = {}
     for depth in run.depth:
         head, tail = passages[:depth], [passage.id for passage in passages[depth:]]
         session = ScoredSession(reader, question.text, head, run.attribution, len(run.rerank))
+        cut |= session.cut_tokens
         for scoring in run.rerank:
             parsed = parse_scoring(scoring)
             scored = score_passages(session, parsed)

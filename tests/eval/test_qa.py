@@ -56,6 +56,26 @@ def file(tmp_path) -> Path:
     return path
 
 
+class ShortReader(EchoReader):
+    """Reads three words of a passage."""
+
+    def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
+        cut = tuple(max(0, len(passage.text.split()) - 3) for passage in passages)
+        return EncodedQuestion(question, tuple(passages), cut, 0, None)
+
+
+def test_passages_beyond_the_readers_limit_are_counted(file, tmp_path):
+    run = QARun(data=[str(file)], passages="own")
+    for _ in range(2):  # the second time, the records are those in the file
+        result = evaluate_qa(run, reader=ShortReader(), out=tmp_path / "out")
+        said = [note for note in result.warnings if "longer than" in note]
+        assert said == [
+            "passages longer than reader.max_passage_tokens: 4, in 3 questions; 5 of their tokens were not read"
+        ]
+        assert sum(sum(record["cut_tokens"].values()) for record in result.to_dict()["questions"]) == 5
+    assert not any("longer than" in note for note in evaluate(file).warnings)
+
+
 def evaluate(file: Path, **settings):
     return evaluate_qa(QARun(data=[str(file)], **settings), reader=EchoReader())
 
