@@ -50,8 +50,10 @@ class GaussianProcess(PairSampling):
       that values sum to v(all) - v(none).
     - What is unlike from pair to pair belongs to the game: it is not averaged away as an error of measurement would be,
       and the values hold its share for the pairs that were evaluated. With all pairs they are exact.
-    - s has a closed form and is put into the likelihood. Every output has its own, and all have xi and the noise in
-      common, so that the work hardly grows with the number of outputs.
+    - s has a closed form and is put into the likelihood. Every output has its own; all have xi and the noise in common,
+      which maximise the mean of their likelihoods. With xi of its own for each output, all votes of the embedded reader
+      together were estimated no better, and the work would grow with the number of outputs.
+    - The noise is at least 0.001 s. With less, the errors came out too small.
     - Parameters are fitted to at most 128 of the pairs, spread over the sample, and improved on all in eight steps.
 
     Time grows with the cube of the pairs, so at most 1,024 are evaluated (2,050 evaluations), and a larger budget is
@@ -109,7 +111,8 @@ def fit(signs: Values, targets: Values) -> Process:
     few = np.unique(np.linspace(0, m - 1, min(_FITTED, m)).astype(np.intp))
     for rows, steps in ((few, 100), (np.arange(m), _STEPS)):
         options = {"maxiter": steps, "ftol": 1e-5, "gtol": 1e-3}
-        arguments = (signs[rows], targets[rows])
+        seen = targets[rows][:, np.abs(targets[rows]).max(axis=0) > 0]  # an output may be 0 in the few
+        arguments = (signs[rows], seen)
         found = minimize(negative_log_posterior, found, arguments, "L-BFGS-B", True, bounds=bounds, options=options).x
         if len(few) == m:
             break
@@ -127,9 +130,10 @@ def negative_log_posterior(parameters: Values, signs: Values, targets: Values) -
     precision = inverse.T @ inverse
     weighed = precision @ targets
     squares = (targets * weighed).sum(axis=0)
-    # A scale of s = squares / m for each output is the likeliest.
-    likelihood = n_outputs * np.log(lower.diagonal()).sum() + m / 2 * np.log(squares).sum()
-    by_entry = n_outputs / 2 * precision - m / 2 * (weighed / squares) @ weighed.T
+    # A scale of s = squares / m for each output is the likeliest. Outputs depend on one another (of votes, one wins
+    # what others lose), so the mean of their likelihoods counts, not the sum.
+    likelihood = np.log(lower.diagonal()).sum() + m / 2 * np.log(squares).mean()
+    by_entry = precision / 2 - m / 2 / n_outputs * (weighed / squares) @ weighed.T
     by_rate = ((by_entry * sums) @ signs * signs).sum(axis=0) - (by_entry * covariance).sum() / np.tanh(rates.sum() / 2)
     by_noise = by_entry.diagonal()[1:].sum()
     away = (parameters[:n] + log(n)) / _SPREAD

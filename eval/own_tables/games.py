@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,3 +48,37 @@ class CountedGame:
         self.calls += len(rows)
         self._evaluated[rows] = True
         return self._table[rows]
+
+
+@dataclass(frozen=True)
+class FrozenGames:
+    """What a reader makes of every coalition of the passages of some questions.
+
+    Attributes:
+        ids: of the questions, n_questions of them.
+        answers: number of the answer that each coalition gives, integers (n_questions, 2^n_players), in the order of
+            `all_coalitions`; answers are numbered within a question as they appear.
+        likelihoods: log-probability of the answer of all passages, (n_questions, 2^n_players).
+    """
+
+    ids: tuple[str, ...]
+    answers: npt.NDArray[np.integer]
+    likelihoods: Values
+
+    @property
+    def votes(self) -> Values:
+        """1 where a coalition gives the answer of all passages, else 0: (n_questions, 2^n_players)."""
+        return (self.answers == self.answers[:, -1:]).astype(np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write a compressed .npz without pickled objects; log-probabilities are rounded to 1 / 1024."""
+        rounded = (np.round(self.likelihoods * 1024) / 1024).astype(np.float32)
+        answers = self.answers.astype(np.uint16)
+        np.savez_compressed(path, ids=np.array(self.ids), answers=answers, likelihoods=rounded)
+
+    @classmethod
+    def load(cls, path: Path) -> FrozenGames:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            ids, answers, likelihoods = file["ids"], file["answers"], file["likelihoods"]
+        return cls(tuple(ids.tolist()), answers.astype(np.intp), likelihoods.astype(np.float64))

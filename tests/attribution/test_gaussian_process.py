@@ -171,7 +171,8 @@ def test_the_budget_is_used_up_to_the_most_pairs(counting):
 def test_200_answers_sum_to_nothing():
     """Votes: values of all answers sum to 0 for every player, and late answers count as zero before."""
     game = VotesGame(lambda c: [str(row[:8].tobytes()) for row in c], normalize=str)
-    result = explain(game, 12, estimator="gaussian-process", budget=256)
+    with np.errstate(divide="raise", invalid="raise"):  # some are in few of the pairs
+        result = explain(game, 12, estimator="gaussian-process", budget=512)
     assert len(result.outputs) > 100
     np.testing.assert_allclose(result.values.sum(axis=0), 0, atol=1e-10)
     np.testing.assert_allclose(result.efficiency_gap, 0, atol=1e-10)
