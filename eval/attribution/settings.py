@@ -12,6 +12,9 @@ from eval.comparison import BaselineSettings
 from eval.retrieval.settings import SearchSettings
 from rag.settings import AttributionSettings, ReaderSettings
 
+SampledShapley = Literal["auto", "permutation", "kernel", "gaussian-process", "regression-adjusted"]
+"""Estimators of Shapley values."""
+
 
 class AttributionRun(SearchSettings):
     """Questions, their passages, and the methods that score these.
@@ -36,7 +39,7 @@ class AttributionRun(SearchSettings):
     depth: int = Field(default=20, ge=2)
     methods: list[str] | None = Field(default=None, min_length=1)
     budget: int = Field(default=300, ge=4)
-    estimator: Literal["auto", "permutation", "kernel", "gaussian-process", "regression-adjusted"] = "auto"
+    estimator: SampledShapley = "auto"
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     lasso_alpha: float = Field(default=0.01, gt=0)
     coalitions: int = Field(default=128, ge=8)

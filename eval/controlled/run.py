@@ -18,13 +18,14 @@ from eval.controlled.summary import ControlledResult, summarise
 from eval.records import Records
 from eval.runner import Progress, cut_notes, load_and_measure, provenance
 from eval.selection import usable_questions
-from rag.questions import Question, draw_questions, load_questions
+from rag.questions import Question, load_questions
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import reader_or_checksum
 from rag.settings_base import SettingsError
 
 QUESTIONS_FILE = "questions.jsonl"
+_NOT_ON_RECORDS = ("games", "limit", "tries")  # settings that say which records there are, not what is in them
 
 
 def evaluate_controlled(
@@ -39,7 +40,8 @@ def evaluate_controlled(
     """Measure the methods of a run on its games.
 
     The questions are tried in a random order, the same for every game. The arguments are those of
-    `evaluate_attribution`, and so is what is kept in `out`.
+    `evaluate_attribution`, and so is what is kept in `out`, which goes on with more games, a larger `limit` or more
+    `tries`.
 
     Raises:
         CorpusError, FileNotFoundError: the data cannot be read.
@@ -54,12 +56,13 @@ def evaluate_controlled(
         raise SettingsError(
             f"none of {len(asked)} questions says where its answer stands in a passage; give SQuAD's layout"
         )
-    tried = draw_questions(marked, run.tries, run.seed)
-    random.Random(run.seed).shuffle(tried)
+    tried = random.Random(run.seed).sample(marked, len(marked))[: run.tries]
     maker = CaseMaker(data, run.depth, run.seed)
     made = provenance(run, root, reader or run.reader, "scikit-learn")
     executor = executor or LocalExecutor()
-    with closing(Records(None if out is None else out / QUESTIONS_FILE, made)) as records:
+    on_records = {key: value for key, value in made["settings"].items() if key not in _NOT_ON_RECORDS}
+    path = None if out is None else out / QUESTIONS_FILE
+    with closing(Records(path, {**made, "settings": on_records})) as records:
         played: Counter[str] = Counter()
 
         def note(record: Mapping[str, Any]) -> None:

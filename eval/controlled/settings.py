@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from attribution import BanzhafSampling
 from eval.attribution.methods import PAIR_METHODS, parse_method
+from eval.attribution.settings import SampledShapley
 from eval.comparison import BaselineSettings
 from eval.controlled.cases import GAMES
 from eval.selection import QuestionSettings
@@ -41,7 +42,7 @@ class ControlledRun(QuestionSettings):
     depth: int = Field(default=8, ge=_LEAST)
     methods: list[str] | None = Field(default=None, min_length=1)
     budget: int = Field(default=128, ge=4)
-    estimator: str = "auto"
+    estimator: SampledShapley = "auto"
     lasso_alpha: float = Field(default=0.01, gt=0)
     reader: ReaderSettings = ReaderSettings()
     report: BaselineSettings = BaselineSettings()
@@ -83,4 +84,4 @@ class ControlledRun(QuestionSettings):
 
     def sampling(self) -> AttributionSettings:
         """How values are estimated."""
-        return AttributionSettings(budget=self.budget, estimator=self.estimator, seed=self.seed)  # type: ignore[arg-type]
+        return AttributionSettings(budget=self.budget, estimator=self.estimator, seed=self.seed)

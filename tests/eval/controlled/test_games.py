@@ -100,8 +100,14 @@ def test_what_is_made_of_the_gold_passage(squad):
 
 def test_scores_are_those_worked_out_by_hand(squad, reader):
     result = evaluate(squad, reader)
-    assert result.cases == dict.fromkeys(GAMES, (3, 3))
-    assert set(result.run.games) == set(GAMES)
+    # Two right statements outweigh a false one. One does so where it comes first in the alphabet.
+    data = load_questions([squad])
+    made = [CaseMaker(data, DEPTH, seed=0).cases("together", question)[0] for question in data.questions]
+    outvoted = sum(case.sides[0].answers[0] > _said_against(case) for case in made)
+    assert 1 <= outvoted < len(made)
+    cases = dict(result.cases)
+    assert cases.pop("together")[0] == min(outvoted, 3)
+    assert cases == {game: (3, 3) for game in GAMES if game != "together"}
 
     def scores(game: str, method: str) -> tuple[list[float], list[float], list[float]]:
         one, found = next(record for record in records(squad, game) if "methods" in record), []
@@ -174,7 +180,10 @@ def test_a_reader_that_answers_without_the_passages_plays_no_game(squad):
 
 def test_a_run_continues_and_ends_with_enough_cases(squad, reader):
     games = ["duplicate", "no-bearing"]
+    for wanted in ({"games": ["no-bearing"]}, {"games": games, "limit": 1}):
+        evaluate(squad, StatementReader(), **{"limit": 2, **wanted})
     first = evaluate(squad, reader, games=games, limit=2)
+    assert reader.encoded == 1, "the first case of duplicates and both of the other game are there"
     assert first.cases["duplicate"] == (2, 2)
     kept = squad.parent / "out" / "questions.jsonl"
     whole = kept.read_text(encoding="utf-8")
@@ -183,7 +192,7 @@ def test_a_run_continues_and_ends_with_enough_cases(squad, reader):
     again = evaluate(squad, reader, games=games, limit=2)
     assert reader.encoded == before + 2, "the last two of four cases"
     assert again.to_dict() == first.to_dict()
-    assert kept.read_text(encoding="utf-8") == whole
+    assert sorted(kept.read_text(encoding="utf-8").splitlines()) == sorted(whole.splitlines())
 
 
 def test_too_few_passages_of_other_articles(squad, reader):
