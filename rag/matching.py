@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from rag.settings_base import SettingsError
 
 if TYPE_CHECKING:
     from retrievers.dense.encoder import Encoder
-
-MatchingName = Literal["exact", "contains", "tokens", "embedding"]
 
 LEAST_F1 = 0.8
 LEAST_COSINE = 0.85  # two places of one kind reach 0.80
@@ -42,14 +40,14 @@ class Matching:
     "No answer" is like no other answer. What is a representative depends on the order in which answers come.
 
     Args:
-        name: the kind.
+        name: one of the four kinds.
         first: an answer that is a representative before all others, as the one that is explained should be.
 
     Raises:
         SettingsError: the encoder cannot be loaded.
     """
 
-    def __init__(self, name: MatchingName = "exact", first: str | None = None):
+    def __init__(self, name: str = "exact", first: str | None = None):
         self._alike = None if name == "exact" else _ALIKE[name]
         self._wordings: dict[str, str] = {}  # as they first came, by normal form
         self._of: dict[str, str] = {}  # the normal form of the representative, by normal form

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from rag.engine_settings import ENGINES, Engine, EngineSections, missing_settings
-from rag.matching import MatchingName
 from rag.readers.prompt.address import completions_address
+from rag.readers.prompt.template import check_template
 from rag.scores import DEFAULT_SCORE, OF_VALUES, ScoreName
 from rag.settings_base import Section, load_section
 
@@ -153,8 +153,6 @@ class ReaderSettings(Section):
         if self.is_embedded and self.prompt is not None:
             raise ValueError("prompt is for causal models and endpoints; leave it out")
         if self.prompt is not None:
-            from rag.readers.prompt.template import check_template  # loads a template engine, which search does without
-
             check_template(self.prompt)
         if self.chat_template_kwargs and (self.is_embedded or self.is_endpoint):
             raise ValueError(
@@ -191,7 +189,7 @@ class AttributionSettings(Section):
     """
 
     utility: Literal["votes", "likelihood"] = "votes"
-    matching: MatchingName = "exact"
+    matching: Literal["exact", "contains", "tokens", "embedding"] = "exact"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
     estimator: Literal[
         "auto", "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted", "banzhaf"
