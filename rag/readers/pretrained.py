@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.utils import cached_file
 
 from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.checkpoint_files import locate
@@ -122,9 +123,22 @@ def load_model(checkpoint: str | Path, config: Any, dtype: torch.dtype = torch.f
 
 
 def load_tokenizer(checkpoint: str | Path) -> Any:
-    """The checkpoint's tokenizer."""
+    """The checkpoint's tokenizer; raises `OSError` if there is none, as `transformers` would make one without words."""
     files = locate(checkpoint)
-    return AutoTokenizer.from_pretrained(files.tokenizer, trust_remote_code=False, **files.of_parts)
+    tokenizer = AutoTokenizer.from_pretrained(files.tokenizer, trust_remote_code=False, **files.of_parts)
+    names = sorted(set(getattr(tokenizer, "vocab_files_names", {}).values()))  # none for tokenizers of bytes
+    if names and files.gguf is None and not any(_has(files.tokenizer, name) for name in names):
+        raise OSError(
+            f"it has no tokenizer ({' or '.join(names)}); put the files of the one that it was trained with beside it, "
+            "such as google-t5/t5-base's for Fusion-in-Decoder"
+        )
+    return tokenizer
+
+
+def _has(checkpoint: str, file: str) -> bool:
+    """Whether a folder, or a model of the hub, has a file."""
+    missing = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    return cached_file(checkpoint, file, **missing) is not None
 
 
 def _merge(model: Any, adapter: Path) -> Any:

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from rag.settings import Settings, load_settings
+from rag.settings import ReaderSettings, Settings, load_settings
 from rag.settings_base import SettingsError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -74,3 +75,24 @@ def test_a_wrong_override_is_refused(override):
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
         load_settings("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("there", "fast", "asked", "found"),
+    [
+        (True, True, ("auto", "auto"), ("cuda", "bfloat16")),
+        (True, False, ("auto", "auto"), ("cuda", "float32")),
+        (False, False, ("auto", "auto"), ("cpu", "float32")),
+        (True, True, ("cpu", "auto"), ("cpu", "float32")),
+        (True, True, ("auto", "float32"), ("cuda", "float32")),
+        (True, True, ("cuda:1", "auto"), ("cuda:1", "bfloat16")),
+        (False, False, ("cpu", "bfloat16"), ("cpu", "bfloat16")),
+    ],
+)
+def test_auto_is_what_the_machine_has(monkeypatch, there, fast, asked, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
+    settings = ReaderSettings(device=asked[0], dtype=asked[1])
+    resolved = settings.resolved()
+    assert (resolved.device, resolved.dtype) == found
+    assert settings.on_gpu is resolved.on_gpu is found[0].startswith("cuda")

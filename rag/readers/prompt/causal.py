@@ -165,7 +165,7 @@ class CausalModel:
         longest = int(lengths.max()) + new_tokens
         config = self.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None)
-        if limit is not None and longest > limit:
+        if limit is not None and 0 < limit < longest:
             raise ValueError(
                 f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
                 "passages (retriever.passages, attribution.screen) or cut them (reader.max_passage_tokens)"

@@ -16,6 +16,7 @@ from transformers import (
     BartForSequenceClassification,
     BertConfig,
     BertForMaskedLM,
+    ByT5Tokenizer,
     EncoderDecoderConfig,
     EncoderDecoderModel,
     GPT2ForSequenceClassification,
@@ -30,7 +31,9 @@ from transformers import (
     RwkvForCausalLM,
     SwitchTransformersConfig,
     SwitchTransformersForConditionalGeneration,
+    T5Config,
     T5EncoderModel,
+    T5ForConditionalGeneration,
 )
 
 from rag.cli import run
@@ -219,6 +222,22 @@ def test_a_tokenizer_without_a_pad_token(request, tmp_path, kind):
         for reader in (load(folder, max_answer_tokens=4) for folder in (whole, tmp_path))
     )
     assert own == other
+
+
+@pytest.mark.parametrize(("kind", "files"), [("t5", "spiece.model or tokenizer.json"), ("gpt2", "merges.txt or ")])
+def test_a_folder_without_a_tokenizer(request, tmp_path, kind, files):
+    """As Fusion-in-Decoder's code saves it; `transformers` would make a tokenizer to which every word is unknown."""
+    shutil.copytree(request.getfixturevalue(kind), tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("tokenizer*"):
+        path.unlink()
+    assert f"it has no tokenizer ({files}" in refusal(tmp_path)
+
+
+def test_a_tokenizer_of_bytes_needs_no_file(tmp_path):
+    config = T5Config(vocab_size=384, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0)
+    save_random(T5ForConditionalGeneration(config), ByT5Tokenizer(), tmp_path)
+    assert not list(tmp_path.glob("tokenizer.json"))
+    load(tmp_path)
 
 
 def test_an_encoder_that_reads_in_windows(tmp_path):
