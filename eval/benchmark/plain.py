@@ -24,8 +24,7 @@ from rag.readers import Reader
 from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
-from rag.readers.embedded.blocks import assemble
-from rag.readers.embedded.hidden import whole_head
+from rag.readers.embedded.blocks import assemble, question_limit
 from rag.readers.embedded.model import Source, extend_runs
 from rag.readers.encoding import encode_blocks
 from rag.readers.fid import FiDReader
@@ -140,7 +139,8 @@ class PlainEmbedded:
         """Encode blocks as the reader does."""
         reader = self._reader
         words = reader.tokenizer.encode([question.strip()])[0].ids
-        room = reader.max_block_tokens - whole_head(words, reader.max_block_tokens).size - 1
+        most = reader.max_block_tokens
+        room = most - min(len(words), question_limit(most)) - 3  # for "[CLS]" and two "[SEP]"
         parts, pieces = reader.tokenizer.cut(passages, room, reader.max_passage_tokens)
         pairs = [*((words, passage) for passage in pieces), (words, None)]
         blocks = assemble(pairs, reader.max_block_tokens).to(reader.device)
