@@ -67,7 +67,8 @@ def explain(
         output: index or name of the output to explain, which the full or the empty coalition must show; by default
             the answer of the full coalition for votes, else output 0.
         batch_size: the most coalitions in one call of `game`.
-        until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
+        until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it, and
+            "gaussian-process" takes none.
         pivots: whether pivots are needed. "auto" then chooses an estimator that gives them; they come with "exact"
             and "permutation", so never with sampled Banzhaf values.
 
@@ -145,6 +146,11 @@ def _checked(
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")
     if estimator == "exact" and until is not None:
         raise ValueError("exact values need all coalitions, so `until` cannot stop earlier; choose another estimator")
+    if estimator == "gaussian-process" and until is not None:
+        raise ValueError(
+            "estimator 'gaussian-process' takes no `until`: on some games its errors are too small for a promise; "
+            "use 'kernel', or a budget"
+        )
     chosen = _make(estimator, semivalue, p, permutations)
     check_budget(chosen, n_players, budget)
     return chosen

@@ -57,7 +57,9 @@ class GaussianProcess(PairSampling):
     - Parameters are fitted to at most 128 of the pairs, spread over the sample, and improved on all in eight steps.
 
     Time grows with the cube of the pairs, so at most 1,024 are evaluated (2,050 evaluations), and a larger budget is
-    left unspent. It takes up to 200 players. Standard errors are the deviations of the posterior.
+    left unspent. It takes up to 200 players. Standard errors are the deviations of the posterior, given the parameters.
+    They are too small where the pairs happen to show nothing of a player that matters, so `explain` takes no stopping
+    rule with it.
     """
 
     name = "gaussian-process"

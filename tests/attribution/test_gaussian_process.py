@@ -3,7 +3,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from attribution import CachedGame, GaussianProcess, VotesGame, exact, explain
+from attribution import CachedGame, GaussianProcess, TopKCertain, VotesGame, exact, explain
 from attribution import gaussian_process as module
 from attribution.gaussian_process import Process, negative_log_posterior, posterior
 from attribution.pairs import draw_pairs
@@ -159,6 +159,8 @@ def test_budget_nan_and_too_many_players_are_refused():
         explain(game, 1000, estimator="gaussian-process", budget=3000)
     with pytest.raises(ValueError, match="values must be finite"):
         explain(lambda c: np.where(c[:, 0], np.nan, 1.0), 12, estimator="gaussian-process")
+    with pytest.raises(ValueError, match=r"'gaussian-process' takes no `until`: .* too small"):
+        explain(game, 20, estimator="gaussian-process", until=TopKCertain(5))
     assert explain(game, 1000, budget=2002).estimator == "kernel"
 
 
