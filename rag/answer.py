@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from attribution import Attribution
+from rag.explanation.citations import Citations
 from rag.explanation.findings import Conflict, PairInteraction, PairInteractions
 from rag.explanation.hierarchy import Hierarchy
 from rag.explanation.minimal import MinimalSet
@@ -64,8 +65,8 @@ class Answer:
     Attributes:
         question: the question asked.
         text: the final answer, read from the kept passages; "" if they hold none.
-        full_text: the answer from all retrieved passages, which the attribution explains.
-        share: fraction of the evaluated coalitions that gave `full_text`.
+        full_text: the answer which the attribution explains: the one given, or that from all retrieved passages.
+        share: fraction of the evaluated coalitions that gave `full_text`; 0 where the utility is not votes.
         evidence: all retrieved passages, in attributed order.
         others: the answers that other coalitions gave, the most frequent first.
         attribution: values of all passages for all answers; players are passage ids in the retriever's order.
@@ -82,6 +83,8 @@ class Answer:
         merged: the other wordings that were counted as an answer, by that answer; none if matching is exact.
         no_answer_probability: calibrated probability that the retrieved passages together hold no answer; the reader
             declines where it reaches its threshold. None for readers that have none.
+        citations: which passages carry each sentence of `full_text`; None for an answer of the reader's own that is
+            explained as a whole.
     """
 
     question: str
@@ -102,6 +105,7 @@ class Answer:
     interactions: PairInteractions | None = None
     no_answer_probability: float | None = None
     merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    citations: Citations | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as dictionaries, lists, strings and numbers."""
@@ -140,6 +144,7 @@ class Answer:
             "counterfactual": _plain(self.counterfactual),
             "conflicts": [_plain(conflict) for conflict in self.conflicts],
             "interactions": _plain(self.interactions),
+            "citations": self.citations.to_dict() if self.citations else None,
         }
 
     @classmethod
@@ -185,6 +190,7 @@ class Answer:
                 interactions=_interactions(content["interactions"]),
                 no_answer_probability=content.get("no_answer_probability"),  # answers written before had none
                 merged={answer: tuple(wordings) for answer, wordings in content.get("merged", {}).items()},
+                citations=Citations.from_dict(content["citations"]) if content.get("citations") else None,
                 hierarchy=None if content["hierarchy"] is None else Hierarchy.from_dict(content["hierarchy"]),
             )
         except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
@@ -202,6 +208,12 @@ class Answer:
         except ValueError as error:
             raise ValueError(f"damaged answer, not valid JSON: {error}") from error
         return cls.from_dict(content)
+
+    def to_markdown(self) -> str:
+        """The explained answer with citations such as [1][2], and the passages cited below; see `rag.report`."""
+        from rag.report import markdown
+
+        return markdown(self)
 
     def to_html(self) -> str:
         """One self-contained page: answer, evidence with value bars, other answers; needs no network."""

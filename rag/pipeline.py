@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from attribution import Attribution
 from rag.answer import Answer, Evidence, OtherAnswer
+from rag.explanation.citations import by_sentences, cite
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
@@ -114,31 +116,50 @@ class Pipeline(Closable):
         return replace(answer, seconds={"retrieve": retrieve, **answer.seconds}, warnings=warnings)
 
     def explain(
-        self, question: str, passages: Sequence[Passage | Hit | str], *, progress: Progress | None = None
+        self,
+        question: str,
+        passages: Sequence[Passage | Hit | str],
+        *,
+        answer: str | None = None,
+        progress: Progress | None = None,
     ) -> Answer:
-        """Answer from passages or plain strings that you bring, in their given order.
+        """Attribute an answer to passages or plain strings that you bring, in their given order.
+
+        Args:
+            question: the question.
+            passages: what the answer is attributed to.
+            answer: an answer that you have, from wherever, which is explained sentence by sentence; by default the
+                reader answers. Its `text` is then the answer as given, and no passage is `kept`.
+            progress: called as progress(stage, done, total).
 
         Raises:
-            ValueError: the question is blank, or two passages have the same id.
+            ValueError: the question or the answer is blank, the answer is longer than the reader can score, or two
+                passages have the same id.
             SettingsError: the settings contradict one another, or the reader cannot do what they ask for.
         """
         hits = as_hits(passages)
         own = self.settings.attribution
-        session = Session(self.reader, question, [hit.passage for hit in hits], self.settings, screener=self.screener)
+        players = [hit.passage for hit in hits]
+        session = Session(self.reader, question, players, self.settings, screener=self.screener, answer=answer)
         clock = _Clock()
-        attribution = session.attribute(progress=progress and (lambda *counts: progress("attribute", *counts)))
+        report = None if progress is None else partial(progress, "attribute")
+        citations, said = None, list[str]()
+        if by_sentences(session):
+            attribution, citations, said = cite(session, report)
+        else:
+            attribution = session.attribute(progress=report)
         others = _other_answers(session, attribution)
         share = session.share(session.answer)
         order = attributed_order(attribution, self.settings.rerank.score)
         clock.stop("attribute")
-        kept, text = session.distil(order, self.settings.rerank.keep)
+        kept, text = ([], session.answer) if session.given else session.distil(order, self.settings.rerank.keep)
         [no_answer_probability] = session.no_answer_probabilities(np.ones((1, session.n_read), dtype=bool))
         clock.stop("answer")
         sufficient = counterfactual = None
-        if own.minimal_sets:
+        if own.minimal_sets and not session.given:
             sufficient, counterfactual = minimal_sets(session, order, own.minimal_sets)
-        conflicting = conflicts(attribution, session) if own.utility == "votes" else ()
-        interacting = pair_interactions(attribution, session, own.budget) if own.interactions else None
+        conflicting = conflicts(attribution, session) if attribution.utility == "votes" else ()
+        interacting = pair_interactions(attribution, session, own.budget) if own.interactions and not answer else None
         clock.stop("examine")
         hierarchy = explain_parts(session, attribution, progress) if self.settings.hierarchy.asks else None
         reading: dict[str, float] = {
@@ -156,12 +177,13 @@ class Pipeline(Closable):
             attribution=attribution,
             hierarchy=hierarchy,
             seconds={**reading, **clock.seconds, **({"parts": hierarchy.seconds} if hierarchy else {})},
-            warnings=tuple(_warnings(session)),
+            warnings=(*_warnings(session), *said),
             screened=tuple(hit.passage.id for place, hit in enumerate(hits) if place not in session.read),
             sufficient=sufficient,
             counterfactual=counterfactual,
             conflicts=conflicting,
             interactions=interacting,
+            citations=citations,
             settings={
                 **self.settings.model_dump(mode="json"),
                 "reader_name": self.reader.name,

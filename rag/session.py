@@ -13,6 +13,7 @@ import numpy as np
 
 from attribution import (
     Attribution,
+    CachedGame,
     LikelihoodGame,
     StoppingRule,
     TargetError,
@@ -21,6 +22,7 @@ from attribution import (
     check,
     explain,
 )
+from rag.explanation.sentence_games import SimilarityToSentences
 from rag.matching import Matching, Votes
 from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener
 from rag.readers.hidden_parts import PartsReader
@@ -51,16 +53,19 @@ class Session:
         settings: how the answer is attributed; checked before anything is encoded (see `check_settings`).
         screener: chooses the passages that the reader gets where `attribution.screen` asks for fewer than there are;
             by default the embedded reader.
+        answer: the answer to explain; by default the reader's own.
         most_decodes: the number of coalitions announced to a costly reader; by default what one explanation may take.
 
     Raises:
-        ValueError: two passages have the same id, or the question is blank.
+        ValueError: two passages have the same id, or the question or the answer is blank.
         SettingsError: the settings contradict one another, or the reader cannot do what they ask for.
 
     Attributes:
         passages: all passages given.
         read: the places, among these, of those that the reader got; coalitions have one column for each.
         encoded: the question with the passages that were read.
+        given: whether the answer to explain was given.
+        batch_size: the most coalitions that the reader is asked about at once.
         seconds: the time spent in each of "screen" (if there was any), "encode", "generate" and "score".
     """
 
@@ -72,6 +77,7 @@ class Session:
         settings: Settings | None = None,
         *,
         screener: Screener | None = None,
+        answer: str | None = None,
         most_decodes: int | None = None,
     ):
         self.reader, self.settings = reader, settings or Settings()
@@ -81,6 +87,9 @@ class Session:
         self._likelihoods: dict[tuple[bytes, str], float] = {}
         self._votes: Votes | None = None
         own = self.settings.attribution
+        self.given = answer is not None
+        if answer is not None:
+            self.answer = _check_answer(answer)
         _check_ids(self.passages)
         screened = 0 < own.screen < len(self.passages)
         check_settings(self.settings, reader, own.screen if screened else len(self.passages))
@@ -90,9 +99,9 @@ class Session:
                 self.read = _screening(screener, question, self.passages, own.seed).screened(own.screen)
         with self._timed("encode"):
             self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
-        self._batch_size = 1024
+        self.batch_size = 1024
         if isinstance(reader, CostlyReader):
-            self._batch_size = reader.batch_size
+            self.batch_size = reader.batch_size
             reader.announce(self.encoded, decodes_of(own, self.n_read) if most_decodes is None else most_decodes)
 
     @property
@@ -112,7 +121,7 @@ class Session:
 
     @cached_property
     def answer(self) -> str:
-        """The reader's answer from all the passages that it got; "" is "no answer"."""
+        """The answer explained: the one given, or the reader's from all passages that it got; "" is "no answer"."""
         return self.answers(np.ones((1, self.n_read), dtype=bool))[0]
 
     @cached_property
@@ -158,14 +167,17 @@ class Session:
     def anew(self: S) -> S:
         """The session as it was when the passages had just been encoded, so that work is timed as if done first."""
         other = copy(self)
-        other.__dict__ = {name: held for name, held in vars(self).items() if name not in ("answer", "matching")}
+        own = {"matching"} if self.given else {"matching", "answer"}
+        other.__dict__ = {name: held for name, held in vars(self).items() if name not in own}
         other._answers, other._likelihoods, other._votes = {}, {}, None
         other.seconds = {stage: self.seconds[stage] for stage in ("screen", "encode") if stage in self.seconds}
         return other
 
-    def game(self, utility: str) -> VotesGame | LikelihoodGame:
-        """The game over the passages: "votes", one output per answer, or "likelihood", of `answer`."""
+    def game(self, utility: str) -> VotesGame | LikelihoodGame | SimilarityToSentences:
+        """The game over the passages: "votes", one output per answer, or "likelihood" or "similarity" of `answer`."""
         self._votes = Votes(self.answers, self.matching) if utility == "votes" else None
+        if utility == "similarity":
+            return SimilarityToSentences(self.answers, [self.answer])
         return VotesGame(self._votes) if self._votes else LikelihoodGame(self.likelihoods, [self.answer])
 
     def attribute(
@@ -173,6 +185,7 @@ class Session:
         settings: AttributionSettings | None = None,
         *,
         score: str | None = None,
+        game: CachedGame | None = None,
         progress: Progress | None = None,
     ) -> Attribution:
         """Values of the passages that were read; the players are their ids, in the order given.
@@ -180,15 +193,16 @@ class Session:
         Args:
             settings: utility, semivalue, estimator and budget; by default those of the session.
             score: what the passages will be ordered by, which a stopping rule must know; by default `rerank.score`.
+            game: over the passages that were read; by default that of the settings' utility.
             progress: called as progress(evaluations, budget).
         """
         settings, score = settings or self.settings.attribution, score or self.settings.rerank.score
         return explain(
-            self.game(settings.utility),
+            game or self.game(settings.utility),
             self.n_read,
             players=[passage.id for passage in self.encoded.passages],
             seed=settings.seed,
-            batch_size=self._batch_size,
+            batch_size=game.batch_size if game else self.batch_size,
             progress=progress,
             **_estimation(settings, score, self.settings.rerank.keep),
         )
@@ -239,7 +253,7 @@ class Session:
 def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
     """Raise `SettingsError` where settings contradict one another, the reader, or the number of passages it gets."""
     if settings.hierarchy.asks:
-        _check_parts(reader, settings.hierarchy, settings.attribution.semivalue)
+        _check_parts(reader, settings.hierarchy, settings.attribution)
     try:
         check(n_passages, **_estimation(settings.attribution, settings.rerank.score, settings.rerank.keep))
     except ValueError as error:
@@ -252,15 +266,19 @@ def _estimation(settings: AttributionSettings, score: str, keep: int | str) -> d
     return {**options, "until": stopping_rule(settings, score, keep), "pivots": needs_pivots(score)}
 
 
-def _check_parts(reader: Reader, hierarchy: HierarchySettings, semivalue: str) -> None:
+def _check_parts(reader: Reader, hierarchy: HierarchySettings, attribution: AttributionSettings) -> None:
     key, given = ("level", hierarchy.level) if hierarchy.level != "passage" else ("question", "true")
     if not isinstance(reader, PartsReader):
         raise SettingsError(
             f"hierarchy.{key}: reader {reader.name!r} cannot hide parts of passages and questions; "
             "use hierarchy.level=passage and hierarchy.question=false"
         )
-    if semivalue != "shapley":
-        raise SettingsError(f"hierarchy.{key}: {given} goes with attribution.semivalue=shapley, not {semivalue}")
+    for name, value, wanted in (
+        ("semivalue", attribution.semivalue, ("shapley",)),
+        ("utility", attribution.utility, ("votes", "likelihood")),
+    ):
+        if value not in wanted:
+            raise SettingsError(f"hierarchy.{key}: {given} goes with attribution.{name}={wanted[-1]}, not {value}")
 
 
 def stopping_rule(settings: AttributionSettings, score: str, keep: int | str) -> StoppingRule | None:
@@ -303,6 +321,12 @@ def _screening(screener: Screener | None, question: str, passages: Sequence[Pass
     """A session of the reader that screens."""
     attribution = AttributionSettings(budget=max(_SCREENING_BUDGET, 4 * len(passages)), seed=seed)
     return Session(screener or default_screener(), question, passages, Settings(attribution=attribution))
+
+
+def _check_answer(answer: str) -> str:
+    if not answer.strip():
+        raise ValueError("the answer to explain is empty; give one, or leave it out to explain the reader's own")
+    return answer.strip()
 
 
 def _check_ids(passages: Sequence[Passage]) -> None:

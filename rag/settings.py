@@ -181,6 +181,11 @@ def _check_address(checkpoint: str) -> None:
 class AttributionSettings(Section):
     """How passages are valued; `budget` counts distinct coalitions.
 
+    `utility` is what is measured of a short answer of the reader's own: how often it is given ("votes"), or its
+    log-probability ("likelihood"). Longer answers and given ones are explained sentence by sentence: by likelihood, or
+    by "similarity" to what the reader answers, if that is asked for or the reader has no log-probabilities. A sentence
+    is supported if the passages that carry it give it at least `support` nats per token; null is what was measured for
+    the reader, if anything was.
     With `screen`, the embedded reader chooses so many of the passages, and the reader gets these alone; 0 is all.
     `until` stops before the budget is spent: once the first `k` passages are certain at `confidence`, values within
     `margin` counting as tied (`k` is by default what `rerank.keep` keeps, or 5), or once no standard error is above
@@ -188,7 +193,7 @@ class AttributionSettings(Section):
     the decodes of each search for a minimal set.
     """
 
-    utility: Literal["votes", "likelihood"] = "votes"
+    utility: Literal["votes", "likelihood", "similarity"] = "votes"
     matching: Literal["exact", "contains", "tokens", "embedding"] = "exact"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
     estimator: Literal[
@@ -204,6 +209,7 @@ class AttributionSettings(Section):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     margin: float = Field(default=0.01, ge=0)
     target_error: float = Field(default=0.02, gt=0)
+    support: float | None = Field(default=None, le=0)
     minimal_sets: int = Field(default=300, ge=0)
     interactions: bool = False
 

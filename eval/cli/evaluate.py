@@ -9,6 +9,8 @@ import typer
 
 from eval.cli.attribution import EXAMPLE as ATTRIBUTION_EXAMPLE
 from eval.cli.attribution import attribution
+from eval.cli.citations import EXAMPLE as CITATIONS_EXAMPLE
+from eval.cli.citations import citations
 from eval.cli.qa import QA_EXAMPLE, SUITE_EXAMPLE, qa, suite
 from eval.cli.retrieval import EXAMPLE, retrieval
 from rag.cli import options as opt
@@ -22,6 +24,7 @@ def register(app: typer.Typer) -> None:
     evaluate.command(epilog=QA_EXAMPLE)(opt.with_options(qa))
     evaluate.command(epilog=EXAMPLE)(opt.with_options(retrieval))
     evaluate.command(epilog=ATTRIBUTION_EXAMPLE)(opt.with_options(attribution))
+    evaluate.command(epilog=CITATIONS_EXAMPLE)(citations)
     evaluate.command(epilog=SUITE_EXAMPLE)(suite)
     evaluate.command(epilog="Example: ragshap evaluate report bench --out bench")(report)
 

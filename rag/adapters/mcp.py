@@ -69,6 +69,14 @@ class PassageValue(BaseModel):
     parts: list[PartValue] | None = Field(description="Its sentences or words, if it was opened.")
 
 
+class CitedSentence(BaseModel):
+    """A sentence of the explained answer."""
+
+    text: str
+    passages: list[str] = Field(description="Ids of the passages that carry it, the strongest first.")
+    supported: bool | None = Field(description="False: no passage supports it. Null if that cannot be told.")
+
+
 class OtherAnswer(BaseModel):
     """What some subsets of the passages answer."""
 
@@ -88,6 +96,9 @@ class Explained(BaseModel):
         description="How likely it is that the passages hold no answer; null if the reader does not say."
     )
     evidence: list[PassageValue] = Field(description="The passages, the one that contributed most first.")
+    sentences: list[CitedSentence] | None = Field(
+        description="The answer's sentences with their passages, where it is given or long; null otherwise."
+    )
     other_answers: list[OtherAnswer]
     enough: list[str] | None = Field(description="Ids of the smallest set found that alone gives the answer.")
     needed: list[str] | None = Field(description="Ids of the smallest set found without which the answer is another.")
@@ -127,11 +138,14 @@ def build_server(pipeline: Pipeline) -> MCPServer:
         ],
         context: Context,
         level: Level = settings.hierarchy.level,
+        answer: Annotated[
+            str | None, Field(description="An answer to explain sentence by sentence; null to have it answered.")
+        ] = None,
     ) -> Explained:
-        """Answer a question from the passages given; say which of them (sentences, words) the answer comes from."""
+        """Say which of the passages given (sentences, words) an answer comes from: one given, or the reader's."""
         changes = {"hierarchy.level": level}
         with _errors_told(), ONE_AT_A_TIME:
-            return _explained(engine.explain(question, numbered(passages), changes, _progress(context)))
+            return _explained(engine.explain(question, numbered(passages), changes, _progress(context), answer))
 
     return server
 
@@ -166,6 +180,7 @@ def _explained(answer: Answer) -> Explained:
         share=answer.share,
         no_answer_probability=answer.no_answer_probability,
         evidence=[_passage(answer, evidence) for evidence in answer.evidence],
+        sentences=_sentences(answer),
         other_answers=[
             OtherAnswer(answer=other.text, share=other.share, passages=list(other.passages)) for other in answer.others
         ],
@@ -174,6 +189,15 @@ def _explained(answer: Answer) -> Explained:
         method=method(answer.attribution),
         warnings=list(answer.warnings),
     )
+
+
+def _sentences(answer: Answer) -> list[CitedSentence] | None:
+    if answer.citations is None:
+        return None
+    return [
+        CitedSentence(text=answer.citations.text(one), passages=list(one.passages), supported=one.supported)
+        for one in answer.citations.sentences
+    ]
 
 
 def _passage(answer: Answer, evidence: Evidence) -> PassageValue:

@@ -12,6 +12,8 @@ from rag.cli import options as opt
 if TYPE_CHECKING:
     from rag.answer import Answer
 
+_LONGEST_NAME = 255  # of a file, on all common systems
+
 Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation to this file, as one HTML page.")]
 Passages = Annotated[int | None, typer.Option("-k", min=1, help="Number of passages to retrieve.")]
 Level = Annotated[str | None, typer.Option("--level", help="Attribute the answer to each passage, sentence or word.")]
@@ -57,16 +59,23 @@ def ask(
 def explain(
     question: opt.Question,
     passages: Annotated[str, typer.Option("--passages", "-p", help="Your passages: JSONL, TSV, a folder, …")],
+    answer: Annotated[
+        str | None,
+        typer.Option("--answer", "-a", help="An answer that you have, or a file that holds it, to explain instead."),
+    ] = None,
     level: Level = None,
     question_words: QuestionWords = False,
     html: Html = None,
     budget: Budget = None,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the answer as Markdown, with citations such as [1][2].")
+    ] = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Attribute an answer to passages that you bring."""
+    """Attribute an answer, the reader's or your own, to passages that you bring."""
     opt.check_question(question)
     with opt.progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
@@ -81,8 +90,21 @@ def explain(
         own = list(load_corpus(passages, **settings.reading))
         reader = load_reader(settings.reader)
         with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
-            answer = pipeline.explain(question, own, progress=opt.stage_progress(progress))
-    _show(answer, as_json, html)
+            bars = opt.stage_progress(progress)
+            explained = pipeline.explain(question, own, answer=_given(answer), progress=bars)
+    if as_markdown and as_json:
+        raise typer.BadParameter("give one of --markdown and --json", param_hint="--markdown")
+    _show(explained, as_json, html, as_markdown)
+
+
+def _given(answer: str | None) -> str | None:
+    """Return an answer as given, or what the file of that name holds."""
+    if answer is None or len(answer) > _LONGEST_NAME or not Path(answer).is_file():
+        return answer
+    try:
+        return Path(answer).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{answer} is no text in UTF-8: {error}") from None
 
 
 def _settings(
@@ -98,12 +120,15 @@ def _settings(
     return opt.with_short(overrides, short)
 
 
-def _show(answer: Answer, as_json: bool, html: Path | None) -> None:
+def _show(answer: Answer, as_json: bool, html: Path | None, as_markdown: bool = False) -> None:
     if html is not None:
         opt.write_text(html, answer.to_html())
     if as_json:
         content = answer.to_dict()
         opt.print_json({**content, "warnings": [*content["warnings"], *opt.heard]})
+        return
+    if as_markdown:
+        opt.say(answer.to_markdown().rstrip())
         return
     from rich.console import Console
 

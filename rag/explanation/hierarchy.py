@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from attribution import Attribution, Group, OwenValues, owen
+from rag.explanation.citations import by_sentences
 from rag.explanation.parts import Part, question_part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame, Values
 from rag.explanation.question_game import QuestionGame
+from rag.explanation.sentence_games import LikelihoodOfSentences
 from rag.readers import EncodedQuestion
-from rag.readers.base import Coalitions
+from rag.readers.base import Coalitions, TokenReader
 from rag.readers.hidden_parts import PartsReader
 from rag.session import Session
 from rag.settings import HierarchySettings
@@ -173,6 +175,9 @@ def _estimate(
 def _worth(session: Session, utility: str) -> Callable[[EncodedQuestion, Coalitions], Values]:
     """The passage-level game's worth for the explained answer, of any encoded passages."""
     reader, answer, key = session.reader, session.answer, session.matching.key
+    if utility == "likelihood" and by_sentences(session) and isinstance(reader, TokenReader):
+        whole = [(0, len(answer))]
+        return lambda encoded, rows: LikelihoodOfSentences(reader, encoded, answer, whole)(rows)[:, 0]
     if utility == "likelihood":
         return lambda encoded, rows: reader.score(encoded, rows, [answer])[:, 0]
     explained = key(answer)

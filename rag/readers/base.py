@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,40 @@ class CostlyReader(Reader, Protocol):
 
     def announce(self, encoded: EncodedQuestion, calls: int) -> None:
         """Announce what at most `calls` coalitions will cost, before the first of them."""
+        ...
+
+
+class TokenScores(NamedTuple):
+    """How likely the tokens of a given answer are, each after those before it.
+
+    Attributes:
+        log_probs: `(n_coalitions, n_tokens)`; minus infinity where a token is impossible.
+        offsets: each token's characters [start, end) in the answer; white space before a token may be part of it.
+    """
+
+    log_probs: NDArray[np.float64]
+    offsets: tuple[tuple[int, int], ...]
+
+
+@runtime_checkable
+class TokenReader(Reader, Protocol):
+    """A reader that can score a given answer token by token, in one pass over the answer for each coalition.
+
+    Attributes:
+        scores_tokens: whether it can after all: a reader of prompts can if its model can.
+        least_support: the log-probability per token that passages must give a sentence to support it, as measured
+            for the reader; None where it has not been measured.
+    """
+
+    scores_tokens: bool
+    least_support: float | None
+
+    def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
+        """Score the tokens of one answer; the end of the answer is not scored.
+
+        Raises:
+            ValueError: the answer is longer than the reader can score, or has no token.
+        """
         ...
 
 
@@ -151,6 +185,17 @@ def check_question(question: str) -> str:
     if not stripped:
         raise ValueError("the question is empty; ask something")
     return stripped
+
+
+def check_length(reader: str, n_tokens: int, limit: int | None) -> None:
+    """Raise `ValueError` for an answer of no token, or of more tokens than a reader can score; None is no limit."""
+    if not n_tokens:
+        raise ValueError(f"the reader {reader!r} finds no token in the answer; give an answer of words")
+    if limit is not None and n_tokens > limit:
+        raise ValueError(
+            f"the answer has {n_tokens} tokens, and the reader {reader!r} scores at most {limit}; "
+            "explain it in parts, or use a reader with a longer window"
+        )
 
 
 def check_coalitions(coalitions: Coalitions, n_passages: int) -> Coalitions:

@@ -14,7 +14,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from rag.readers.attention import Prefixes, block_attention
-from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
+from rag.readers.base import Coalitions, EncodedQuestion, TokenScores, check_coalitions, check_length, check_question
 from rag.readers.decoding import CoalitionDecoder, PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.encoding import BlockMap, View, chunks, encode_blocks, flatten
@@ -67,6 +67,9 @@ class FiDReader:
             `rag.readers.rules`).
         OSError: the checkpoint cannot be found, or has no safetensors weights.
     """
+
+    scores_tokens = True
+    least_support: float | None = None
 
     def __init__(
         self,
@@ -165,21 +168,38 @@ class FiDReader:
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Summed log-probabilities of the answers' tokens, end of sequence included."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
-        state: _State = encoded.state
-        members = state.map.spread(coalitions)
         scores = np.zeros((len(coalitions), len(answers)))
         for column, answer in enumerate(answers):
-            labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)
-            inputs = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]])
-            for part in chunks(len(coalitions), self._bytes_per_query(state) * len(labels), self.memory_mb):
-                view = View.of(members[part], state.block, self.model.dtype)
-                tokens = inputs.expand(len(view.tokens), -1)
-                prefixes = PrefixTracker(len(tokens), state.sizes, tokens.device).extend(tokens, view.members)
-                cache = EncoderDecoderCache(DynamicCache(), state.cross)
-                logits = self._decode(tokens, state.states, view.mask, cache, prefixes)
-                log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(labels)), labels]
-                scores[part, column] = log_probs.double().sum(1).cpu().numpy()
+            ids = self.tokenizer(text_target=answer).input_ids
+            scores[:, column] = self._token_log_probs(encoded.state, coalitions, ids).sum(1)
         return scores
+
+    @torch.inference_mode()
+    def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
+        """Log-probabilities of the answer's tokens, after the special tokens that begin it; see `TokenReader`."""
+        coalitions = check_coalitions(coalitions, len(encoded.passages))
+        target = self.tokenizer(
+            text_target=answer, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+        )
+        own = [place for place, special in enumerate(target.special_tokens_mask) if not special]
+        check_length(self.name, len(own), getattr(self.model.config, "max_position_embeddings", None))
+        log_probs = self._token_log_probs(encoded.state, coalitions, target.input_ids[: own[-1] + 1])
+        return TokenScores(log_probs[:, own], tuple(target.offset_mapping[place] for place in own))
+
+    def _token_log_probs(self, state: _State, coalitions: Coalitions, ids: Sequence[int]) -> NDArray[np.float64]:
+        """Log-probabilities of given tokens, each after those before it, `(n_coalitions, n_ids)`."""
+        labels = torch.tensor(ids, device=self.model.device)
+        inputs = torch.cat([labels.new_tensor([self._rules.start]), labels[:-1]])
+        members, found = state.map.spread(coalitions), np.zeros((len(coalitions), len(labels)))
+        for part in chunks(len(coalitions), self._bytes_per_query(state) * len(labels), self.memory_mb):
+            view = View.of(members[part], state.block, self.model.dtype)
+            tokens = inputs.expand(len(view.tokens), -1)
+            prefixes = PrefixTracker(len(tokens), state.sizes, tokens.device).extend(tokens, view.members)
+            cache = EncoderDecoderCache(DynamicCache(), state.cross)
+            logits = self._decode(tokens, state.states, view.mask, cache, prefixes)
+            log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(labels)), labels]
+            found[part] = log_probs.double().cpu().numpy()
+        return found
 
     @torch.inference_mode()
     def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:

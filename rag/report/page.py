@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.citations import UNSUPPORTED, Cited, cited_sentences, pair, support
 from rag.report.findings import findings
 from rag.report.parts import question_shades, shades, worth
 from rag.report.text import Part, extract, harmless, marked
@@ -63,14 +64,18 @@ def _render(template: str, answer: Answer) -> str:
     labels = wording.labels(answer, _LABEL)
     rows = _rows(answer, labels)
     about_zero = [row for row in rows if wording.is_about_zero(row.evidence)]
-    attribution = answer.attribution
+    attribution, cited = answer.attribution, cited_sentences(answer)
     return (
         _environment()
         .get_template(template)
         .render(
             answer=answer,
             attribution=attribution,
-            summary=wording.summary(answer),
+            summary=[*wording.summary(answer), *filter(None, [support(answer)])],
+            cited=cited,
+            carried={row.evidence.passage.id: _carried(row.evidence, cited) for row in rows},
+            pair=pair,
+            unsupported=UNSUPPORTED,
             shown=[row for row in rows if not wording.is_about_zero(row.evidence)],
             about_zero=about_zero,
             about_zero_text=wording.about_zero([row.evidence for row in about_zero], len(rows)) if about_zero else "",
@@ -89,6 +94,11 @@ def _render(template: str, answer: Answer) -> str:
             settings=_flat(answer.settings),
         )
     )
+
+
+def _carried(evidence: Evidence, cited: Sequence[Cited]) -> list[int]:
+    """Numbers of the sentences that a passage carries."""
+    return [one.number for one in cited if evidence.passage.id in one.sentence.passages]
 
 
 def _environment() -> Environment:

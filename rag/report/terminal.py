@@ -9,6 +9,7 @@ from rich.text import Text
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
+from rag.report.citations import citation_lines
 from rag.report.findings import Finding, findings
 from rag.report.parts import part_lines
 from rag.report.text import Part, extract, one_line
@@ -26,6 +27,10 @@ def print_answer(answer: Answer, console: Console) -> None:
     width = min(console.width, _MOST_WIDTH)
     console.print(_head(answer), width=width)
     console.print()
+    cited = citation_lines(answer)
+    if cited is not None:
+        console.print(cited, width=width)
+        console.print()
     console.print(_evidence(answer, width), width=width)
     parts = part_lines(answer, wording.labels(answer, _OTHER_NAME), width)
     if parts is not None:

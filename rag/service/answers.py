@@ -78,7 +78,13 @@ class Ask(_Attributed):
 
 
 class Explain(_Attributed, _WithPassages):
-    """A question with passages to answer it from and to attribute the answer to."""
+    """A question with passages to answer it from, and to attribute the reader's answer or a given one to."""
+
+    answer: Text | None = Field(
+        default=None,
+        description="An answer to explain sentence by sentence; by default the reader answers.",
+        examples=["The ferry Smyril carries cars to Suduroy. Sheep graze on the slopes."],
+    )
 
 
 class Read(_WithPassages):
@@ -117,7 +123,10 @@ async def explain(request: Request, body: Explain) -> Response:
     service = service_of(request)
     passages, changes = _taken(service, request, body), body.changes()
     return await _attributed(
-        service, request, body, lambda progress: service.engine.explain(body.question, passages, changes, progress)
+        service,
+        request,
+        body,
+        lambda progress: service.engine.explain(body.question, passages, changes, progress, body.answer),
     )
 
 
@@ -191,7 +200,8 @@ def _saved(request: Request, name: str) -> Answer:
 def _taken(service: Service, request: Request, body: _WithPassages) -> list[Passage]:
     """The passages of a request, counted; raises a `Failure` if a limit is exceeded."""
     passages = numbered(body.passages)
-    texts = (text for passage in passages for text in (passage.text, passage.title))
+    given = [body.answer] if isinstance(body, Explain) and body.answer is not None else []
+    texts = (*given, *(text for passage in passages for text in (passage.text, passage.title)))
     service.take(request, body.question, len(passages), texts)
     return passages
 

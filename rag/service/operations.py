@@ -64,10 +64,15 @@ class Engine:
         return self._changed(changes).ask(question, progress=progress)
 
     def explain(
-        self, question: str, passages: Sequence[Passage], changes: Mapping[str, Any], progress: Progress | None = None
+        self,
+        question: str,
+        passages: Sequence[Passage],
+        changes: Mapping[str, Any],
+        progress: Progress | None = None,
+        answer: str | None = None,
     ) -> Answer:
-        """Answer from the passages given; for the other arguments see `ask`."""
-        return self._changed(changes).explain(question, passages, progress=progress)
+        """Attribute the reader's answer, or a given one, to the passages given; for the other arguments see `ask`."""
+        return self._changed(changes).explain(question, passages, answer=answer, progress=progress)
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
         """What the reader answers from all the passages given, without attribution."""

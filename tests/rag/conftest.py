@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rag.readers.base import EncodedQuestion, check_coalitions, check_question
+from rag.readers.base import EncodedQuestion, TokenScores, check_coalitions, check_question
 from retrievers import Passage
 
 from .checkpoints import make_bart, make_gpt2, make_llama, make_t5
@@ -38,6 +39,19 @@ class ScriptedReader:
             for word in words:
                 counts[word] = counts.get(word, 0) + 1
         return max(counts, key=lambda w: (counts[w], len(w), w), default="")
+
+
+class WordReader(ScriptedReader):
+    """Finds a word likelier the more visible passages hold it: log-probability -8 / (1 + their number)."""
+
+    scores_tokens, least_support = True, -5.0
+    worst = -8.0
+
+    def score_tokens(self, encoded: EncodedQuestion, coalitions: np.ndarray, answer: str) -> TokenScores:
+        found = list(re.finditer(r"\S+", answer))
+        holds = np.array([[match[0] in passage.text.split() for match in found] for passage in encoded.passages])
+        holds = holds.reshape(-1, len(found))
+        return TokenScores(self.worst / (1 + coalitions.astype(float) @ holds), tuple(match.span() for match in found))
 
 
 @pytest.fixture

@@ -59,6 +59,25 @@ def test_explain_over_passages_of_ones_own(tmp_path, capfd):
     assert content["attribution"]["evaluations"] == 4
 
 
+def test_explain_an_answer_of_ones_own(tmp_path, capfd):
+    mine, own = tmp_path / "mine.jsonl", tmp_path / "answer.txt"
+    rows = [{"id": "b", "text": "Oslo is the capital of Norway."}, {"id": "c", "text": "Cats sleep a lot."}]
+    mine.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given = "Cats sleep a lot. Oslo is the capital of Norway."
+    own.write_text(f"{given}\n", encoding="utf-8")
+    command = ["explain", "What sleeps, and what is the capital?", "-p", str(mine), "--answer"]
+    assert run([*command, str(own), "--json"]) == 0
+    content = json.loads(capfd.readouterr().out)
+    assert content["answer"] == given
+    assert [s["passages"][:1] for s in content["citations"]["sentences"]] == [["c"], ["b"]]
+    assert run([*command, given, "--markdown"]) == 0
+    assert capfd.readouterr().out.startswith(
+        "Cats sleep a lot. [1] Oslo is the capital of Norway. [2]\n\n1. **c**: Cats"
+    )
+    assert run([*command, " ", "--json"]) == 1
+    assert capfd.readouterr().err.count("\n") == 1
+
+
 def test_explain_down_to_the_word(tmp_path, capfd):
     mine, page = tmp_path / "mine.jsonl", tmp_path / "why.html"
     rows = [{"id": "b", "text": "Oslo is the capital of Norway."}, {"id": "c", "text": "Cats sleep a lot."}]

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
 from rag.readers.attention import block_attention
-from rag.readers.base import Coalitions, EncodedQuestion, check_coalitions, check_question
+from rag.readers.base import Coalitions, EncodedQuestion, TokenScores, check_coalitions, check_length, check_question
 from rag.readers.decoding import PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.embedded.blocks import UNKNOWN, BlockTokenizer, assemble
@@ -54,6 +54,9 @@ class EmbeddedReader:
     Raises:
         WeightsError: the folder's weights are missing, damaged, or not safetensors.
     """
+
+    scores_tokens = True
+    least_support: float | None = -12.0  # see docs/evaluation.md
 
     def __init__(
         self,
@@ -178,22 +181,34 @@ class EmbeddedReader:
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
         """Summed log-probabilities of the answers' word pieces and of stopping after them."""
         coalitions = check_coalitions(coalitions, len(encoded.passages))
-        state: State = encoded.state
-        config, members = self.model.config, state.map.spread(coalitions)
         scores = np.zeros((len(coalitions), len(answers)))
         for column, answer in enumerate(self.tokenizer.encode(list(answers))):
-            targets = torch.tensor([*answer.ids, config.stop_id], device=self.device)
-            inputs = torch.cat([targets.new_tensor([config.start_id]), targets[:-1]])
-            size = self._bytes_per_query(state) * len(targets)
-            for part in chunks(len(coalitions), size, self.memory_mb):
-                view = View.of(members[part], state.source.block[0])
-                shape = (len(view.tokens), len(targets))
-                prefixes = PrefixTracker(shape[0], state.sizes, self.device).extend(inputs.expand(shape), view.members)
-                cache = EncoderDecoderCache(DynamicCache(), state.cross)
-                hidden = decoder_states(self.model, inputs.expand(shape), state, view, cache, prefixes)
-                log_probs = self.model.token_log_probs(hidden, state.source, view.tokens, targets.expand(shape))
-                scores[part, column] = log_probs.double().sum(1).cpu().numpy()
+            ids = [*answer.ids, self.model.config.stop_id]
+            scores[:, column] = self._token_log_probs(encoded.state, coalitions, ids).sum(1)
         return scores
+
+    @torch.inference_mode()
+    def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
+        """Log-probabilities of the answer's word pieces; see `TokenReader`."""
+        coalitions = check_coalitions(coalitions, len(encoded.passages))
+        [tokens] = self.tokenizer.encode([answer])
+        check_length(self.name, len(tokens.ids), self.model.config.max_block_tokens)
+        return TokenScores(self._token_log_probs(encoded.state, coalitions, tokens.ids), tuple(tokens.offsets))
+
+    def _token_log_probs(self, state: State, coalitions: Coalitions, ids: Sequence[int]) -> NDArray[np.float64]:
+        """Log-probabilities of given word pieces, each after those before it, `(n_coalitions, n_ids)`."""
+        targets = torch.tensor(ids, device=self.device)
+        inputs = torch.cat([targets.new_tensor([self.model.config.start_id]), targets[:-1]])
+        members, found = state.map.spread(coalitions), np.zeros((len(coalitions), len(targets)))
+        for part in chunks(len(coalitions), self._bytes_per_query(state) * len(targets), self.memory_mb):
+            view = View.of(members[part], state.source.block[0])
+            shape = (len(view.tokens), len(targets))
+            prefixes = PrefixTracker(shape[0], state.sizes, self.device).extend(inputs.expand(shape), view.members)
+            cache = EncoderDecoderCache(DynamicCache(), state.cross)
+            hidden = decoder_states(self.model, inputs.expand(shape), state, view, cache, prefixes)
+            log_probs = self.model.token_log_probs(hidden, state.source, view.tokens, targets.expand(shape))
+            found[part] = log_probs.double().cpu().numpy()
+        return found
 
     def no_answer_probability(self, encoded: EncodedQuestion, coalitions: Coalitions) -> NDArray[np.float64]:
         """See `DecliningReader`; calibrated as `NoAnswerCalibration` says."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GenerationConfig
 
+from rag.readers.base import TokenScores, check_length
 from rag.readers.encoding import chunks
 from rag.readers.pretrained import load_config, load_model, load_tokenizer
 from rag.readers.prompt.reply import NoReplyError, Reply
@@ -115,19 +116,31 @@ class CausalModel:
         rows = [self._tokens(prompt) for prompt in prompts]
         scores = np.zeros((len(rows), len(replies)))
         for column, reply in enumerate(replies):
-            target = self._reply_tokens(reply)
-            targets = torch.tensor(target, device=self.model.device)
-            for batch in self._batches(rows, len(target)):
-                ids, mask = self._pad_left([[*rows[index], *target[:-1]] for index in batch])
-                options: dict[str, Any] = {}
-                if "position_ids" in self._forward:
-                    options["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
-                if "logits_to_keep" in self._forward:
-                    options["logits_to_keep"] = len(target)
-                logits = self.model(ids, attention_mask=mask, use_cache=False, **options).logits[:, -len(target) :]
-                log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(target)), targets]
-                scores[batch, column] = log_probs.double().sum(1).cpu().numpy()
+            scores[:, column] = self._token_log_probs(rows, self._reply(reply)[0]).sum(1)
         return scores
+
+    @torch.inference_mode()
+    def score_tokens(self, prompts: Sequence[str], reply: str) -> TokenScores:
+        """Log-probabilities of a reply's tokens after each prompt; see `rag.readers.base.TokenReader`."""
+        target, offsets = self._reply(reply)
+        check_length(self.name, len(target), None)  # the window is checked with the prompts
+        return TokenScores(self._token_log_probs([self._tokens(prompt) for prompt in prompts], target), offsets)
+
+    def _token_log_probs(self, rows: Sequence[list[int]], target: list[int]) -> NDArray[np.float64]:
+        """Log-probabilities of given tokens after each prompt, `(n_prompts, n_tokens)`."""
+        targets = torch.tensor(target, device=self.model.device)
+        found = np.zeros((len(rows), len(target)))
+        for batch in self._batches(rows, len(target)):
+            ids, mask = self._pad_left([[*rows[index], *target[:-1]] for index in batch])
+            options: dict[str, Any] = {}
+            if "position_ids" in self._forward:
+                options["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+            if "logits_to_keep" in self._forward:
+                options["logits_to_keep"] = len(target)
+            logits = self.model(ids, attention_mask=mask, use_cache=False, **options).logits[:, -len(target) :]
+            log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(target)), targets]
+            found[batch] = log_probs.double().cpu().numpy()
+        return found
 
     def _check_template_kwargs(self) -> None:
         """A template ignores variables that it does not know, so a misspelt one would do nothing."""
@@ -151,11 +164,12 @@ class CausalModel:
             tokens = self.tokenizer(prompt, verbose=False).input_ids
         return tokens
 
-    def _reply_tokens(self, reply: str) -> list[int]:
-        """A reply's tokens; after a bare prompt, the reply begins with a space."""
-        text = reply if self.tokenizer.chat_template else f" {reply}"
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return tokens
+    def _reply(self, reply: str) -> tuple[list[int], tuple[tuple[int, int], ...]]:
+        """A reply's tokens, and the characters of each; after a bare prompt, the reply begins with a space."""
+        before = "" if self.tokenizer.chat_template else " "
+        encoded = self.tokenizer(before + reply, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        moved = ((max(0, start - len(before)), max(0, end - len(before))) for start, end in encoded.offset_mapping)
+        return encoded.input_ids, tuple(moved)
 
     def _batches(self, rows: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
         """Indices of rows of similar length, the longest first, so that little padding is computed."""

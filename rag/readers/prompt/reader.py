@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.readers.base import Closable, Coalitions, EncodedQuestion, check_coalitions, check_question, close
+from rag.readers.base import (
+    Closable,
+    Coalitions,
+    EncodedQuestion,
+    TokenScores,
+    check_coalitions,
+    check_question,
+    close,
+)
 from rag.readers.prompt.answer import find_answer, is_cut
 from rag.readers.prompt.reply import Reply
 from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt
@@ -42,6 +50,15 @@ class LanguageModel(Protocol):
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
         """Log-probabilities that a reply begins so, `(n_prompts, n_replies)`; the prompts are distinct."""
+        ...
+
+
+@runtime_checkable
+class TokenModel(LanguageModel, Protocol):
+    """A model that also scores a given reply token by token."""
+
+    def score_tokens(self, prompts: Sequence[str], reply: str) -> TokenScores:
+        """Log-probabilities of a reply's tokens after each prompt; the prompts are distinct."""
         ...
 
 
@@ -78,6 +95,7 @@ class PromptReader(Closable):
     """
 
     batch_size = 64
+    least_support: float | None = None
 
     def __init__(
         self,
@@ -90,6 +108,7 @@ class PromptReader(Closable):
     ):
         self.name = model.name
         self.model = model
+        self.scores_tokens = isinstance(model, TokenModel)
         self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
         self.max_block_tokens = max_block_tokens
         self.max_passage_tokens = max_passage_tokens
@@ -150,6 +169,16 @@ class PromptReader(Closable):
         scores = self.model.score(distinct, [answer or NO_ANSWER for answer in answers])
         place = {prompt: row for row, prompt in enumerate(distinct)}
         return scores[[place[prompt] for prompt in prompts]]
+
+    def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
+        """Log-probabilities of an answer's tokens, if the model gives them; see `TokenReader`."""
+        if not isinstance(self.model, TokenModel):
+            raise ValueError(f"{self.name} gives no log-probabilities of given answers; use a local model")
+        prompts = self.prompts(encoded, coalitions)
+        distinct = list(dict.fromkeys(prompts))
+        found = self.model.score_tokens(distinct, answer)
+        place = {prompt: row for row, prompt in enumerate(distinct)}
+        return found._replace(log_probs=found.log_probs[[place[prompt] for prompt in prompts]])
 
     def prompts(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         """The prompt of each coalition."""

@@ -53,7 +53,7 @@ def test_tools_say_what_they_take_and_return(pipeline):
     tools = {tool.name: tool for tool in asyncio.run(run())}
     assert set(tools) == {"search", "ask", "explain"}
     assert tools["search"].input_schema["required"] == ["question"]
-    assert set(tools["explain"].input_schema["properties"]) == {"question", "passages", "level"}
+    assert set(tools["explain"].input_schema["properties"]) == {"question", "passages", "level", "answer"}
     assert "evidence" in tools["ask"].output_schema["properties"]
     assert all(tool.description and tool.annotations.read_only_hint for tool in tools.values())
 
@@ -86,6 +86,14 @@ def test_explain_goes_down_to_sentences_of_own_passages(call, hits, question):
     assert {e["id"] for e in result["evidence"]} == {"1", "2"}
     best = max((part for e in result["evidence"] for part in e["parts"] or []), key=lambda part: part["value"])
     assert "2,110 metres" in best["text"]
+
+
+def test_explain_cites_passages_for_each_sentence_of_a_given_answer(call, hits, question):
+    own = [hit.passage.text for hit in hits[-2:]]
+    result = call("explain", question=question, passages=own, answer="It is 2,110 metres high. Nobody lives there.")
+    assert result["answer"] == "It is 2,110 metres high. Nobody lives there."
+    assert [sentence["text"] for sentence in result["sentences"]] == ["It is 2,110 metres high.", "Nobody lives there."]
+    assert call("explain", question=question, passages=own)["sentences"] is None
 
 
 def test_plain_strings_are_passages_named_by_their_place(call, hits, question):

@@ -8,7 +8,7 @@ import pytest
 
 from rag import Answer, Pipeline, load_settings
 
-from ..conftest import ScriptedReader
+from ..conftest import ScriptedReader, WordReader
 from .conftest import TOWNS, make_client
 
 SENT = [{"id": p.id, "title": p.title, "text": p.text} for p in TOWNS]
@@ -45,6 +45,19 @@ def test_explain_is_what_the_pipeline_explains(client):
     assert timeless(answer) == timeless(json.loads(direct.to_json()))
     unnamed = client.post("/explain", json={"question": "where?", "passages": [{"text": "Rome"}, {"text": "b"}]})
     assert [e["id"] for e in unnamed.json()["evidence"]] == ["1", "2"]
+
+
+def test_a_given_answer_is_explained_sentence_by_sentence():
+    body = {"question": "where?", "passages": SENT, "answer": "it is Rome. Bern is far."}
+    with make_client(WordReader()) as client:
+        answer = client.post("/explain", json=body).json()
+        blank = client.post("/explain", json={**body, "answer": " "})
+        long = client.post("/explain", json={**body, "answer": "x" * 10**6})
+    direct = Pipeline(None, WordReader()).explain("where?", TOWNS, answer=body["answer"])
+    assert timeless(answer) == timeless(json.loads(direct.to_json()))
+    assert len(answer["citations"]["sentences"]) == 2
+    assert (blank.status_code, long.status_code) == (422, 413)
+    assert "the answer to explain is empty" in blank.json()["message"]
 
 
 @pytest.mark.parametrize("path", ["/explain", "/answer"])

@@ -1,0 +1,204 @@
+"""Which passages carry each sentence of an answer, and whether any does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attribution import Attribution, CachedGame
+from rag.explanation.sentence_games import LikelihoodOfSentences, SentenceGame, SimilarityToSentences
+from rag.readers.base import Coalitions, TokenReader
+from retrievers.corpora.chunking import sentence_spans
+
+if TYPE_CHECKING:
+    from rag.session import Session
+
+MOST_VOTED_WORDS = 12
+"""An answer of more words is explained sentence by sentence: almost every coalition would word it differently."""
+
+_BATCH = 32  # coalitions scored between two reports of progress
+_MOST_PASSAGES = 3
+_LEAST_SHARE = 0.25  # of the strongest passage's value
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of an answer, and what carries it.
+
+    Worth is that of the game: the log-probability of the sentence after those before it, or its similarity to what the
+    reader answers. `drop` and `hold` are the pair of SelfCite (Chuang et al. 2025).
+
+    Attributes:
+        start: its first character in the answer.
+        end: the character after its last.
+        tokens: number of the reader's tokens in it; None where worth is no log-probability.
+        passages: ids of the passages that carry it, the strongest first; at most three.
+        drop: how much worth is lost without these passages; high where no other passage makes up for them.
+        hold: how much worth there is from these passages alone beyond that from all; about 0 where they are enough.
+        supported: whether these passages alone make it likely enough; None where it has not been measured for the
+            reader how likely that is, nor set, and where worth is no log-probability.
+    """
+
+    start: int
+    end: int
+    tokens: int | None
+    passages: tuple[str, ...]
+    drop: float
+    hold: float
+    supported: bool | None
+
+
+@dataclass(frozen=True)
+class Citations:
+    """What the passages do for each sentence of an answer.
+
+    Attributes:
+        answer: the answer, which the user gave or the reader generated.
+        attribution: values `(n_sentences, n_passages)`, one output for each sentence, all from the same evaluations.
+        sentences: the sentences, in order.
+    """
+
+    answer: str
+    attribution: Attribution
+    sentences: tuple[Sentence, ...]
+
+    def text(self, sentence: Sentence) -> str:
+        """The words of a sentence."""
+        return self.answer[sentence.start : sentence.end]
+
+    @property
+    def unsupported(self) -> tuple[Sentence, ...]:
+        """The sentences that no passage supports."""
+        return tuple(sentence for sentence in self.sentences if sentence.supported is False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers."""
+        sentences = [{"text": self.text(one), **asdict(one), "passages": list(one.passages)} for one in self.sentences]
+        return {"answer": self.answer, "sentences": sentences, "attribution": self.attribution.to_dict()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Citations:
+        """Inverse of `to_dict`; raises `KeyError`, `TypeError` or `ValueError` for damaged content."""
+        sentences = tuple(
+            Sentence(
+                passages=tuple(one["passages"]),
+                **{name: one[name] for name in ("start", "end", "tokens", "drop", "hold", "supported")},
+            )
+            for one in content["sentences"]
+        )
+        return cls(content["answer"], Attribution.from_dict(content["attribution"]), sentences)
+
+
+def by_sentences(session: Session) -> bool:
+    """Whether an answer is explained sentence by sentence: one that was given, and one too long for votes."""
+    utility = session.settings.attribution.utility
+    if not session.answer:
+        return False
+    return session.given or utility == "similarity" or len(session.answer.split()) > MOST_VOTED_WORDS
+
+
+def cite(
+    session: Session, progress: Callable[[int, int], None] | None = None
+) -> tuple[Attribution, Citations, list[str]]:
+    """Attribute an answer as a whole and sentence by sentence, by likelihood or else by similarity.
+
+    Args:
+        session: its answer is explained; its settings say how values are estimated.
+        progress: called as progress(evaluations, budget).
+
+    Returns:
+        The attribution of the whole answer, whose worth is the sum of its sentences' (their mean for similarity); that
+        of its sentences; and what the user should know of the utility.
+
+    Raises:
+        ValueError: the answer is too long for the reader.
+    """
+    answer = session.answer
+    spans = sentence_spans(answer)
+    game, warnings = _game(session, answer, spans)
+    # Fewer at once than for short answers, so that progress shows.
+    cached = CachedGame(_WithWhole(game, answer), session.n_read, batch_size=min(_BATCH, session.batch_size))
+    found = session.attribute(game=cached, progress=progress)
+    own = slice(1, None) if len(spans) > 1 else slice(None)
+    names = [answer[start:end] for start, end in spans]
+    rows = {"values", "errors", "full", "empty"} | ({"pivots"} if found.pivots is not None else set())
+    parts = {name: getattr(found, name)[own] for name in rows}
+    attribution = replace(found, outputs=tuple(names), output=0, **parts)
+    carriers = [_carriers(*row) for row in zip(attribution.values, attribution.errors, strict=True)]
+    worth = _worth(cached, carriers)[:, :, own]
+    tokens, least = game.tokens, _least_support(session)
+    sentences = []
+    for row, ((start, end), carrying) in enumerate(zip(spans, carriers, strict=True)):
+        full, without, alone = (float(worth[row, which, row]) for which in range(3))
+        count = None if tokens is None else tokens[row]
+        supported = None
+        if count is not None and least is not None:
+            supported = bool(carrying) and alone >= least * count
+        ids = tuple(attribution.players[player] for player in carrying)
+        sentences.append(Sentence(start, end, count, ids, full - without, alone - full, supported))
+    whole = {name: getattr(found, name)[:1] for name in rows}
+    return (
+        replace(found, outputs=(answer,), output=0, **whole),
+        Citations(answer, attribution, tuple(sentences)),
+        [*warnings, *game.warnings()],
+    )
+
+
+def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tuple[SentenceGame, list[str]]:
+    """The game that the settings ask for, if the reader can play it, and what is to be said of the choice."""
+    reader, asked = session.reader, session.settings.attribution.utility
+    warnings = []
+    able = isinstance(reader, TokenReader) and reader.scores_tokens
+    used = "similarity" if asked == "similarity" or not able else "likelihood"
+    if not session.given and asked == "votes":
+        warnings.append(
+            f"the answer has more than {MOST_VOTED_WORDS} words, so values are of its sentences' {used}, not of votes"
+        )
+    if used == "similarity" and asked != "similarity":
+        warnings.append(
+            f"the reader {reader.name!r} gives no log-probabilities of given answers, so values are of the similarity "
+            "between each sentence and what the reader answers"
+        )
+    if used == "similarity":
+        return SimilarityToSentences(session.answers, [answer[start:end] for start, end in spans]), warnings
+    assert isinstance(reader, TokenReader), "it is able to"
+    return LikelihoodOfSentences(reader, session.encoded, answer, spans), warnings
+
+
+class _WithWhole:
+    """A game of sentences with the whole answer as one more output, the first, if there are several sentences."""
+
+    def __init__(self, game: SentenceGame, answer: str):
+        self.utility, self._game = game.utility, game
+        self.outputs = (answer, *game.outputs) if len(game.outputs) > 1 else game.outputs
+
+    def __call__(self, coalitions: Coalitions, /) -> np.ndarray[Any, np.dtype[np.float64]]:
+        worth = self._game(coalitions)
+        return worth if worth.shape[1] == 1 else np.concatenate([self._game.whole(worth)[:, None], worth], axis=1)
+
+
+def _carriers(values: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> list[int]:
+    """The passages that carry a sentence: those that stand out from 0 and do not fall far behind the strongest."""
+    order = np.argsort(-values, kind="stable")[:_MOST_PASSAGES].tolist()
+    return [i for i in order if values[i] > max(0.0, 2 * errors[i]) and values[i] >= _LEAST_SHARE * values[order[0]]]
+
+
+def _worth(game: CachedGame, carriers: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Worth from all passages, without a sentence's carriers, and from these alone, `(n_sentences, 3, n_outputs)`."""
+    rows = np.zeros((len(carriers), 3, game.n_players), dtype=bool)
+    rows[:, :2] = True
+    for sentence, carrying in enumerate(carriers):
+        rows[sentence, 1, carrying], rows[sentence, 2, carrying] = False, True
+    worth = game(rows.reshape(3 * len(carriers), game.n_players))
+    return worth.reshape(len(carriers), 3, game.n_outputs)
+
+
+def _least_support(session: Session) -> float | None:
+    """The log-probability per token from which a sentence is supported."""
+    own = session.settings.attribution.support
+    if own is not None:
+        return own
+    return session.reader.least_support if isinstance(session.reader, TokenReader) else None

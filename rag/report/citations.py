@@ -1,0 +1,136 @@
+"""The sentences of an answer with the passages that carry them: for the terminal, for the page, and as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rich.console import Group
+from rich.text import Text
+
+from rag.answer import Answer
+from rag.explanation.citations import Sentence
+from rag.report import wording
+from rag.report.text import harmless, one_line
+
+UNSUPPORTED = "no passage supports this"
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
+_QUOTE = 200  # characters of a passage below the answer
+
+
+class Reference(NamedTuple):
+    """A passage that carries a sentence: its place in attributed order, from 1, and its value with standard error."""
+
+    place: int
+    passage: str
+    value: float
+    error: float
+
+
+class Cited(NamedTuple):
+    """A sentence with what carries it; `before` is the white space between it and the sentence before."""
+
+    number: int
+    before: str
+    text: str
+    sentence: Sentence
+    references: tuple[Reference, ...]
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether it is known that no passage supports the sentence."""
+        return self.sentence.supported is False
+
+
+def cited_sentences(answer: Answer) -> list[Cited]:
+    """The sentences of the explained answer; none if it is explained as a whole."""
+    citations = answer.citations
+    if citations is None:
+        return []
+    places = {e.passage.id: place for place, e in enumerate(answer.evidence, 1)}
+    players = {player: column for column, player in enumerate(citations.attribution.players)}
+    found, end = [], 0
+    for row, sentence in enumerate(citations.sentences):
+        values, errors = citations.attribution.values[row], citations.attribution.errors[row]
+        references = tuple(
+            Reference(places[name], name, float(values[players[name]]), float(errors[players[name]]))
+            for name in sentence.passages
+        )
+        before = citations.answer[end : sentence.start]
+        found.append(Cited(row + 1, before, citations.text(sentence), sentence, references))
+        end = sentence.end
+    return found
+
+
+def support(answer: Answer) -> str | None:
+    """How many sentences the passages support, as a sentence; None where that is not known."""
+    told = [one for one in cited_sentences(answer) if one.sentence.supported is not None]
+    if not told:
+        return None
+    supported = sum(not one.unsupported for one in told)
+    if len(told) == 1:
+        return f"The passages {'support' if supported else 'do not support'} it."
+    return f"The passages support {supported} of its {len(told)} sentences."
+
+
+def pair(cited: Cited) -> str:
+    """What is lost without a sentence's passages, and what these alone leave."""
+    drop, hold = (wording.number(value, 2) for value in (cited.sentence.drop, cited.sentence.hold))
+    return f"drop {drop}, hold {hold}"
+
+
+def citation_lines(answer: Answer) -> Group | None:
+    """The sentences for the terminal, each with its passages below; None if the answer is explained as a whole."""
+    found = cited_sentences(answer)
+    if not found:
+        return None
+    lines = [Text("sentences, and the passages that carry them", "dim")]
+    for one in found:
+        marks = "".join(f"[{reference.place}]" for reference in one.references)
+        lines.append(Text.assemble(f"{one.number:>3}  ", one_line(one.text), " ", (marks, "bold")))
+        worth = [f"[{r.place}] {wording.number(r.value, 2)} ±{wording.number(r.error, 2)}" for r in one.references]
+        note = Text("     ")
+        if one.unsupported:
+            note.append(UNSUPPORTED + "; " * bool(worth), "yellow")
+        note.append(", ".join(worth), "dim")
+        if worth:
+            note.append(f"; {pair(one)}", "dim")
+        lines.append(note)
+    return Group(*lines)
+
+
+def markdown(answer: Answer) -> str:
+    """The explained answer with a citation after each sentence, and the passages cited below, ready to paste.
+
+    Passages are numbered in the order in which they are first cited. A sentence that no passage supports is marked and
+    cites nothing. An answer that is explained as a whole cites the passages of a value above zero by two standard
+    errors.
+    """
+    numbers: dict[str, int] = {}
+
+    def marks(names: Iterable[str]) -> str:
+        found = [numbers.setdefault(name, len(numbers) + 1) for name in names]
+        return "".join(f"[{number}]" for number in found)
+
+    pieces = []
+    for one in cited_sentences(answer):
+        mark = f" *[{UNSUPPORTED}]*" if one.unsupported else marks(one.sentence.passages)
+        pieces.append(f"{one.before}{one.text}{' ' * (mark[:1] == '[')}{mark}")
+    if not pieces:
+        carrying = [e.passage.id for e in answer.evidence if e.value > 0 and not wording.is_about_zero(e)]
+        pieces = [f"{answer.full_text or wording.NO_ANSWER} {marks(carrying)}".rstrip()]
+    passages = {e.passage.id: e.passage for e in answer.evidence}
+    labels = wording.labels(answer, _QUOTE)
+    below = []
+    for name, number in numbers.items():
+        text = one_line(passages[name].text)
+        quote = text if len(text) <= _QUOTE else f"{text[:_QUOTE].rstrip()}…"
+        below.append(f"{number}. **{_escaped(labels[name])}**: {_escaped(quote)}")
+    body = harmless("".join(pieces))
+    return "\n".join([body, *([""] if below else []), *below]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _MARKUP.sub(r"\\\1", one_line(text))

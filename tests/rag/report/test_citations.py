@@ -1,0 +1,68 @@
+"""How an answer with citations is shown: in the terminal, on the page, and as Markdown to paste."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag import Answer, Pipeline
+from rag.report import render_page
+from retrievers import Passage
+
+from ..conftest import WordReader
+from .conftest import HOSTILE, Page, screen
+
+GIVEN = "Rowe built a tower.\n\nJones dug tunnels. Rowe met Smith."
+
+
+@pytest.fixture
+def given() -> Answer:
+    passages = [
+        Passage("sheep", "Sheep graze *here*.", "Sheep"),
+        Passage("smith", "Rowe met Smith.", "Smith [2]"),
+        Passage("rowe", "Rowe built a tower.", "Rowe"),
+    ]
+    return Pipeline(None, WordReader()).explain("who?", passages, answer=GIVEN)
+
+
+def test_markdown_cites_after_each_sentence_and_lists_what_is_cited(given):
+    first, empty, second, gap, *below = given.to_markdown().splitlines()
+    assert first.startswith("Rowe built a tower. [1]")
+    assert second.startswith("Jones dug tunnels. *[no passage supports this]* Rowe met Smith. [")
+    assert (empty, gap) == ("", "")
+    assert below[0] == "1. **Rowe**: Rowe built a tower."
+    assert below[1] == r"2. **Smith \[2\]**: Rowe met Smith."
+    assert "Sheep" not in given.to_markdown()
+
+
+def test_markdown_of_an_answer_of_votes_cites_what_carries_it(answer):
+    assert answer.to_markdown().startswith("Paris [1][2]\n\n1. **second**: others say it is Paris.\n2. **third**: ")
+
+
+def test_the_terminal_shows_each_sentence_with_its_passages(given):
+    shown = screen(given, 100)
+    place = next(place for place, e in enumerate(given.evidence, 1) if e.passage.id == "rowe")
+    assert f"1  Rowe built a tower. [{place}]" in shown
+    assert "no passage supports this" in shown.split("Jones dug tunnels.")[-1].splitlines()[1]
+    assert f"drop {given.citations.sentences[0].drop:.2f}" in shown
+    assert "of likelihood" in shown
+
+
+def test_the_page_links_sentences_and_passages_both_ways(given):
+    page = Page(render_page(given))
+    places = {e.passage.id: place for place, e in enumerate(given.evidence, 1)}
+    links = [value for name, value in page.attributes if name == "href"]
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert {"sentence-1", "sentence-2", "sentence-3"} <= set(ids)
+    assert f"#passage-{places['rowe']}" in links
+    assert "#sentence-1" in links
+    assert "#sentence-2" not in links
+    assert all(link[1:] in ids for link in links)
+    assert "The passages support 2 of its 3 sentences." in page.text
+
+
+def test_hostile_answers_are_shown_as_text():
+    explained = Pipeline(None, WordReader()).explain("who?", [Passage("p", HOSTILE, HOSTILE)], answer=HOSTILE)
+    page = Page(render_page(explained))
+    assert "script" not in page.tags
+    assert "<script>alert('x')</script>" in page.text
+    assert "\x1b" not in explained.to_markdown() + screen(explained)
