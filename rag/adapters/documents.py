@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
+from rag.pipeline import Pipeline
 from rag.rerank import Reranker
 from rag.settings import RetrieverSettings
 from retrievers import Hit, Passage
@@ -92,6 +93,41 @@ def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int
             },
         )
         for place, score, value, error in rows[:top]
+    ]
+
+
+class CitedSpan(NamedTuple):
+    """A sentence of an answer.
+
+    Attributes:
+        start: its first character.
+        end: the character after its last.
+        documents: places of the documents that carry it, the strongest first.
+        supported: whether these support it; None where that cannot be told.
+    """
+
+    start: int
+    end: int
+    documents: list[int]
+    supported: bool | None
+
+
+def cite(pipeline: Pipeline, question: str, answer: str, texts: Sequence[Text]) -> list[CitedSpan]:
+    """The sentences of an answer from anywhere, with the documents that carry them.
+
+    Args:
+        pipeline: explains the answer; it needs no retriever.
+        question: the question; blank raises `ValueError`, as a blank answer does.
+        answer: the answer; characters are counted without the white space around it.
+        texts: the documents; blank ones are not read.
+    """
+    passages = [Passage(str(place), text.text, text.title) for place, text in enumerate(texts) if text.text.strip()]
+    with ONE_AT_A_TIME:
+        citations = pipeline.explain(question, passages, answer=answer).citations
+    assert citations is not None, "a given answer has citations"
+    return [
+        CitedSpan(one.start, one.end, [int(name) for name in one.passages], one.supported)
+        for one in citations.sentences
     ]
 
 

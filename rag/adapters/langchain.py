@@ -7,13 +7,25 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from rag.adapters.documents import DEFAULT_PASSAGES, ONE_AT_A_TIME, ForeignSearcher, Text, attribute, titled
+from rag.adapters.documents import (
+    DEFAULT_PASSAGES,
+    METADATA_KEY,
+    ONE_AT_A_TIME,
+    ForeignSearcher,
+    Text,
+    attribute,
+    cite,
+    titled,
+)
+from rag.pipeline import Pipeline
 from rag.rerank import Reranker
 from retrievers import Searcher
 
 try:
     from langchain_core.callbacks import CallbackManagerForRetrieverRun, Callbacks
     from langchain_core.documents import BaseDocumentCompressor, Document
+    from langchain_core.messages import AIMessage
+    from langchain_core.messages.content import create_citation, create_text_block
     from langchain_core.retrievers import BaseRetriever
 except ImportError as error:
     raise ImportError("the LangChain adapter needs langchain-core: pip install 'ragshap[langchain]'") from error
@@ -71,6 +83,40 @@ class RagshapCompressor(BaseDocumentCompressor):
             documents[item.place].model_copy(update={"metadata": {**item.metadata, SCORE_KEY: item.score}})
             for item in attribute(self.reranker, query, texts, self.top_n)
         ]
+
+
+def cited_message(pipeline: Pipeline, question: str, answer: str, documents: Sequence[Document]) -> AIMessage:
+    """An answer of any chain as a message with LangChain's own citations.
+
+    Each sentence is cited once for each document that carries it, with the characters of the sentence, the document's
+    title (or id), its text, and, as an extra, its place among the documents (`document`). `response_metadata` holds
+    under `ragshap` the characters of the sentences that no document supports (`unsupported`).
+
+    Args:
+        pipeline: explains the answer, for instance `Pipeline()`, which brings the embedded reader.
+        question: what was asked.
+        answer: what was answered; blank raises `ValueError`.
+        documents: what the answer was made from.
+    """
+    answer = answer.strip()
+    spans = cite(pipeline, question, answer, [Text(one.page_content, one.metadata) for one in documents])
+    titles = [Text(one.page_content, one.metadata).title or one.id for one in documents]
+    citations = [
+        create_citation(
+            title=titles[place],
+            start_index=span.start,
+            end_index=span.end,
+            cited_text=documents[place].page_content,
+            document=place,
+        )
+        for span in spans
+        for place in span.documents
+    ]
+    unsupported = [[span.start, span.end] for span in spans if span.supported is False]
+    return AIMessage(
+        content_blocks=[create_text_block(answer, annotations=[*citations])],
+        response_metadata={METADATA_KEY: {"unsupported": unsupported}},
+    )
 
 
 class LangChainSearcher(ForeignSearcher):

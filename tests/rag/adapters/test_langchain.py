@@ -16,9 +16,10 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from rag import Pipeline, load_settings
-from rag.adapters.langchain import LangChainSearcher, RagshapCompressor, RagshapRetriever
+from rag.adapters.langchain import LangChainSearcher, RagshapCompressor, RagshapRetriever, cited_message
 from retrievers import Searcher
 
+from ..conftest import WordReader
 from .conftest import OVERRIDES
 from .heartbeat import beats_during
 
@@ -28,6 +29,27 @@ def documents(hits):
     return [
         Document(id=h.passage.id, page_content=h.passage.text, metadata={"title": h.passage.title, "tags": ["a"]})
         for h in hits
+    ]
+
+
+def test_a_message_cites_the_documents_that_carry_each_sentence():
+    texts = ["Sheep graze here.", " ", "Rowe built a tower.", "Smith made a bridge."]
+    documents = [Document(id=f"d{i}", page_content=text) for i, text in enumerate(texts)]
+    documents[3].metadata["title"] = "Bridges"
+    answer = "Smith made a bridge. Jones dug tunnels. Rowe built a tower."
+    message = cited_message(Pipeline(None, WordReader()), "who?", f" {answer}\n", documents)
+    assert message.text == answer
+    [block] = message.content_blocks
+    found = {}
+    for one in block["annotations"]:
+        assert one["type"] == "citation"
+        found.setdefault(answer[one["start_index"] : one["end_index"]], (one["title"], one["cited_text"]))
+    assert found == {
+        "Smith made a bridge.": ("Bridges", "Smith made a bridge."),
+        "Rowe built a tower.": ("d2", "Rowe built a tower."),
+    }
+    assert [answer[start:end] for start, end in message.response_metadata["ragshap"]["unsupported"]] == [
+        "Jones dug tunnels."
     ]
 
 
