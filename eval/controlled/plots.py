@@ -17,19 +17,20 @@ def plot_games(result: ControlledResult, folder: Path) -> list[Path]:
     figure_type = figure_class()
     files = []
     for game, shares in result.curves.items():
-        figure = figure_type(figsize=(6.4, 0.36 * len(shares) + 1.1), layout="constrained")
+        figure = figure_type(figsize=(6.4, 0.36 * len(shares) + 1.4), layout="constrained")
         axes = figure.subplots()
         for row, own in enumerate(shares.values()):
             bars = [(kind, share) for kind, values in own._asdict().items() for share in values]
             height = 0.8 / len(bars)
             for place, (kind, share) in enumerate(bars):
-                axes.barh(row - 0.4 + (place + 0.5) * height, share, height, color=_COLOURS[kind])
+                middle = row - 0.4 + (place + 0.5) * height
+                axes.barh(middle, share, height, color=_COLOURS[kind], edgecolor="white", linewidth=0.6)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks(range(len(shares)), list(shares))
         axes.invert_yaxis()
         axes.set(xlabel="mean share of the absolute scores", title=f"{game} ({result.cases[game][0]} cases)")
         kinds = [kind for kind in _COLOURS if any(getattr(own, kind) for own in shares.values())]
         handles = [axes.barh(0, 0, color=_COLOURS[kind], label=_LABELS[kind]) for kind in kinds]
-        axes.legend(handles=handles, frameon=False, fontsize=8)
+        figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=len(kinds))
         files += save(figure, folder / file_name(game))
     return files
