@@ -92,12 +92,12 @@ class ReaderSettings(Section):
     """The reader, named by `checkpoint`.
 
     "embedded", a folder of `ragshap train`, the name or folder of a `transformers` encoder-decoder or causal language
-    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". A passage is read in as many blocks
-    of `max_block_tokens` as it needs, up to `max_passage_tokens`; causal models and endpoints get it in one piece. The
-    embedded reader declines where its calibrated probability of "no answer" reaches `no_answer_threshold`: 1 never
-    declines, null is the checkpoint's own threshold, and other readers have none. `prompt` is a template for causal
-    models and endpoints, null the built-in one; `chat_template_kwargs` are variables of a causal model's own chat
-    template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is bfloat16 on a GPU that
+    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". A passage that exceeds
+    `max_block_tokens` is read in several blocks, up to `max_passage_tokens`; causal models and endpoints get it in one
+    piece. The embedded reader declines where its calibrated probability of "no answer" reaches `no_answer_threshold`: 1
+    never declines, null is the checkpoint's own threshold, and other readers have none. `prompt` is a template for
+    causal models and endpoints, null the built-in one; `chat_template_kwargs` are variables of a causal model's own
+    chat template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is bfloat16 on a GPU that
     computes with it, or else float32.
     """
 

@@ -33,8 +33,15 @@ class CutPassages(NamedTuple):
 
 
 def cut_passages(passages: Sequence[Passage], sizes: Sequence[int], room: int, limit: int, ruler: Ruler) -> CutPassages:
-    """Cut passages of given sizes in tokens into blocks of at most `room` tokens; see `cut_passage`."""
-    found = [cut_passage(passage, size, room, limit, ruler) for passage, size in zip(passages, sizes, strict=True)]
+    """Cut passages of given sizes in tokens into blocks of at most `room` tokens; see `cut_passage`.
+
+    A passage that does not fit into one block is cut into blocks of half that size, which are about as long as the
+    passages that readers are trained with.
+    """
+    found = [
+        cut_passage(passage, size, room, limit, ruler, part=room // 2)
+        for passage, size in zip(passages, sizes, strict=True)
+    ]
     blocks = [block for of_one in found for block in of_one.blocks]
     return CutPassages(blocks, BlockMap.of([len(of_one.blocks) for of_one in found]), [one.cut for one in found])
 

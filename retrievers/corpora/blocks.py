@@ -45,7 +45,7 @@ class Blocks(NamedTuple):
     cut: int
 
 
-def cut_passage(passage: Passage, size: int, room: int, limit: int, ruler: Ruler) -> Blocks:
+def cut_passage(passage: Passage, size: int, room: int, limit: int, ruler: Ruler, *, part: int | None = None) -> Blocks:
     """Cut a passage into as few blocks as whole sentences allow, and these as even as possible.
 
     Every word of the first ``limit`` tokens is in one of the blocks. A sentence that is longer than a block is cut
@@ -58,6 +58,7 @@ def cut_passage(passage: Passage, size: int, room: int, limit: int, ruler: Ruler
         room: Most tokens of a block.
         limit: Most tokens of the passage; what exceeds it is left out and counted.
         ruler: Measures in the encoder's tokens.
+        part: Most tokens of a block where a passage has several; by default ``room``.
     """
     if size <= min(room, limit):
         return Blocks([Block(passage, 0)], 0)
@@ -69,8 +70,11 @@ def cut_passage(passage: Passage, size: int, room: int, limit: int, ruler: Ruler
         [frame] = ruler.sizes([replace(passage, text="")])
     places = ruler.places(passage.text)
     read = places[: max(1, limit - frame)]
-    most, cut = room - frame, len(places) - len(read)
+    cut = len(places) - len(read)
     text = passage.text if not cut else passage.text[: read[-1][1]]
+    if part is not None and frame + len(read) > room:
+        room = max(part, min(room, 2 * frame))
+    most = room - frame
     if most < 1 or not text.strip():
         return Blocks([Block(replace(passage, text=text), start)], cut)
     while True:

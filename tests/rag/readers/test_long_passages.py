@@ -20,8 +20,8 @@ from .conftest import random_coalitions, random_passages
 
 QUESTION = "where is the old tower ?"
 ANSWERS = ["old stone tower", "ferry", ""]
-# Each fits into a block with question and title; two do not.
-SENTENCES = [f"The {word} " + f"{word} sea bird ship " * 9 + "tower." for word in ("rock", "island", "ferry")]
+# Each fits into half of a block with the title; two do not.
+SENTENCES = [f"The {word} " + f"{word} sea bird ship " * 4 + "tower." for word in ("rock", "island", "ferry")]
 LONG = Passage("long", " ".join(SENTENCES), "stone bridge")
 PARTS = [Passage(f"part {number}", text, LONG.title) for number, text in enumerate(SENTENCES)]
 
@@ -77,7 +77,7 @@ def test_no_answer_is_as_likely_as_from_the_blocks_as_passages(tiny_embedded):
 @pytest.mark.parametrize("masking", ["attention", "mask", "delete"])
 def test_parts_are_hidden_in_any_block(reader, masking):
     encoded = reader.encode(QUESTION, [PARTS[0], LONG])
-    first, end = 4, SENTENCES[1].index("ship") + 4
+    first, end = SENTENCES[1].index("sea"), SENTENCES[1].index("ship") + 4
     second = LONG.text.index(SENTENCES[1])
     span = (second + first, second + end)
     extended = reader.extend(encoded, [Variant(1, ()), Variant(1, (span,)), Variant(1, (span,), True)], masking)

@@ -23,9 +23,9 @@ class Words:
         return [match.span() for match in re.finditer(r"\S{1,4}", text)]
 
 
-def cut(passage: Passage, room: int, limit: int = 10**6) -> tuple[list[Block], int]:
+def cut(passage: Passage, room: int, limit: int = 10**6, part: int | None = None) -> tuple[list[Block], int]:
     [size] = Words().sizes([passage])
-    return cut_passage(passage, size, room, limit, Words())
+    return cut_passage(passage, size, room, limit, Words(), part=part)
 
 
 def sentences(*lengths: int) -> list[str]:
@@ -46,6 +46,13 @@ def test_blocks_end_with_sentences_and_are_even():
     assert {(block.passage.id, block.passage.title) for block in blocks} == {("a", "Rock")}
     assert [passage.text[block.start :].startswith(block.passage.text) for block in blocks] == [True] * 3
     assert left == 0
+
+
+def test_blocks_of_a_passage_that_is_too_long_may_be_smaller():
+    passage = Passage("a", " ".join(sentences(5, 5, 5, 5)), "Rock")
+    assert len(cut(passage, 23, part=13)[0]) == 1
+    assert [len(block.passage.text.split()) for block in cut(passage, 22, part=13)[0]] == [10, 10]
+    assert len(cut(passage, 22, limit=20, part=13)[0]) == 1, "what is read of it fits"
 
 
 @pytest.mark.parametrize(
