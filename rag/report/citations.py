@@ -29,7 +29,10 @@ class Reference(NamedTuple):
 
 
 class Cited(NamedTuple):
-    """A sentence with what carries it; `before` is the white space between it and the sentence before."""
+    """A sentence with what carries it; `before` is the white space between it and the sentence before.
+
+    An unsupported sentence cites nothing; its references say what comes nearest to carrying it.
+    """
 
     number: int
     before: str
@@ -74,6 +77,12 @@ def support(answer: Answer) -> str | None:
     return f"The passages support {supported} of its {len(told)} sentences."
 
 
+def value_of(reference: Reference, answer: Answer) -> str:
+    """A passage's value for a sentence, with its standard error if it was estimated by sampling."""
+    shown = wording.number(reference.value, 2)
+    return shown if answer.attribution.samples is None else f"{shown} ±{wording.number(reference.error, 2)}"
+
+
 def pair(cited: Cited) -> str:
     """What is lost without a sentence's passages, and what these alone leave."""
     drop, hold = (wording.number(value, 2) for value in (cited.sentence.drop, cited.sentence.hold))
@@ -87,9 +96,9 @@ def citation_lines(answer: Answer) -> Group | None:
         return None
     lines = [Text("sentences, and the passages that carry them", "dim")]
     for one in found:
-        marks = "".join(f"[{reference.place}]" for reference in one.references)
+        marks = "".join(f"[{reference.place}]" for reference in one.references if not one.unsupported)
         lines.append(Text.assemble(f"{one.number:>3}  ", one_line(one.text), " ", (marks, "bold")))
-        worth = [f"[{r.place}] {wording.number(r.value, 2)} ±{wording.number(r.error, 2)}" for r in one.references]
+        worth = [f"[{reference.place}] {value_of(reference, answer)}" for reference in one.references]
         note = Text("     ")
         if one.unsupported:
             note.append(UNSUPPORTED + "; " * bool(worth), "yellow")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
-from rag.report.citations import UNSUPPORTED, Cited, cited_sentences, pair, support
+from rag.report.citations import UNSUPPORTED, Cited, cited_sentences, pair, support, value_of
 from rag.report.findings import findings
 from rag.report.parts import question_shades, shades, worth
 from rag.report.text import Part, extract, harmless, marked
@@ -75,6 +75,7 @@ def _render(template: str, answer: Answer) -> str:
             cited=cited,
             carried={row.evidence.passage.id: _carried(row.evidence, cited) for row in rows},
             pair=pair,
+            value_of=value_of,
             unsupported=UNSUPPORTED,
             shown=[row for row in rows if not wording.is_about_zero(row.evidence)],
             about_zero=about_zero,
@@ -98,7 +99,7 @@ def _render(template: str, answer: Answer) -> str:
 
 def _carried(evidence: Evidence, cited: Sequence[Cited]) -> list[int]:
     """Numbers of the sentences that a passage carries."""
-    return [one.number for one in cited if evidence.passage.id in one.sentence.passages]
+    return [one.number for one in cited if evidence.passage.id in one.sentence.passages and not one.unsupported]
 
 
 def _environment() -> Environment:

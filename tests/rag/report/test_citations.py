@@ -60,6 +60,17 @@ def test_the_page_links_sentences_and_passages_both_ways(given):
     assert "The passages support 2 of its 3 sentences." in page.text
 
 
+def test_an_unsupported_sentence_cites_nothing_even_if_passages_share_its_words():
+    passages = [Passage("rowe", "Rowe built a tower."), Passage("smith", "Smith made it.")]
+    explained = Pipeline(None, WordReader()).explain("who?", passages, answer="Rowe sold pots daily. Smith made it.")
+    weak = explained.citations.sentences[0]
+    assert (weak.passages, weak.supported) == (("rowe",), False)
+    assert "Rowe sold pots daily. [" not in screen(explained) + explained.to_markdown()
+    links = [value for name, value in Page(render_page(explained)).attributes if name == "href"]
+    assert "#sentence-1" not in links
+    assert "#sentence-2" in links
+
+
 def test_hostile_answers_are_shown_as_text():
     explained = Pipeline(None, WordReader()).explain("who?", [Passage("p", HOSTILE, HOSTILE)], answer=HOSTILE)
     page = Page(render_page(explained))
