@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ from rag.explanation.citations import by_sentences, cite
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
+from rag.grades import order_of, session_grades
+from rag.notices import notices
 from rag.provenance import sources, versions
-from rag.readers.base import Closable, EnglishReader, Reader, RemarkingReader, Screener, close
+from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
-from rag.scores import attributed_order
 from rag.session import Session
 from rag.settings import Settings, load_settings
 from rag.settings_base import SettingsError
@@ -150,7 +151,7 @@ class Pipeline(Closable):
             attribution = session.attribute(progress=report)
         others = _other_answers(session, attribution)
         share = session.share(session.answer)
-        order = attributed_order(attribution, self.settings.rerank.score)
+        order = order_of(session_grades(session, attribution))
         clock.stop("attribute")
         kept, text = ([], session.answer) if session.given else session.distil(order, self.settings.rerank.keep)
         [no_answer_probability] = session.no_answer_probabilities(np.ones((1, session.n_read), dtype=bool))
@@ -177,7 +178,7 @@ class Pipeline(Closable):
             attribution=attribution,
             hierarchy=hierarchy,
             seconds={**reading, **clock.seconds, **({"parts": hierarchy.seconds} if hierarchy else {})},
-            warnings=(*_warnings(session), *said),
+            warnings=(*notices(session), *said),
             screened=tuple(hit.passage.id for place, hit in enumerate(hits) if place not in session.read),
             sufficient=sufficient,
             counterfactual=counterfactual,
@@ -236,30 +237,3 @@ def _other_answers(session: Session, attribution: Attribution) -> tuple[OtherAns
         if index != attribution.output
     ]
     return tuple(sorted(others, key=lambda other: -other.share))
-
-
-def _warnings(session: Session) -> Iterable[str]:
-    encoded, retrieved = session.encoded, len(session.passages)
-    if isinstance(session.reader, EnglishReader) and not session.reader.reads(encoded.question):
-        yield (
-            f"the question is in a language that the reader {session.reader.name!r} does not read, so do not rely on "
-            "the answer and the values; name another reader (reader.checkpoint), or search alone"
-        )
-    if isinstance(session.reader, RemarkingReader):
-        yield from session.reader.remarks(encoded)
-    out = retrieved - session.n_read
-    if out:
-        yield (
-            f"{out} of {retrieved} passages were screened out; the reader got the other {session.n_read}, and "
-            "values say nothing of those left out"
-        )
-    cut = sum(tokens > 0 for tokens in encoded.cut_tokens)
-    if cut:
-        total = sum(encoded.cut_tokens)
-        longer = "1 passage is" if cut == 1 else f"{cut} passages are"
-        yield f"{longer} longer than the reader's limit; {total} tokens were not read"
-    if encoded.question_cut_tokens:
-        yield f"the question is longer than the limit; {encoded.question_cut_tokens} tokens were not read"
-    texts = [passage.full_text for passage in encoded.passages]
-    if len(set(texts)) < len(texts):
-        yield f"of {len(texts)} passages only {len(set(texts))} differ in text"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from rag.grades import answer_grades, contributions_of, order_of, probability, relevance_of
+from rag.notices import notices, of_cuts
 from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import as_hits
-from rag.scores import attributed_order, passage_scores
-from rag.session import Session
+from rag.scores import FUSION, Scores, passage_scores
+from rag.session import Session, default_screener
 from rag.settings import Settings, load_settings
 from rag.threads import set_threads
 from retrievers import Hit, Passage
+
+ATTRIBUTED = 100
+"""How many documents services and adapters attribute; more are ranked by relevance first."""
+
+_BATCH = 32  # passages whose relevance is read at once
 
 
 class Ranked(NamedTuple):
@@ -23,16 +32,20 @@ class Ranked(NamedTuple):
     Attributes:
         passage: the passage.
         rank: its rank before, from 1.
-        score: what the passages are ordered by; higher is better.
-        value: its value for the answer; None if it was screened out.
+        score: what the passages are ordered by, in [0, 1]; see `rag.grades`.
+        relevance: how relevant the reader finds it, in [0, 1]; None if the reader does not say.
+        contribution: its `rerank.score`, before any fusion; None if it was not attributed.
+        value: its value for the answer; None if it was not attributed.
         error: standard error of the value; None likewise.
     """
 
     passage: Passage
     rank: int
     score: float
-    value: float | None
-    error: float | None
+    relevance: float | None
+    contribution: float | None = None
+    value: float | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +55,16 @@ class Reranking:
     Attributes:
         answer: the answer that they are attributed, the reader's from all passages it got; "" is "no answer".
         passages: all passages, best first.
+        attributed: how many of them have a value.
+        tokens: how many tokens were read, each as often as it was encoded.
+        warnings: what was cut, screened out, or cannot be relied on.
     """
 
     answer: str
     passages: tuple[Ranked, ...]
+    attributed: int
+    tokens: int
+    warnings: tuple[str, ...]
 
 
 class Reranker(Closable):
@@ -54,7 +73,7 @@ class Reranker(Closable):
     Args:
         reader: the reader whose answer is attributed; by default the one that the settings name.
         settings: of which `reader`, `attribution` and `rerank` matter.
-        screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
+        screener: chooses passages where `attribution.screen` or `most` asks for it; by default the embedded reader.
     """
 
     def __init__(
@@ -81,24 +100,99 @@ class Reranker(Closable):
         close(self.reader)
 
     def rerank(self, question: str, passages: Sequence[Passage | Hit | str]) -> list[Hit]:
-        """The same passages, best first, with their attribution scores.
-
-        Those that were screened out come last, in their old order, with the lowest score of the others or 0.
-        """
+        """The same passages, best first, with their graded scores (see `rag.grades`)."""
         return [Hit(ranked.passage, ranked.score) for ranked in self.attribute(question, passages).passages]
 
-    def attribute(self, question: str, passages: Sequence[Passage | Hit | str]) -> Reranking:
-        """As `rerank`, with the answer and what each passage contributed to it."""
+    def attribute(self, question: str, passages: Sequence[Passage | Hit | str], most: int | None = None) -> Reranking:
+        """As `rerank`, with the answer and what each passage contributed to it.
+
+        Args:
+            question: the question; blank raises `ValueError`.
+            passages: each with an id of its own. Blank ones are not read and come last.
+            most: how many passages are attributed; the most relevant ones, if there are more. None attributes all.
+        """
+        steps = self.steps(question, passages, most)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                reranking: Reranking = end.value
+                return reranking
+
+    def steps(
+        self, question: str, passages: Sequence[Passage | Hit | str], most: int | None = None
+    ) -> Generator[None, None, Reranking]:
+        """The work of `attribute` in steps of about a second, between which other work may be done."""
         given = [hit.passage for hit in as_hits(passages)]
-        session = Session(self.reader, question, given, self.settings, screener=self.screener)
-        attribution, score = session.attribute(), self.settings.rerank.score
-        scores = passage_scores(attribution, score)
-        values, errors = (part[attribution.output] for part in (attribution.values, attribution.errors))
-        ranked = [
-            Ranked(given[session.read[i]], session.read[i] + 1, float(scores[i]), float(values[i]), float(errors[i]))
-            for i in attributed_order(attribution, score)
-        ]
-        lowest = min(0.0, float(scores.min(initial=0.0)))
-        unread = (place for place in range(len(given)) if place not in session.read)
-        ranked += [Ranked(given[place], place + 1, lowest, None, None) for place in unread]
-        return Reranking(session.answer, tuple(ranked))
+        places = [place for place, passage in enumerate(given) if passage.text.strip()]
+        warnings, tokens = [], 0
+        relevance: Scores | None = None
+        if blank := len(given) - len(places):
+            warnings.append(f"{blank} of {len(given)} passages are blank, and come last")
+        if most is not None and len(places) > most:
+            found, tokens, cuts = yield from self._relevances(question, given, places)
+            chosen = sorted(sorted(places, key=lambda place: -found[place])[:most])
+            warnings.append(
+                f"of {len(places)} passages, the {most} most relevant were attributed; the others follow by relevance"
+            )
+            warnings += of_cuts([cuts[place] for place in places if place not in chosen])
+            places, relevance = chosen, found
+        session = Session(
+            self.reader, question, [given[place] for place in places], self.settings, screener=self.screener
+        )
+        attribution = session.attribute()
+        read = [places[place] for place in session.read]
+        if relevance is None and (found := relevance_of(session)) is not None:
+            relevance = _spread(found, read, len(given))
+        contributions = _spread(contributions_of(session, attribution), read, len(given))
+        scores = answer_grades(session.answer, given, contributions, relevance, self.settings.rerank.score)
+        if session.passages and not session.answer:
+            by = "what pulls towards one" if relevance is None else "relevance alone"
+            warnings.append(f"the reader finds no answer in these passages, so they are ordered by {by}")
+        parts = zip(
+            passage_scores(attribution, self.settings.rerank.score.removesuffix(FUSION)).tolist(),
+            attribution.values[attribution.output].tolist(),
+            attribution.errors[attribution.output].tolist(),
+            strict=True,
+        )
+        attributed = dict(zip(read, parts, strict=True))
+        ranked = (
+            Ranked(
+                given[place],
+                place + 1,
+                float(scores[place]),
+                None if relevance is None else float(relevance[place]),
+                *attributed.get(place, ()),
+            )
+            for place in order_of(scores)
+        )
+        return Reranking(
+            session.answer,
+            tuple(ranked),
+            len(read),
+            tokens + session.encoded.tokens,
+            (*warnings, *notices(session)),
+        )
+
+    def _relevances(
+        self, question: str, given: Sequence[Passage], places: Sequence[int]
+    ) -> Generator[None, None, tuple[Scores, int, list[int]]]:
+        """Relevance of the passages at some places, `(len(given),)`; tokens read in all, and cut from each passage."""
+        reader = self.reader if isinstance(self.reader, Screener) else self.screener or default_screener()
+        relevance, tokens, cut = np.zeros(len(given)), 0, [0] * len(given)
+        for first in range(0, len(places), _BATCH):
+            batch = places[first : first + _BATCH]
+            encoded = reader.encode(question, [given[place] for place in batch])
+            relevance[batch] = probability(reader.relevance(encoded))
+            tokens += encoded.tokens
+            for place, tokens_cut in zip(batch, encoded.cut_tokens, strict=True):
+                cut[place] = tokens_cut
+            yield
+        return relevance, tokens, cut
+
+
+def _spread(numbers: Scores, places: Sequence[int], size: int) -> Scores:
+    """The numbers at their places among `size`, 0 elsewhere."""
+    spread = np.zeros(size)
+    spread[list(places)] = numbers
+    return spread

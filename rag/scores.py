@@ -71,12 +71,6 @@ def passage_scores(attribution: Attribution, score: str = DEFAULT_SCORE) -> Scor
     return fuse(scores) * (RRF_K + 1) / 2 if score.endswith(FUSION) else scores
 
 
-def attributed_order(attribution: Attribution, score: str = DEFAULT_SCORE) -> list[int]:
-    """Passages from the best score to the worst; equal ones stay in the retriever's order."""
-    order: list[int] = _descending(passage_scores(attribution, score)).tolist()
-    return order
-
-
 def _descending(scores: Scores) -> NDArray[np.intp]:
     # Imported here because the settings, which name scores, are read where nothing is attributed.
     from attribution.attribution import descending

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from rag.pipeline import Pipeline
-from rag.rerank import Reranker
+from rag.rerank import ATTRIBUTED, Reranker
 from rag.settings import RetrieverSettings
 from retrievers import Hit, Passage
 from retrievers.base import check_query
@@ -60,7 +60,8 @@ def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int
     """Documents in the order of what they contributed to the reader's answer.
 
     Each document is a player, whatever its id, so that equal documents share what they contribute. Blank documents are
-    not read; they come last, as do those that were screened out.
+    not read and come last. Of more than 100 documents, the most relevant ones are attributed (`rag.rerank.ATTRIBUTED`).
+    The score is that of `rag.grades`, as in the service.
 
     Args:
         reranker: attributes the reader's answer.
@@ -70,29 +71,28 @@ def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int
     """
     if not texts:
         return []
-    read = [place for place, text in enumerate(texts) if text.text.strip()]
-    passages = [Passage(str(place), texts[place].text, texts[place].title) for place in read]
+    passages = [Passage(str(place), text.text, text.title) for place, text in enumerate(texts)]
     with ONE_AT_A_TIME:
-        reranking = reranker.attribute(question, passages)
-    lowest = min((ranked.score for ranked in reranking.passages), default=0.0)
-    rows = [(int(r.passage.id), r.score + 0.0, r.value, r.error) for r in reranking.passages]  # no negative zeros
-    rows += [(place, min(0.0, lowest), None, None) for place in range(len(texts)) if place not in read]
+        reranking = reranker.attribute(question, passages, ATTRIBUTED)
     return [
         Attributed(
-            place,
-            score,
+            ranked.rank - 1,
+            ranked.score,
             {
-                **texts[place].metadata,
+                **texts[ranked.rank - 1].metadata,
                 METADATA_KEY: {
                     "answer": reranking.answer,
-                    "value": value,
-                    "error": error,
-                    "score": score,
-                    "rank_before": place + 1,
+                    "value": ranked.value,
+                    "error": ranked.error,
+                    "score": ranked.score,
+                    "contribution": ranked.contribution,
+                    "relevance": ranked.relevance,
+                    "rank_before": ranked.rank,
+                    "warnings": list(reranking.warnings),
                 },
             },
         )
-        for place, score, value, error in rows[:top]
+        for ranked in reranking.passages[:top]
     ]
 
 

@@ -93,9 +93,9 @@ class RagshapRetriever:
 class RagshapRanker:
     """Orders documents by what they contributed to the answer, and keeps the first ones.
 
-    The documents returned are copies, with the score as their score and `ragshap` (answer, value, error, score,
-    rank_before) in their meta. A string under "title" in a document's meta is read with its text. The reader is
-    loaded on first use, or by `warm_up`.
+    The documents returned are copies, with the score as their score and `ragshap` (answer, value,
+    contribution and so on) in their meta. A string under "title" in a document's meta is read with its text. The
+    reader is loaded on first use, or by `warm_up`.
 
     Args:
         config: settings, as for `rag.load_settings`; `reader`, `attribution`, `rerank.score` and `threads` matter.

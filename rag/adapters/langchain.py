@@ -62,8 +62,8 @@ class RagshapRetriever(BaseRetriever):
 class RagshapCompressor(BaseDocumentCompressor):
     """Orders documents by what they contributed to the answer, and keeps the first ones.
 
-    The documents returned are copies, with `relevance_score` and `ragshap` (answer, value, error, score, rank_before)
-    in their metadata. A string under "title" in a document's metadata is read with its text.
+    The documents returned are copies, with `relevance_score` and `ragshap` (answer, value,
+    contribution and so on) in their metadata. A string under "title" in a document's metadata is read with its text.
 
     Attributes:
         reranker: attributes the reader's answer, for instance `Reranker.from_config()`.

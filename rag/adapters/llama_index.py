@@ -57,9 +57,9 @@ class RagshapRetriever(BaseRetriever):
 class RagshapPostprocessor(BaseNodePostprocessor):
     """Orders nodes by what they contributed to the answer, and keeps the first ones.
 
-    The nodes returned are copies, with the score as their score and `ragshap` (answer, value, error, score,
-    rank_before) in their metadata, hidden from language models and embeddings. A string under "title" in a node's
-    metadata is read with its text.
+    The nodes returned are copies, with the score as their score and `ragshap` (answer, value,
+    contribution and so on) in their metadata, hidden from language models and embeddings. A string under "title" in a
+    node's metadata is read with its text.
 
     Attributes:
         reranker: attributes the reader's answer, for instance `Reranker.from_config()`.

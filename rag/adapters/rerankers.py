@@ -47,7 +47,7 @@ class RagshapRanker(BaseRanker):
             metadata: metadata that replace those of the documents.
 
         Returns:
-            Documents with `ragshap` (answer, value, error, score, rank_before) in their metadata, and their scores.
+            Documents with `ragshap` (answer, value, contribution and so on) in their metadata, and their scores.
         """
         given = [docs] if isinstance(docs, (str, Document)) else list(docs)
         ids = _each(doc_ids, len(given), "doc_ids", (str, int))

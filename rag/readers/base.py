@@ -25,6 +25,7 @@ class EncodedQuestion:
         cut_tokens: number of tokens of each passage that were left out because they exceed the encoder's limit.
         question_cut_tokens: the same for the question.
         state: what the reader that encoded the question needs; it is private to that reader.
+        tokens: number of tokens that were read, of the question as often as it was read with a passage.
     """
 
     question: str
@@ -32,6 +33,7 @@ class EncodedQuestion:
     cut_tokens: tuple[int, ...]
     question_cut_tokens: int
     state: Any
+    tokens: int = 0
 
 
 @runtime_checkable

@@ -104,7 +104,7 @@ class FiDReader:
         states, block, sizes = self._read(blocks.ids, [[1] * len(ids) for ids in blocks.ids])
         cross, seen, whole = self._cross_cache(states), SeenAnswers(), BlockQuestion(question)
         state = _State(states, block, cross, sizes, blocks.parts.map, seen, whole)
-        return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state)
+        return EncodedQuestion(question, tuple(passages), blocks.cut, blocks.question_cut, state, sum(sizes))
 
     @torch.inference_mode()
     def extend(

@@ -29,7 +29,7 @@ class Access:
 
     def __init__(self, app: ASGIApp, token: str | None):
         self.app = app
-        self.expected = None if token is None else f"Bearer {token}".encode()
+        self.expected = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it."""
@@ -41,8 +41,8 @@ class Access:
                 return
             if self.expected is not None and not _is_open(scope["path"]):
                 # Bytes, because strings beyond ASCII cannot be compared in constant time.
-                given = headers.get("authorization", "").encode("latin-1")
-                if not hmac.compare_digest(given, self.expected):
+                scheme, _, given = headers.get("authorization", "").encode("latin-1").partition(b" ")
+                if not hmac.compare_digest(given.strip(b" "), self.expected) or scheme.lower() != b"bearer":
                     message = "the header 'Authorization: Bearer TOKEN' is missing or wrong"
                     response = JSONResponse(body(401, message), 401, {"WWW-Authenticate": "Bearer"})
                     await response(scope, receive, send)

@@ -110,7 +110,7 @@ class ReadAnswer(BaseModel):
 async def ask(request: Request, body: Ask) -> Response:
     """Answer from the index, and say which passages the answer comes from."""
     service = service_of(request)
-    _check_retrieval(service, body.question, body.k)
+    _check_retrieval(service, body.question, body.k, service.settings.attribute)
     changes = body.changes() | {"retriever.passages": body.k}
     return await _attributed(
         service, request, body, lambda progress: service.engine.ask(body.question, changes, progress)
@@ -143,7 +143,7 @@ async def answer(request: Request, body: Read) -> ReadAnswer:
 async def search(request: Request, body: Search) -> SearchResults:
     """Retrieve passages without answering."""
     service = service_of(request)
-    _check_retrieval(service, body.question, body.k)
+    _check_retrieval(service, body.question, body.k, service.settings.max_documents)
     request.state.log.update(text=body.question)
     hits = await service.compute(request, lambda: service.engine.search(body.question, body.k))
     return SearchResults.of(body.question, hits)
@@ -202,18 +202,19 @@ def _taken(service: Service, request: Request, body: _WithPassages) -> list[Pass
     passages = numbered(body.passages)
     given = [body.answer] if isinstance(body, Explain) and body.answer is not None else []
     texts = (*given, *(text for passage in passages for text in (passage.text, passage.title)))
+    _check_count("passages", len(passages), service.settings.attribute, 413)
     service.take(request, body.question, len(passages), texts)
     return passages
 
 
-def _check_retrieval(service: Service, question: str, k: int | None) -> None:
+def _check_retrieval(service: Service, question: str, k: int | None, most: int) -> None:
     """Raise a `Failure` if there is no index or a limit is exceeded."""
     if service.engine.pipeline.retriever is None:
         raise Failure(404, "this service has no index; start it with --index or --corpus, or send passages to /explain")
     service.check_texts(question)
-    _check_count("k", k, service.settings.max_documents)
+    _check_count("k", k, most)
 
 
-def _check_count(name: str, value: int | None, most: int) -> None:
+def _check_count(name: str, value: int | None, most: int, status: int = 422) -> None:
     if value is not None and value > most:
-        raise Failure(422, f"{name}: {value} is more than this service's {most}")
+        raise Failure(status, f"{name}: {value:,} is more than this service's {most:,}")

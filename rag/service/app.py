@@ -13,17 +13,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from rag import report
 from rag.pipeline import Pipeline
-from rag.service import answers, cohere, tei
+from rag.service import answers, score
 from rag.service.access import Access
 from rag.service.bodies import Bodies
-from rag.service.errors import RESPONSES, UNFORESEEN, Failure, body, described, failures_told
+from rag.service.errors import RESPONSES, UNFORESEEN, Failure, body, failures_told
 from rag.service.logs import LOG, Requests, log_cause
 from rag.service.metrics import Metrics
 from rag.service.operations import Engine
+from rag.service.paths import Paths
+from rag.service.problems import described
 from rag.service.saved import SavedExplanations
 from rag.service.settings import ServiceSettings
 from rag.service.state import Service, service_of
@@ -34,7 +37,7 @@ from retrievers import Retriever
 EXPLORER = Path(__file__).parent / "explorer"
 STYLE = Path(report.__file__).parent / "page.css.j2"
 _ABOUT = (
-    "Answers with the passages that they come from, and the rerank protocols of Cohere, Jina and "
+    "Answers with the passages that they come from, and the rerank protocols of Cohere, Jina, vLLM and "
     "text-embeddings-inference. If the service was started with a bearer token, all routes need it except `/`, "
     "`/health` and `/openapi.json`."
 )
@@ -82,10 +85,13 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
         description=_ABOUT,
         docs_url=None,  # the pages of both would load scripts from other servers
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.service = Service(Engine(pipeline, settings.rerank_budget), worker, settings, saved, metrics)
-    for part in (answers, cohere, tei):
+    app.state.service = Service(
+        Engine(pipeline, settings.rerank_budget, settings.attribute), worker, settings, saved, metrics
+    )
+    for part in (answers, score):
         app.include_router(part.router)
     _add_operation(app)
     app.mount("/explorer", StaticFiles(directory=EXPLORER), name="explorer")
@@ -95,7 +101,16 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
     app.add_exception_handler(Exception, _broken)
     app.add_middleware(Bodies, limit=settings.max_body_kb * 1024)
     app.add_middleware(Access, token=token)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Warning", "X-Request-ID", "Retry-After"],
+        )
     app.add_middleware(Requests, metrics=metrics, log_text=settings.log_text)
+    app.add_middleware(Paths)  # the outermost
     return app
 
 
@@ -138,7 +153,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return JSONResponse(body(422, described(error.errors())), 422)
+    return JSONResponse(body(422, described(error.errors(), error.body)), 422)
 
 
 async def _broken(_: Request, error: Exception) -> JSONResponse:  # the server logs the error

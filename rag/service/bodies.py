@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -14,11 +15,11 @@ _ARRIVAL = 20.0  # seconds
 
 
 class Bodies:
-    """Refuses bodies that are too large or arrive too slowly.
+    """Refuses bodies that are too large, also when unpacked, or arrive too slowly; unpacks those packed with gzip.
 
     Args:
-        app: the application that gets requests with complete bodies.
-        limit: size of the largest body, in bytes.
+        app: the application that gets requests with complete, plain bodies.
+        limit: size of the largest body, packed or not, in bytes.
         arrival: time within which a body must arrive, in seconds.
     """
 
@@ -44,6 +45,22 @@ class Bodies:
             # The rest of the body would be taken for the next request, so the connection ends here.
             await JSONResponse(body(status, message), status, {"Connection": "close"})(scope, receive, send)
             return
+        encoding = Headers(scope=scope).get("content-encoding", "identity").lower()
+        if encoding in ("gzip", "x-gzip"):
+            try:
+                content = _unpacked(content, self.limit)
+            except zlib.error:
+                await JSONResponse(body(400, "the body is not complete gzip"), 400)(scope, receive, send)
+                return
+            if content is None:
+                await JSONResponse(body(status, f"unpacked, {message}"), status)(scope, receive, send)
+                return
+            gone = (b"content-encoding", b"content-length")
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in gone]
+        elif encoding != "identity":
+            message = f"a body packed with {encoding[:20]!r} cannot be read here; send it plain or as gzip"
+            await JSONResponse(body(415, message), 415, {"Accept-Encoding": "gzip"})(scope, receive, send)
+            return
         first: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
         async def replay() -> Message:
@@ -64,3 +81,23 @@ class Bodies:
             parts.append(part)
             more = received["type"] == "http.request" and received.get("more_body", False)
         return b"".join(parts)
+
+
+def _unpacked(packed: bytes, limit: int) -> bytes | None:
+    """What gzip packed, in one or several parts; None if it exceeds `limit`, of which no more is unpacked.
+
+    Raises:
+        zlib.error: this is not gzip, or not all of it.
+    """
+    parts: list[bytes] = []
+    room = limit
+    while packed:
+        part = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        parts.append(part.decompress(packed, room + 1))
+        room -= len(parts[-1])
+        if room < 0:
+            return None
+        if not part.eof:
+            raise zlib.error("incomplete")
+        packed = part.unused_data
+    return b"".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any
@@ -22,6 +22,7 @@ KINDS = {
     405: "Validation",
     408: "Timeout",
     413: "Validation",
+    415: "Validation",
     422: "Validation",
     429: "Overloaded",
     499: "Cancelled",
@@ -123,19 +124,6 @@ def body(status: int, message: str) -> dict[str, str]:
     return {"message": message, "detail": message, "error": message, "error_type": kind}
 
 
-def described(problems: Sequence[Any]) -> str:
-    """Pydantic's findings on a request as one sentence, which does not repeat what was sent."""
-    if any(problem["type"] == "json_invalid" for problem in problems):
-        return "the body is not valid JSON"
-    parts = []
-    for problem in problems[:3]:
-        names = [str(part) for part in problem["loc"][1:]]
-        place = ".".join(name for name in names if "[" not in name) or "body"  # what has a bracket is a type
-        parts.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}")
-    more = len(problems) - 3
-    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
-
-
 RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"model": Error, "description": "The body cannot be parsed, or there is nothing to rank"},
     401: {"model": Error, "description": "The bearer token is missing or wrong"},
@@ -144,7 +132,11 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "Without a token, the service answers only requests whose Host is this machine",
     },
     408: {"model": Error, "description": "The body did not arrive in time"},
-    413: {"model": Error, "description": "The body, a text, or the number of documents exceeds a limit"},
+    413: {
+        "model": Error,
+        "description": "The body, also unpacked, a text, or the number of documents exceeds a limit",
+    },
+    415: {"model": Error, "description": "The body is packed in another way than gzip"},
     422: {
         "model": Error,
         "description": "The body is not JSON, or a field is missing or wrong; the message says which",

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rag.answer import Answer
+from rag.grades import DIGITS
 from rag.pipeline import Pipeline, Progress
-from rag.rerank import Reranker
-from rag.scores import FUSION
+from rag.rerank import ATTRIBUTED, Reranker, Reranking
 from rag.settings import Settings
 from retrievers import Hit, Passage
 
-
-class Ranked(NamedTuple):
-    """A document of a rerank request: its place there, its relevance in [0, 1], and the score behind that."""
-
-    place: int
-    relevance: float
-    score: float
+_LEAST = 10.0 ** -(DIGITS + 1)
 
 
 class Engine:
@@ -30,24 +24,22 @@ class Engine:
     Args:
         pipeline: may be without retriever; `ask` and `search` then raise `ValueError`.
         rerank_budget: coalitions that a rerank request evaluates, or four for each document if that is more.
+        attribute: documents that are attributed; of more, the most relevant ones.
     """
 
-    def __init__(self, pipeline: Pipeline, rerank_budget: int = 256):
+    def __init__(self, pipeline: Pipeline, rerank_budget: int = 256, attribute: int = ATTRIBUTED):
         self.pipeline = pipeline
         self.rerank_budget = rerank_budget
+        self.attribute = attribute
 
-    def rerank(self, query: str, documents: Sequence[str]) -> list[Ranked]:
-        """Documents by what they contribute to the answer to the query, best first."""
+    def rerank(self, query: str, documents: Sequence[str]) -> Generator[None, None, Reranking]:
+        """Documents by what they contribute to the answer to the query, best first; in steps, as `Reranker.steps`."""
         hits = [Hit(Passage(str(index), text), 0.0) for index, text in enumerate(documents)]
         settings = self.pipeline.settings
-        budget = max(self.rerank_budget, 4 * len(hits))
+        budget = max(self.rerank_budget, 4 * min(len(hits), self.attribute))
         attribution = settings.attribution.model_copy(update={"budget": budget})
-        changed, kind = settings.model_copy(update={"attribution": attribution}), settings.rerank.score
-        reranker = Reranker(self.pipeline.reader, changed, self.pipeline.screener)
-        return [
-            Ranked(int(hit.passage.id), relevance(hit.score, attribution.utility, kind), hit.score)
-            for hit in reranker.rerank(query, hits)
-        ]
+        changed = settings.model_copy(update={"attribution": attribution})
+        return Reranker(self.pipeline.reader, changed, self.pipeline.screener).steps(query, hits, self.attribute)
 
     def search(self, question: str, k: int | None) -> list[Hit]:
         """The retriever's passages, best first."""
@@ -93,16 +85,7 @@ class Engine:
         return Pipeline(own.retriever, own.reader, Settings.model_validate(values), own.screener, own.made_with)
 
 
-def relevance(score: float, utility: str, kind: str) -> float:
-    """A rerank score mapped to [0, 1], in the same order.
-
-    Args:
-        score: the score; an estimate may lie beyond its bounds by sampling error.
-        utility: the setting `attribution.utility`. Differences of log-probability have no bounds, so they go through
-            the logistic function, and 0 becomes 0.5.
-        kind: the setting `rerank.score`. Fused scores, and "positive" and "pivots" of votes, lie in [0, 1] and stay as
-            they are; "value" lies in [-1, 1] and becomes (1 + score) / 2.
-    """
-    if utility == "votes" or kind.endswith(FUSION):
-        return min(1.0, max(0.0, (1 + score) / 2 if kind == "value" else score))
-    return 1 / (1 + math.exp(-max(score, -700.0)))  # beyond that it would overflow
+def log_odds(score: float) -> float:
+    """What the logistic function maps to a score in [0, 1]; finite, because scores have so many digits."""
+    score = min(max(score, _LEAST), 1 - _LEAST)
+    return math.log(score / (1 - score))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_address
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from rag.rerank import ATTRIBUTED
 from rag.settings import Settings
 from rag.settings_base import Section, SettingsError
 
 _LEAST_TOKEN = 16  # characters
+_ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
 
 def is_loopback(host: str) -> bool:
@@ -24,11 +27,14 @@ def is_loopback(host: str) -> bool:
 class ServiceSettings(Section):
     """Where the service listens, whom it lets in, and how much a request may ask for.
 
-    `token_env` names the environment variable that holds the bearer token; null requires no token, which is allowed on
-    loopback addresses only. Up to `waiting` requests may wait while another is worked on; each has `time_limit` seconds
-    in all. The clients of the rerank protocols cannot choose a budget, so `rerank_budget` does; four coalitions for
-    each document are evaluated where that is more. The `keep` newest explanations are kept in the folder
-    `explanations`; null is a temporary folder, deleted when the service ends. `log_text` puts questions into the log.
+    `token_env` names the environment variable that holds the bearer token; null requires no token, which is allowed
+    on loopback addresses only. Up to `waiting` requests may wait while another is worked on; each has `time_limit`
+    seconds in all. The clients of the rerank protocols cannot choose a budget, so `rerank_budget` does; four
+    coalitions for each document are evaluated where that is more. Of the documents of such a request, up to
+    `max_documents`, the `attribute` most relevant ones are attributed; a request to our own routes takes so many
+    passages. Pages of the origins `cors_origins`, such as "https://app.example.org" or "*" for all, may send
+    requests. The `keep` newest explanations are kept in the folder `explanations`; null is a temporary folder,
+    deleted when the service ends. `log_text` puts questions into the log.
     """
 
     host: str = "127.0.0.1"
@@ -37,8 +43,10 @@ class ServiceSettings(Section):
     waiting: int = Field(default=32, ge=0)
     time_limit: float = Field(default=60.0, gt=0)
     grace: float = Field(default=10.0, gt=0)
-    max_body_kb: int = Field(default=2048, ge=1)
-    max_documents: int = Field(default=100, ge=1)
+    cors_origins: list[str] = Field(default=[])
+    max_body_kb: int = Field(default=8192, ge=1)
+    max_documents: int = Field(default=1000, ge=1)
+    attribute: int = Field(default=ATTRIBUTED, ge=1)
     max_characters: int = Field(default=20_000, ge=1)
     max_budget: int = Field(default=4000, ge=2)
     rerank_budget: int = Field(default=256, ge=2)
@@ -54,6 +62,17 @@ class ServiceSettings(Section):
                 "environment variable and name that in service.token_env"
             )
         return self
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write a scheme, a host and perhaps a port, such as "
+                    '"https://app.example.org" without a slash at its end, or "*" for all'
+                )
+        return origins
 
     def token(self) -> str | None:
         """The bearer token; None if none is required.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ class Service:
         """Count and log the documents of a request; raises a `Failure` if there are too many, or a text is too long."""
         most = self.settings.max_documents
         if documents > most:
-            raise Failure(413, f"{documents} documents were sent; this service takes at most {most} at once")
+            raise Failure(413, f"{documents:,} documents were sent; this service takes at most {most:,} at once")
         self.check_texts(question, *texts)
         self.metrics.documents.inc(documents)
         request.state.log.update(documents=documents, text=question)
@@ -51,8 +51,10 @@ class Service:
         if longest > most:
             raise Failure(413, f"a text of {longest:,} characters was sent; this service takes at most {most:,}")
 
-    async def compute(self, request: Request, work: Callable[[], T]) -> T:
+    async def compute(self, request: Request, work: Callable[[], Generator[None, None, T] | T]) -> T:
         """Have the worker do the work; it is stopped when its time is over or the client is gone.
+
+        Work that gives a generator is done in steps, between which other requests have a turn.
 
         Raises:
             Failure: the work failed or was stopped.

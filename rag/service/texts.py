@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from retrievers import Hit, Passage
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Refuse halves of surrogate pairs: JSON can spell them, but neither tokenizers nor files can hold them."""
     try:
         text.encode()
@@ -19,7 +20,7 @@ def _encodable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
+Text = Annotated[str, AfterValidator(encodable)]
 """Any string that can be written as UTF-8."""
 
 
@@ -37,6 +38,8 @@ class SentPassage(BaseModel):
 
 def text_alone(sent: Any) -> Any:
     """A plain string as a passage that has nothing else."""
+    if not isinstance(sent, str | dict | BaseModel):
+        raise PydanticCustomError("text_or_object", "expected text or an object")
     return {"text": sent} if isinstance(sent, str) else sent
 
 

@@ -6,14 +6,14 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
 
 from rag.readers.interruption import interruptible
 
 _MOST_PATIENCE = 60  # seconds; the longest time that a refused client is asked to wait
-_MEMORY = 0.8  # weight of the past in the mean time of a job
+_MEMORY = 0.8  # weight of the past in the mean time of a turn
 
 
 class Busy(Exception):  # noqa: N818 - not an error of the service
@@ -36,7 +36,8 @@ class Job:
     """A piece of work; `future` holds its outcome.
 
     Args:
-        work: what to do.
+        work: what to do. If it returns a generator, each step of that is done in a turn of its own, and the generator's
+            value is the outcome.
         deadline: `time.monotonic()` at which to stop.
     """
 
@@ -45,20 +46,31 @@ class Job:
         self.deadline = deadline
         self._work = work
         self._given_up = False
+        self._steps: Generator[None, None, Any] | None = None
 
     def give_up(self) -> None:
         """Drop the job if it still waits; otherwise stop it at the next checkpoint."""
         self._given_up = True
         self.future.cancel()
 
-    def run(self) -> None:
-        """Do the work, unless it was given up before."""
-        if not self.future.set_running_or_notify_cancel():
-            return
+    def run(self) -> bool:
+        """Do the work, or the next step of it, unless it was given up before; whether more is to be done."""
+        if self._steps is None and not self.future.set_running_or_notify_cancel():
+            return False
         try:
             with interruptible(self._check):
                 self._check()
-                outcome = self._work()
+                if self._steps is None:
+                    outcome = self._work()
+                    if not isinstance(outcome, Generator):
+                        self.future.set_result(outcome)
+                        return False
+                    self._steps = outcome
+                try:
+                    next(self._steps)
+                    return True
+                except StopIteration as end:
+                    outcome = end.value
         except BaseException as error:
             # The event loop would end with a SystemExit or with a panic of the tokenizers, and takes no StopIteration.
             if not isinstance(error, Exception) or isinstance(error, StopIteration):
@@ -67,6 +79,7 @@ class Job:
             self.future.set_exception(error)
         else:
             self.future.set_result(outcome)
+        return False
 
     def _check(self) -> None:
         if self._given_up or time.monotonic() > self.deadline:
@@ -74,7 +87,7 @@ class Job:
 
 
 class Worker:
-    """Does jobs one after another, in the order of their arrival.
+    """Does jobs one after another, in the order of their arrival; between the steps of a long one, others have a turn.
 
     There is one thread, because readers use all cores for one question. Caches and thread pools, which questions
     answered at the same time would share, then need no locks.
@@ -85,7 +98,7 @@ class Worker:
     """
 
     def __init__(self, waiting: int, prepare: Callable[[], None] = lambda: None):
-        self.seconds = 0.0  # moving mean of a job's time
+        self.seconds = 0.0  # moving mean of a turn's time
         self._places = 1 + waiting
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._unfinished: set[Job] = set()
@@ -137,10 +150,14 @@ class Worker:
         self._prepare()
         while (job := self._jobs.get()) is not None:
             started = time.monotonic()
-            job.run()
+            if job.run():
+                self._jobs.put(job)
             if not job.future.cancelled():
                 self.seconds += (1 - _MEMORY) * (time.monotonic() - started - self.seconds)
             del job  # while idle, nothing of the last request is held
+        while not self._jobs.empty():
+            if (left := self._jobs.get()) is not None:
+                left.run()  # it was given up, and says so
 
     def _forget(self, job: Job) -> None:
         with self._lock:

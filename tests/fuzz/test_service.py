@@ -23,6 +23,7 @@ BODIES = {
     "/v1/rerank": {"query": "where?", "documents": [*DOCUMENTS, {"text": "x", "y": 1.5}], "rank_fields": ["text"]},
     "/v2/rerank": {"model": "m", "query": "where?", "documents": DOCUMENTS, "top_n": 1},
     "/rerank": {"query": "where?", "texts": DOCUMENTS, "raw_scores": True, "return_text": True},
+    "/v1/score": {"text_1": "where?", "text_2": DOCUMENTS, "model": "m"},
 }
 
 

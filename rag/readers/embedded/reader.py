@@ -123,7 +123,9 @@ class EmbeddedReader:
         stop_id = self.model.config.stop_id
         texts, cross = [part.full_text for part in parts.texts], self._cross_cache(source)
         state = State.of(source, stop_id, cross, parts.map, texts, tokens, first, sizes, SeenAnswers(), head)
-        return EncodedQuestion(question, tuple(passages), tuple(parts.cut), len(pieces) + 2 - head.size, state)
+        return EncodedQuestion(
+            question, tuple(passages), tuple(parts.cut), len(pieces) + 2 - head.size, state, sum(sizes)
+        )
 
     @torch.inference_mode()
     def extend(

@@ -129,7 +129,8 @@ class PromptReader(Closable):
             self.model.cut(self.prompt.render(cut_question, []), everything)[1],
         )
         cut = tuple(max(0, tokens - room) for _, tokens in quoted)
-        return EncodedQuestion(question, tuple(passages), cut, max(0, question_tokens - limit), state)
+        read = state.frame_tokens + sum(state.tokens)
+        return EncodedQuestion(question, tuple(passages), cut, max(0, question_tokens - limit), state, read)
 
     def close(self) -> None:
         """Release what the model holds open; the reader cannot be used afterwards."""

@@ -33,18 +33,19 @@ def scores_of(reader, passages, settings):
     ],
 )
 @pytest.mark.parametrize("budget", [60, 256])
-def test_the_same_order_as_the_reranker_of_a_pipeline(reader, name, utility, score, budget):
+def test_the_same_scores_as_the_contributions_of_a_reranker(reader, name, utility, score, budget):
     settings = AttributionSettings(budget=budget, estimator="permutation")
     candidates = scores_of(reader, PASSAGES, settings)
     for other in ("banzhaf", "leave-one-out", "shapley:positive", "first-in:likelihood"):
         candidates(other)
     order, scores = rerank(candidates(name), fused=False, rrf_k=60)
     mine = settings.model_copy(update={"utility": utility})
-    expected = Reranker(reader, Settings(attribution=mine, rerank=RerankSettings(score=score))).rerank(
-        "where?", [Hit(passage, 0.0) for passage in PASSAGES]
+    found = Reranker(reader, Settings(attribution=mine, rerank=RerankSettings(score=score))).attribute(
+        "where?", PASSAGES
     )
-    assert [PASSAGES[index].id for index in order] == [hit.passage.id for hit in expected]
-    assert scores == pytest.approx([hit.score for hit in expected])
+    expected = sorted(found.passages, key=lambda ranked: (-ranked.contribution, ranked.rank))
+    assert scores == pytest.approx([ranked.contribution for ranked in expected])
+    assert [PASSAGES[index].id for index in order] == [ranked.passage.id for ranked in expected]
 
 
 def test_other_semivalues_are_those_of_explain(reader):

@@ -41,13 +41,18 @@ def expected(reranker, hits, question) -> dict[str, dict]:
     """By passage id in attributed order, what must be in the metadata: worked out by the pipeline."""
     answer = Pipeline(None, reranker.reader, load_settings(overrides=OVERRIDES)).explain(question, hits)
     assert answer.full_text == "2,110 metres"
+    graded = {ranked.passage.id: ranked for ranked in reranker.attribute(question, hits).passages}
+    assert [e.passage.id for e in answer.evidence] == list(graded)
     return {
         e.passage.id: {
             "answer": answer.full_text,
             "value": e.value,
             "error": e.error,
-            "score": e.value,
+            "score": graded[e.passage.id].score,
+            "contribution": e.value,
+            "relevance": graded[e.passage.id].relevance,
             "rank_before": e.rank,
+            "warnings": [],
         }
         for e in answer.evidence
     }

@@ -29,11 +29,20 @@ def test_documents_carry_the_values_that_the_definition_gives(reader, passages):
     by_value = load_settings(overrides=["rerank.score=value"])
     items = attribute(Reranker(reader, by_value), "where?", texts)
     assert [item.place for item in items] == [1, 2, 0, 3]
-    assert [item.score for item in items] == pytest.approx([0.5, 0.5, 0, 0])
+    assert [item.score for item in items] == [0.875, 0.874999, 0.3, 0.299999]
     assert items[0].metadata == {
         "title": "second",
         "page": 1,
-        "ragshap": {"answer": "Paris", "value": 0.5, "error": 0.0, "score": 0.5, "rank_before": 2},
+        "ragshap": {
+            "answer": "Paris",
+            "value": 0.5,
+            "error": 0.0,
+            "score": 0.875,
+            "contribution": 0.5,
+            "relevance": None,
+            "rank_before": 2,
+            "warnings": [],
+        },
     }
     assert json.loads(json.dumps([item.metadata for item in items])) == [item.metadata for item in items]
     assert texts == texts_of(passages)
@@ -42,7 +51,7 @@ def test_documents_carry_the_values_that_the_definition_gives(reader, passages):
 def test_equal_documents_share_and_ids_do_not_matter(reader):
     same = [Text("it is Paris.", {}, "a"), Text("it is Paris.", {}, "a"), Text("nothing.", {})]
     items = attribute(Reranker(reader), "where?", same)
-    assert [(item.place, item.score) for item in items] == [(0, 0.5), (1, 0.5), (2, 0.0)]
+    assert [(item.place, item.score) for item in items] == [(0, 0.875), (1, 0.875), (2, 0.3)]
 
 
 def test_blank_documents_are_not_read_and_come_last(passages):

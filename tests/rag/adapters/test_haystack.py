@@ -41,7 +41,7 @@ def test_the_ranker_orders_copies_by_value(ranker, documents, question, expected
     kept = ranker.run(question, documents)["documents"]
     assert {d.id: d.meta["ragshap"] for d in kept} == expected
     assert [d.id for d in kept] == list(expected)
-    assert [d.score for d in kept] == [e["value"] for e in expected.values()]
+    assert [d.score for d in kept] == [e["score"] for e in expected.values()]
     assert documents == before
 
 

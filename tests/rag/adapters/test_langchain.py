@@ -58,7 +58,7 @@ def test_the_compressor_orders_copies_by_value(reranker, documents, question, ex
     kept = RagshapCompressor(reranker=reranker).compress_documents(documents, question)
     assert {d.id: d.metadata["ragshap"] for d in kept} == expected
     assert [d.id for d in kept] == list(expected)
-    assert [d.metadata["relevance_score"] for d in kept] == [e["value"] for e in expected.values()]
+    assert [d.metadata["relevance_score"] for d in kept] == [e["score"] for e in expected.values()]
     assert kept[0].metadata["tags"] == ["a"]
     assert documents == before
 

@@ -52,7 +52,7 @@ def test_the_postprocessor_orders_copies_by_value(reranker, nodes, question, exp
     kept = RagshapPostprocessor(reranker=reranker).postprocess_nodes(nodes, query_str=question)
     assert {n.node.node_id: n.node.metadata["ragshap"] for n in kept} == expected
     assert [n.node.node_id for n in kept] == list(expected)
-    assert [n.score for n in kept] == [e["value"] for e in expected.values()]
+    assert [n.score for n in kept] == [e["score"] for e in expected.values()]
     assert nodes == before
     assert all(n.node.excluded_llm_metadata_keys == [] for n in nodes)
 

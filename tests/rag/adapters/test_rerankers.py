@@ -40,7 +40,7 @@ def test_documents_are_ranked_by_value(ranker, documents, question, expected):
     assert [r.doc_id for r in ranked.top_k(3)] == list(expected)[:3]
     assert len(ranked.top_k(99)) == 4
     best = next(iter(expected))
-    assert ranked.get_score_by_docid(best) == expected[best]["value"]
+    assert ranked.get_score_by_docid(best) == expected[best]["score"]
     assert [vars(document) for document in documents] == before
 
 

@@ -33,7 +33,7 @@ def guarded(monkeypatch, towns):
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank", "/ask", "/explain", "/answer", "/search"])
 @pytest.mark.parametrize(
-    "header", [None, "Bearer", f"Bearer {TOKEN}x", f"bearer {TOKEN}", TOKEN, "Bearer café", "Basic x"]
+    "header", [None, "Bearer", f"Bearer {TOKEN}x", f"bearer {TOKEN}x", TOKEN, "Bearer café", "Basic x"]
 )
 def test_without_the_token_nothing_is_computed(guarded, path, header):
     answer = guarded.post(
@@ -47,6 +47,10 @@ def test_without_the_token_nothing_is_computed(guarded, path, header):
 def test_with_the_token_everything_is_there_and_some_things_are_without(guarded):
     authorised = {"authorization": f"Bearer {TOKEN}"}
     assert guarded.post("/v2/rerank", json=SENT, headers=authorised).status_code == 200
+    for scheme in ("bearer", "BEARER"):  # RFC 9110: the scheme is read in any case
+        assert guarded.get("/info", headers={"authorization": f"{scheme} {TOKEN}"}).status_code == 200
+    assert guarded.get("/info/", headers={"authorization": TOKEN}).status_code == 401
+    assert guarded.head("/health/").status_code == 200
     for path in ("/metrics", "/info", "/explanations/" + "0" * 24):
         assert guarded.get(path).status_code == 401
         assert guarded.get(path, headers=authorised).status_code != 401
@@ -139,6 +143,30 @@ def test_a_page_elsewhere_cannot_have_a_browser_ask(client):
         "/search", headers={"origin": "https://evil.example", "access-control-request-method": "POST"}
     )
     assert "access-control-allow-origin" not in preflight.headers
+
+
+def test_pages_of_the_origins_that_are_named_may_ask(monkeypatch, towns):
+    monkeypatch.setenv("MY_TOKEN", TOKEN)
+    mine = "https://app.example.org"
+    with make_client(retriever=towns, token_env="MY_TOKEN", cors_origins=[mine]) as client:
+        ask = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+        preflight = client.options("/v2/rerank", headers={"origin": mine, **ask})
+        assert preflight.status_code == 200  # browsers send no token with it
+        assert preflight.headers["access-control-allow-origin"] == mine
+        assert "POST" in preflight.headers["access-control-allow-methods"]
+        assert preflight.headers["access-control-allow-headers"] == "authorization,content-type"
+        sent = client.post("/v2/rerank", json=SENT, headers={"origin": mine, "authorization": f"Bearer {TOKEN}"})
+        refused = client.post("/v2/rerank", json=SENT, headers={"origin": mine})
+        assert (sent.status_code, refused.status_code) == (200, 401)
+        for answer in (sent, refused):
+            assert answer.headers["access-control-allow-origin"] == mine
+            assert "X-Warning" in answer.headers["access-control-expose-headers"]
+        other = client.options("/v2/rerank", headers={"origin": "https://evil.example", **ask})
+        assert other.status_code == 400
+        assert "access-control-allow-origin" not in other.headers
+    for wrong in ("app.example.org", "https://app.example.org/", "null"):
+        with pytest.raises(SettingsError, match="is no origin"):
+            load_section(ServeSettings, None, [f"service.cors_origins=['{wrong}']"])
 
 
 @pytest.fixture
@@ -242,7 +270,7 @@ def test_the_log_has_a_line_per_request_without_what_was_asked(towns, caplog, lo
     secret = "where does Aunt Agatha hide her will?"
     with caplog.at_level(logging.INFO, "ragshap.service"), make_client(retriever=towns, log_text=log_text) as client:
         client.post("/v2/rerank", json={**SENT, "query": secret})
-        answer = client.post("/search", json={"question": secret, "k": 1000})
+        answer = client.post("/search", json={"question": secret, "k": 1001})
         client.get("/nosuch", params={"q": secret})
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.getMessage() == "request"]
     assert [(line["route"], line["status"]) for line in lines] == [
@@ -302,11 +330,13 @@ def test_the_shipped_settings_spell_out_every_default():
 
 def test_the_openapi_file_has_an_example_of_every_request(client):
     content = client.get("/openapi.json").json()
-    for path in ("/ask", "/explain", "/answer", "/search", "/v1/rerank", "/v2/rerank", "/rerank"):
+    for path in ("/ask", "/explain", "/answer", "/search", "/v1/rerank", "/v2/rerank", "/rerank", "/v1/score"):
         operation = content["paths"][path]["post"]
-        name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
-        (example, *_) = content["components"]["schemas"][name]["examples"]
-        assert client.post(path, json=example).status_code == 200, path
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        for one in schema.get("oneOf", schema.get("anyOf", [schema])):
+            name = one["$ref"].rsplit("/", 1)[1]
+            (example, *_) = content["components"]["schemas"][name]["examples"]
+            assert client.post(path, json=example).status_code == 200, path
         assert {"401", "413", "422", "429", "504"} <= set(operation["responses"])
 
 

@@ -116,3 +116,46 @@ def test_an_idle_worker_holds_nothing_of_the_last_job(worker):
     time.sleep(0.05)
     gc.collect()
     assert alive() is None
+
+
+def test_between_the_steps_of_a_long_job_others_have_a_turn(worker):
+    done = []
+
+    def long():
+        for step in range(4):
+            done.append(step)
+            yield
+        return "long"
+
+    hold = threading.Event()
+    worker.submit(lambda: hold.wait(5), 10)
+    first = worker.submit(long, 10)
+    second = worker.submit(lambda: done.append("short") or "short", 10)
+    hold.set()
+    assert (first.future.result(5), second.future.result(5)) == ("long", "short")
+    assert done == [0, "short", 1, 2, 3]
+
+
+def test_a_long_job_is_stopped_between_its_steps_and_ends_with_the_worker():
+    def endless():
+        while True:
+            time.sleep(0.001)
+            yield
+
+    worker = Worker(waiting=2)
+    first, second = worker.submit(endless, 10), worker.submit(endless, 10)
+    first.give_up()
+    with pytest.raises((Interrupted, CancelledError)):
+        first.future.result(5)
+    worker.stop(5)
+    with pytest.raises((Interrupted, CancelledError)):
+        second.future.result(5)
+
+
+def test_an_error_in_a_later_step_is_the_outcome(worker):
+    def failing():
+        yield
+        raise ValueError("later")
+
+    with pytest.raises(ValueError, match="later"):
+        worker.submit(failing, 10).future.result(5)

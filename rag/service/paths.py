@@ -1,0 +1,34 @@
+"""Requests in the forms that clients give them: paths with `/api` before them or a slash after, and HEAD."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_MOUNT = "/api"
+
+
+class Paths:
+    """Serves `/api/v1/rerank` and `/v1/rerank/` as `/v1/rerank`, and HEAD as GET without the body.
+
+    Nothing is redirected, because clients do not follow redirects of POST.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on in its plain form."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(_MOUNT) if scope["path"].startswith(f"{_MOUNT}/") else scope["path"]
+        head = scope["method"] == "HEAD"
+        plain = {**scope, "path": path.rstrip("/") or "/", "method": "GET" if head else scope["method"]}
+        plain["raw_path"] = plain["path"].encode()
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app(plain, receive, without_body if head else send)
