@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from rag.readers.cuts import CutPassages, cut_passages
 from retrievers import Passage
+from retrievers.corpora.chunking import sentence_spans
 
 CLS, SEP, PAD, UNKNOWN = 101, 102, 0, 100
 MAX_QUESTION_TOKENS = 64
@@ -87,6 +89,24 @@ class BlockTokenizer:
     def places(self, text: str) -> list[tuple[int, int]]:
         """See `Ruler`."""
         return self.encode([text])[0].offsets
+
+    def encode_question(self, question: str, max_tokens: int) -> tuple[Tokens, int]:
+        """A question's word pieces that blocks of `max_tokens` hold, and how many are left out.
+
+        Of a question that is too long, its last sentence with a question mark is kept (its last sentence, if none has
+        one), and as much of its beginning as there is room for: people ask at the end.
+        """
+        pieces = self.encode([question])[0]
+        limit = question_limit(max_tokens)
+        if len(pieces.ids) <= limit:
+            return pieces, 0
+        sentences = sentence_spans(question)
+        begin, end = next((s for s in reversed(sentences) if "?" in question[s.start : s.end]), sentences[-1])
+        asked = [i for i, (first, last) in enumerate(pieces.offsets) if first >= begin and last <= end][-limit:]
+        others = (i for i in range(len(pieces.ids)) if not asked[0] <= i <= asked[-1])
+        kept = sorted([*islice(others, limit - len(asked)), *asked])
+        tokens = Tokens([pieces.ids[i] for i in kept], [pieces.offsets[i] for i in kept])
+        return tokens, len(pieces.ids) - len(kept)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Lower-case text of word pieces, for answers that do not occur in a passage."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rag.readers.cuts import hidden_in_blocks
-from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens, question_limit
+from rag.readers.embedded.blocks import CLS, SEP, BlockTokenizer, Tokens
 from rag.readers.encoding import BlockMap
 from rag.readers.hidden_parts import Masking, Spans, Variant, full_text_spans, moved, overlaps, shortened, without
 from retrievers import Passage
@@ -25,19 +25,19 @@ class Head(NamedTuple):
     size: int  # position of what follows
 
 
-def whole_head(pieces: Sequence[int], max_tokens: int) -> Head:
-    """The head of a question with the word pieces `pieces`, in blocks of at most `max_tokens`."""
-    ids = [CLS, *pieces[: question_limit(max_tokens)], SEP]
+def whole_head(pieces: Sequence[int]) -> Head:
+    """The head of a question of which the word pieces `pieces` are read."""
+    ids = [CLS, *pieces, SEP]
     return Head(ids, [*range(len(ids))], len(ids))
 
 
 def hidden_head(tokenizer: BlockTokenizer, question: str, hidden: Spans, masking: Masking, max_tokens: int) -> Head:
     """The head of a question with hidden ranges of characters; they are hidden as `hidden_blocks` does in passages."""
     if masking == "delete":
-        return whole_head(tokenizer.encode([without(question, hidden)[0]])[0].ids, max_tokens)
-    pieces = tokenizer.encode([question])[0]
-    head = whole_head(pieces.ids, max_tokens)
-    gone = [False, *overlaps(pieces.offsets[: head.size - 2], hidden), False]
+        return whole_head(tokenizer.encode_question(without(question, hidden)[0], max_tokens)[0].ids)
+    pieces, _ = tokenizer.encode_question(question, max_tokens)
+    head = whole_head(pieces.ids)
+    gone = [False, *overlaps(pieces.offsets, hidden), False]
     if masking == "mask":
         return head._replace(ids=[MASK if hide else piece for piece, hide in zip(head.ids, gone, strict=True)])
     shown = [place for place, hide in enumerate(gone) if not hide]

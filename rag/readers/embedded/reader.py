@@ -100,8 +100,8 @@ class EmbeddedReader:
         A passage that does not fit into one block is cut at sentence ends into several, which repeat its title.
         """
         question = check_question(question)
-        pieces = self.tokenizer.encode([question])[0].ids
-        head = whole_head(pieces, self.max_block_tokens)
+        asked, cut = self.tokenizer.encode_question(question, self.max_block_tokens)
+        pieces, head = asked.ids, whole_head(asked.ids)
         room = self.max_block_tokens - head.size - 1
         parts, tokens = self.tokenizer.cut(passages, room, self.max_passage_tokens)
         pairs = [*((pieces, passage) for passage in tokens), (pieces, None)]
@@ -123,9 +123,7 @@ class EmbeddedReader:
         stop_id = self.model.config.stop_id
         texts, cross = [part.full_text for part in parts.texts], self._cross_cache(source)
         state = State.of(source, stop_id, cross, parts.map, texts, tokens, first, sizes, SeenAnswers(), head)
-        return EncodedQuestion(
-            question, tuple(passages), tuple(parts.cut), len(pieces) + 2 - head.size, state, sum(sizes)
-        )
+        return EncodedQuestion(question, tuple(passages), tuple(parts.cut), cut, state, sum(sizes))
 
     @torch.inference_mode()
     def extend(

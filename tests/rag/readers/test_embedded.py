@@ -332,6 +332,24 @@ def test_a_long_question_is_cut_and_counted(reader):
     assert len(reader.generate(encoded, random_coalitions(4, 2))) == 4
 
 
+def test_of_a_long_question_the_end_is_read(reader):
+    story = "We were on the islands with two children and an old car. " * 12
+    asked = "Which ferry carries cars to Suduroy?"
+    for question in (story + asked, f"{story}{asked} Thank you for your help, and have a nice day."):
+        pieces, cut = reader.tokenizer.encode_question(question, 256)
+        read = reader.tokenizer.decode(pieces.ids)
+        assert asked.lower()[:-1] in read
+        assert read.startswith("we were on the islands")
+        assert len(pieces.ids) == 64
+        assert cut == len(reader.tokenizer.encode([question])[0].ids) - 64
+        assert [question[begin:end].lower() for begin, end in pieces.offsets[:3]] == ["we", "were", "on"]
+    endless = "why " * 300 + "here?"
+    pieces, _ = reader.tokenizer.encode_question(endless, 256)
+    assert reader.tokenizer.decode(pieces.ids).endswith("why here?")
+    statement, _ = reader.tokenizer.encode_question(story + "Tell me about the ferry.", 256)
+    assert "tell me about the ferry" in reader.tokenizer.decode(statement.ids)
+
+
 def test_bfloat16_is_near_float32(folder, reader):
     half = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=5, dtype="bfloat16")
     passages = random_passages(4, seed=3)
