@@ -142,8 +142,8 @@ class Reranker(Closable):
         )
         attribution = session.attribute()
         read = [places[place] for place in session.read]
-        if relevance is None and (found := relevance_of(session)) is not None:
-            relevance = _spread(found, read, len(given))
+        if relevance is None and (said := relevance_of(session)) is not None:
+            relevance = _spread(said, read, len(given))
         contributions = _spread(contributions_of(session, attribution), read, len(given))
         scores = answer_grades(session.answer, given, contributions, relevance, self.settings.rerank.score)
         if session.passages and not session.answer:

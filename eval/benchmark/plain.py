@@ -24,7 +24,7 @@ from rag.readers import Reader
 from rag.readers.attention import SHARED_ATTENTION
 from rag.readers.base import Coalitions
 from rag.readers.embedded import EmbeddedReader
-from rag.readers.embedded.blocks import assemble, question_limit
+from rag.readers.embedded.blocks import assemble
 from rag.readers.embedded.model import Source, extend_runs
 from rag.readers.encoding import encode_blocks
 from rag.readers.fid import FiDReader
@@ -138,9 +138,8 @@ class PlainEmbedded:
     def encode(self, question: str, passages: Sequence[Passage]) -> Blocks:
         """Encode blocks as the reader does."""
         reader = self._reader
-        words = reader.tokenizer.encode([question.strip()])[0].ids
-        most = reader.max_block_tokens
-        room = most - min(len(words), question_limit(most)) - 3  # for "[CLS]" and two "[SEP]"
+        words = reader.tokenizer.encode_question(question.strip(), reader.max_block_tokens)[0].ids
+        room = reader.max_block_tokens - len(words) - 3  # for "[CLS]" and two "[SEP]"
         parts, pieces = reader.tokenizer.cut(passages, room, reader.max_passage_tokens)
         pairs = [*((words, passage) for passage in pieces), (words, None)]
         blocks = assemble(pairs, reader.max_block_tokens).to(reader.device)

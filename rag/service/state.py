@@ -51,15 +51,21 @@ class Service:
         if longest > most:
             raise Failure(413, f"a text of {longest:,} characters was sent; this service takes at most {most:,}")
 
-    async def compute(self, request: Request, work: Callable[[], Generator[None, None, T] | T]) -> T:
+    async def compute(self, request: Request, work: Callable[[], T]) -> T:
         """Have the worker do the work; it is stopped when its time is over or the client is gone.
-
-        Work that gives a generator is done in steps, between which other requests have a turn.
 
         Raises:
             Failure: the work failed or was stopped.
         """
-        job = self._submit(work)
+        outcome: T = await self._outcome(request, self._submit(work))
+        return outcome
+
+    async def compute_steps(self, request: Request, work: Callable[[], Generator[None, None, T]]) -> T:
+        """As `compute`, in the steps of a generator, between which other requests have a turn."""
+        outcome: T = await self._outcome(request, self._submit(work))
+        return outcome
+
+    async def _outcome(self, request: Request, job: Job) -> Any:
         outcome = asyncio.wrap_future(job.future)
         gone = asyncio.ensure_future(_gone(request))
         try:
