@@ -20,9 +20,6 @@ from rag.settings import Settings, load_settings
 from rag.threads import set_threads
 from retrievers import Hit, Passage
 
-ATTRIBUTED = 100
-"""How many documents services and adapters attribute; more are ranked by relevance first."""
-
 _BATCH = 32  # passages whose relevance is read at once
 
 

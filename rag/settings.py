@@ -15,6 +15,9 @@ from rag.readers.prompt.template import check_template
 from rag.scores import DEFAULT_SCORE, OF_VALUES, ScoreName
 from rag.settings_base import Section, load_section
 
+ATTRIBUTED = 100
+"""How many documents services and adapters attribute; more are ranked by relevance first."""
+
 
 class BM25Settings(Section):
     """Lexical retrieval; `language` chooses stop words and stemmer, unless `stopwords` and `stemmer` name others."""

@@ -10,8 +10,8 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from rag.pipeline import Pipeline
-from rag.rerank import ATTRIBUTED, Reranker
-from rag.settings import RetrieverSettings
+from rag.rerank import Reranker
+from rag.settings import ATTRIBUTED, RetrieverSettings
 from retrievers import Hit, Passage
 from retrievers.base import check_query
 from retrievers.errors import EngineError, EngineUnavailableError
@@ -60,7 +60,7 @@ def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int
     """Documents in the order of what they contributed to the reader's answer.
 
     Each document is a player, whatever its id, so that equal documents share what they contribute. Blank documents are
-    not read and come last. Of more than 100 documents, the most relevant ones are attributed (`rag.rerank.ATTRIBUTED`).
+    not read and come last. Of more than `rag.settings.ATTRIBUTED` documents, the most relevant ones are attributed.
     The score is that of `rag.grades`, as in the service.
 
     Args:

@@ -11,8 +11,8 @@ import numpy as np
 from rag.answer import Answer
 from rag.grades import DIGITS
 from rag.pipeline import Pipeline, Progress
-from rag.rerank import ATTRIBUTED, Reranker, Reranking
-from rag.settings import Settings
+from rag.rerank import Reranker, Reranking
+from rag.settings import ATTRIBUTED, Settings
 from retrievers import Hit, Passage
 
 _LEAST = 10.0 ** -(DIGITS + 1)

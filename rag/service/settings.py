@@ -8,8 +8,7 @@ from ipaddress import ip_address
 
 from pydantic import Field, field_validator, model_validator
 
-from rag.rerank import ATTRIBUTED
-from rag.settings import Settings
+from rag.settings import ATTRIBUTED, Settings
 from rag.settings_base import Section, SettingsError
 
 _LEAST_TOKEN = 16  # characters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import huggingface_hub
 import pytest
 import torch
 from transformers import (
@@ -64,7 +65,7 @@ def test_the_fusion_is_no_part_of_the_name(tmp_path):
 
 
 def test_what_is_no_reranker_is_refused(reader, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # the variable is read at import
     with pytest.raises(SettingsError, match="cross-encoder:nobody/nothing cannot be loaded"):
         score(reader, "cross-encoder:nobody/nothing")
     with pytest.raises(SettingsError, match="gives 3 scores to a question and a passage; a reranker gives one"):
