@@ -289,7 +289,7 @@ async def info(request: Request) -> dict[str, Any]:
         "model_dtype": pipeline.settings.reader.resolved().dtype,
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
         "max_concurrent_requests": 1 + service.settings.waiting,
-        "max_input_length": pipeline.settings.reader.max_block_tokens,
+        "max_input_length": pipeline.settings.reader.max_passage_tokens,
         "max_client_batch_size": service.settings.max_documents,
         "version": version("ragshap"),
     }
