@@ -24,7 +24,7 @@ from attribution import (
 )
 from rag.explanation.sentence_games import SimilarityToSentences
 from rag.matching import Matching, Votes
-from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener
+from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener, TokenReader
 from rag.readers.hidden_parts import PartsReader
 from rag.readers.interruption import checkpoint
 from rag.scores import OF_VALUES, Scores, influence_order, needs_pivots
@@ -101,6 +101,8 @@ class Session:
             self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
         self.batch_size = 1024
         if isinstance(reader, CostlyReader):
+            if own.utility == "likelihood" or (self.given and own.utility == "votes"):
+                _check_scoring(reader, own.utility)  # now, because the cost says what was found
             self.batch_size = reader.batch_size
             reader.announce(self.encoded, decodes_of(own, self.n_read) if most_decodes is None else most_decodes)
 
@@ -258,6 +260,16 @@ def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
         check(n_passages, **_estimation(settings.attribution, settings.rerank.score, settings.rerank.keep))
     except ValueError as error:
         raise SettingsError(f"attribution: {error}") from None
+
+
+def _check_scoring(reader: Reader, utility: str) -> None:
+    """Raise `SettingsError` if likelihood is asked for and the reader gives none; an endpoint is tried out."""
+    able = not isinstance(reader, TokenReader) or reader.scores_tokens()
+    if utility == "likelihood" and not able:
+        raise SettingsError(
+            f"attribution.utility: the reader {reader.name!r} gives no log-probabilities of given answers; use votes, "
+            "or similarity"
+        )
 
 
 def _estimation(settings: AttributionSettings, score: str, keep: int | str) -> dict[str, Any]:

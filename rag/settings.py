@@ -308,8 +308,6 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _scored(self) -> Settings:
-        if self.reader.is_endpoint and self.attribution.utility == "likelihood":
-            raise ValueError("attribution.utility must be votes: endpoints give no log-probabilities of given answers")
         if self.attribution.until == "top-k certain" and self.rerank.score not in OF_VALUES:
             raise ValueError(
                 f"attribution.until: top-k certain speaks of an order by {' or '.join(OF_VALUES)}, but rerank.score is "

@@ -50,7 +50,7 @@ class AttributionRun(SearchSettings):
     @model_validator(mode="after")
     def _consistent(self) -> AttributionRun:
         if self.reader.is_endpoint:
-            raise ValueError("reader: endpoints give no log-probabilities of given answers, which the measures need")
+            raise ValueError("reader: few endpoints give log-probabilities of given answers, which the measures need")
         names = self.systems()
         for name in names:
             scoring = parse_method(name)

@@ -54,7 +54,7 @@ class ControlledRun(QuestionSettings):
         if len(set(self.games)) < len(self.games):
             raise ValueError("games names a game twice")
         if self.reader.is_endpoint:
-            raise ValueError("reader: endpoints give no log-probabilities of given answers, which the methods need")
+            raise ValueError("reader: few endpoints give log-probabilities of given answers, which the methods need")
         if self.pool or self.index:
             raise ValueError("controlled games make their passages; leave out pool and index")
         names = self.systems()

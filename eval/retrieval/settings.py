@@ -82,7 +82,7 @@ class RerankedBy(Section):
         if len(set(self.rerank)) < len(self.rerank):
             raise ValueError("rerank names a score twice")
         if self.reader.is_endpoint and "likelihood" in modes:
-            raise ValueError("rerank: endpoints give no log-probabilities of given answers; leave out :likelihood")
+            raise ValueError("rerank: few endpoints give log-probabilities of given answers; leave out :likelihood")
         plain = AttributionSettings()
         if (self.attribution.utility, self.attribution.semivalue) != (plain.utility, plain.semivalue):
             raise ValueError("attribution.utility and attribution.semivalue are chosen by rerank, as in 'banzhaf'")

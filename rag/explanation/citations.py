@@ -151,7 +151,7 @@ def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tu
     """The game that the settings ask for, if the reader can play it, and what is to be said of the choice."""
     reader, asked = session.reader, session.settings.attribution.utility
     warnings = []
-    able = isinstance(reader, TokenReader) and reader.scores_tokens
+    able = isinstance(reader, TokenReader) and reader.scores_tokens()
     used = "similarity" if asked == "similarity" or not able else "likelihood"
     if not session.given and asked == "votes":
         warnings.append(

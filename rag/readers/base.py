@@ -91,13 +91,15 @@ class TokenReader(Reader, Protocol):
     """A reader that can score a given answer token by token, in one pass over the answer for each coalition.
 
     Attributes:
-        scores_tokens: whether it can after all: a reader of prompts can if its model can.
         least_support: the log-probability per token that passages must give a sentence to support it, as measured
             for the reader; None where it has not been measured.
     """
 
-    scores_tokens: bool
     least_support: float | None
+
+    def scores_tokens(self) -> bool:
+        """Whether it can after all: a reader of prompts can if its model can, and may have to ask an endpoint."""
+        ...
 
     def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
         """Score the tokens of one answer; the end of the answer is not scored.

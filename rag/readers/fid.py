@@ -68,7 +68,6 @@ class FiDReader:
         OSError: the checkpoint cannot be found, or has no safetensors weights.
     """
 
-    scores_tokens = True
     least_support: float | None = None
 
     def __init__(
@@ -173,6 +172,10 @@ class FiDReader:
             ids = self.tokenizer(text_target=answer).input_ids
             scores[:, column] = self._token_log_probs(encoded.state, coalitions, ids).sum(1)
         return scores
+
+    def scores_tokens(self) -> bool:
+        """Yes."""
+        return True
 
     @torch.inference_mode()
     def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:

@@ -44,8 +44,11 @@ class ScriptedReader:
 class WordReader(ScriptedReader):
     """Finds a word likelier the more visible passages hold it: log-probability -8 / (1 + their number)."""
 
-    scores_tokens, least_support = True, -5.0
+    least_support = -5.0
     worst = -8.0
+
+    def scores_tokens(self) -> bool:
+        return True
 
     def score_tokens(self, encoded: EncodedQuestion, coalitions: np.ndarray, answer: str) -> TokenScores:
         found = list(re.finditer(r"\S+", answer))

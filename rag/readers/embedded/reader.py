@@ -55,7 +55,6 @@ class EmbeddedReader:
         WeightsError: the folder's weights are missing, damaged, or not safetensors.
     """
 
-    scores_tokens = True
     least_support: float | None = -13.5  # see docs/evaluation.md
 
     def __init__(
@@ -186,6 +185,10 @@ class EmbeddedReader:
             ids = [*answer.ids, self.model.config.stop_id]
             scores[:, column] = self._token_log_probs(encoded.state, coalitions, ids).sum(1)
         return scores
+
+    def scores_tokens(self) -> bool:
+        """Yes."""
+        return True
 
     @torch.inference_mode()
     def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:

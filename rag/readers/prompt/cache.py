@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rag.readers.prompt.reply import Reply
 from retrievers.storage.disk import user_cache
 
 _VERSION = 2  # the first held bare texts
@@ -57,14 +56,14 @@ class ReplyCache:
         """The key of a request's reply."""
         return hashlib.sha256(json.dumps([url, body], sort_keys=True).encode()).hexdigest()
 
-    def get(self, key: str) -> Reply | None:
-        """The reply; None if there is none yet."""
+    def get(self, key: str) -> str | None:
+        """The reply, as JSON; None if there is none yet."""
         row = self._execute("SELECT reply FROM replies WHERE request = ?", key)
-        return None if row is None else Reply.from_json(row[0])
+        return None if row is None else str(row[0])
 
-    def put(self, key: str, reply: Reply) -> None:
+    def put(self, key: str, reply: str) -> None:
         """Keep a reply."""
-        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply.to_json())
+        self._execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply)
 
     def close(self) -> None:
         """Close the file; this also happens when the cache is garbage-collected."""

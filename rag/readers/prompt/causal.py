@@ -42,6 +42,7 @@ class CausalModel:
     """
 
     priced = False
+    scoring = ""
 
     def __init__(
         self,
@@ -118,6 +119,10 @@ class CausalModel:
         for column, reply in enumerate(replies):
             scores[:, column] = self._token_log_probs(rows, self._reply(reply)[0]).sum(1)
         return scores
+
+    def scores_tokens(self) -> bool:
+        """Yes."""
+        return True
 
     @torch.inference_mode()
     def score_tokens(self, prompts: Sequence[str], reply: str) -> TokenScores:

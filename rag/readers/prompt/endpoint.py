@@ -6,21 +6,23 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.readers.base import Closable
+from rag.readers.base import Closable, TokenScores, check_length
 from rag.readers.prompt.address import COMPLETIONS, completions_address, request_headers
 from rag.readers.prompt.cache import ReplyCache
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
+from rag.readers.prompt.given_text import WAYS, GivenTextError, Way, dump_tokens, load_tokens
 from rag.readers.prompt.reply import BYTES_PER_TOKEN, NoReplyError, Reply, read_completion
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
@@ -31,6 +33,15 @@ _CONTROL_TOKENS = (
     "<| <\uff5c <s> </s> <bos> <eos> <pad> <unk> [INST] [/INST] <<SYS>> <</SYS>> <start_of_turn> <end_of_turn> <think> "
     "</think>"
 ).split()
+_TRIAL = "Count to three.", "One, two, three."  # a prompt and a reply, whose log-probabilities are asked for
+
+
+class _Request(NamedTuple):
+    """What is sent where, and what makes the text that is kept of the answer from its parsed JSON."""
+
+    url: str
+    body: Mapping[str, Any]
+    read: Callable[[Any], str]
 
 
 class Endpoint(Closable):
@@ -84,6 +95,7 @@ class Endpoint(Closable):
         self.retries = retries
         self.max_calls = max_calls
         self.calls = 0
+        self.scoring = ""  # what was found out about the log-probabilities of given texts
         fields = {"model": model, "temperature": 0, "max_tokens": max_answer_tokens, **(request or {})}
         self._fields = {name: value for name, value in fields.items() if value is not None}
         try:
@@ -110,12 +122,6 @@ class Endpoint(Closable):
         kept = raw[: max_tokens * BYTES_PER_TOKEN].decode(errors="ignore")
         return kept, -(-len(raw) // BYTES_PER_TOKEN)
 
-    def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
-        """Raises `ValueError`: chat endpoints report the probabilities of what they wrote, not of a given text."""
-        raise ValueError(
-            f"{self.name} gives no log-probabilities of given answers; use attribution.utility=votes, or a local model"
-        )
-
     def complete(self, prompts: Sequence[str]) -> list[Reply]:
         """The reply to each prompt, from the cache where it is known.
 
@@ -123,20 +129,90 @@ class Endpoint(Closable):
             EndpointError: a request failed for good; replies that came are cached.
             CallLimitError: `max_calls` requests were sent; replies that came are cached.
         """
-        bodies = [{**self._fields, "messages": [{"role": "user", "content": prompt}]} for prompt in prompts]
-        keys = [self.cache.key(self.url, body) for body in bodies]
+        chats = ([{"role": "user", "content": prompt}] for prompt in prompts)
+        requests = [_Request(self.url, {**self._fields, "messages": chat}, _completion) for chat in chats]
+        return [Reply.from_json(held) for held in self._held(requests)]
+
+    def scores_tokens(self) -> bool:
+        """Whether the endpoint gives log-probabilities of given texts; it is tried out once, with a short text."""
+        return self._way is not None
+
+    def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probabilities that a reply begins so, `(n_prompts, n_replies)`; raises as `score_tokens` does."""
+        found = np.zeros((len(prompts), len(replies)))
+        for column, reply in enumerate(replies):
+            found[:, column] = self.score_tokens(prompts, reply).log_probs.sum(axis=1)
+        return found
+
+    def score_tokens(self, prompts: Sequence[str], reply: str) -> TokenScores:
+        """Log-probabilities of a reply's tokens after each prompt; see `rag.readers.base.TokenReader`.
+
+        Raises:
+            ValueError: the endpoint gives none, or tokens that differ with the prompt.
+            EndpointError, CallLimitError: as `complete`.
+        """
+        way = self._way
+        if way is None:
+            raise ValueError(f"{self.name} gives {self.scoring}; use attribution.utility=votes or similarity")
+        tokens = [load_tokens(held) for held in self._held([self._given(way, prompt, reply) for prompt in prompts])]
+        offsets = {tuple((token.start, token.end) for token in row) for row in tokens} or {()}
+        if len(offsets) > 1:
+            raise ValueError(f"{self.name} splits the answer into other tokens after some prompts than after others")
+        [places] = offsets
+        check_length(self.name, len(places), None)
+        log_probs = np.array([[token.log_prob for token in row] for row in tokens], dtype=float)
+        return TokenScores(log_probs.reshape(len(prompts), len(places)), places)
+
+    @cached_property
+    def _way(self) -> Way | None:
+        """How the endpoint gives log-probabilities of given texts; None if it does not."""
+        failures = []
+        for way in WAYS:
+            request = self._given(way, *_TRIAL)
+            key = self.cache.key(request.url, request.body)
+            try:
+                if self.cache.get(key) is None:
+                    self.cache.put(key, self._send(request))
+            except CallLimitError:
+                raise
+            except EndpointUnavailableError:
+                self._held([request])  # it is busy: to try again may help
+            except EndpointError as error:
+                failures.append(f"{way.name}: {error}")
+                continue
+            self.scoring = f"log-probabilities of given answers by {way.name}"
+            return way
+        self.scoring = f"no log-probabilities of given answers ({'; '.join(failures)})"
+        return None
+
+    def _given(self, way: Way, prompt: str, text: str) -> _Request:
+        """The request for the log-probabilities of a text after a prompt."""
+        address, question, query = self.url.partition("?")
+        url = f"{address.removesuffix(COMPLETIONS)}{way.path}{question}{query}"
+
+        def read(body: Any) -> str:
+            try:
+                return dump_tokens(way.tokens(body, prompt, text))
+            except GivenTextError as error:
+                raise NoReplyError(f"answered, but {error}") from None
+
+        return _Request(url, way.body(self._fields, prompt, text), read)
+
+    def _held(self, requests: Sequence[_Request]) -> list[str]:
+        """What is kept of the answer to each request; those that are not in the cache are sent."""
+        keys = [self.cache.key(request.url, request.body) for request in requests]
         known = {key: self.cache.get(key) for key in keys}
-        missing = {key: body for key, body in zip(keys, bodies, strict=True) if known[key] is None}
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if known[key] is None}
         if missing:
             known.update(self._ask_all(missing))
-        return [reply for key in keys if (reply := known[key]) is not None]
+        return [held for key in keys if (held := known[key]) is not None]
 
-    def _ask_all(self, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Reply]:
+    def _ask_all(self, requests: Mapping[str, _Request]) -> dict[str, str]:
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
         try:
-            futures: dict[Future[Reply], str] = {
-                pool.submit(self._ask, key, body, stop): key for key, body in bodies.items()
+            futures: dict[Future[str], str] = {
+                pool.submit(self._ask, key, request, stop): key for key, request in requests.items()
             }
             for future in futures:  # called by the failing thread, before it takes up another request
                 future.add_done_callback(lambda done: stop.set() if done.cancelled() or done.exception() else None)
@@ -150,20 +226,20 @@ class Endpoint(Closable):
             first = next((error for error in failed if not isinstance(error, _StoppedError)), failed[0])
             if not isinstance(first, EndpointError):
                 raise first
-            came = f"{len(finished) - len(failed)} of the {len(bodies)} replies asked for came and are kept"
+            came = f"{len(finished) - len(failed)} of the {len(requests)} replies asked for came and are kept"
             way = "until this process ends" if self.cache.path is None else f"in {self.cache.path}"
             raise first.extended(f"; {came} {way}: ask again to go on from them") from None
         return {key: future.result() for future, key in futures.items()}
 
-    def _ask(self, key: str, body: Mapping[str, Any], stop: threading.Event) -> Reply:
-        """One reply; the request is tried again as long as that may help."""
+    def _ask(self, key: str, request: _Request, stop: threading.Event) -> str:
+        """What is kept of one reply; the request is tried again as long as that may help."""
         for attempt in range(self.retries + 1):
             while (pause := self._not_before - time.monotonic()) > 0 and not stop.wait(pause):
                 pass
             if stop.is_set():
                 raise _StoppedError("another request failed")
             try:
-                reply = self._send(body)
+                held = self._send(request)
             except EndpointError as error:
                 if not error.passing:
                     raise
@@ -176,42 +252,39 @@ class Endpoint(Closable):
                 backoff = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0)
                 stop.wait(backoff)
             else:
-                self.cache.put(key, reply)
-                return reply
+                self.cache.put(key, held)
+                return held
         raise AssertionError("the last try returns or raises")
 
-    def _send(self, body: Mapping[str, Any]) -> Reply:
+    def _send(self, request: _Request) -> str:
         with self._lock:
             if self.calls >= self.max_calls:
                 raise CallLimitError(f"the cap of {self.max_calls:,} calls (reader.endpoint.max_calls) is reached")
             self.calls += 1
         try:
-            response = self._client.post(self.url, json=body)
+            response = self._client.post(request.url, json=request.body)
         except httpx2.TimeoutException:
             raise EndpointUnavailableError(
-                f"{self.url} did not answer within {self.timeout:g} s", passing=True
+                f"{request.url} did not answer within {self.timeout:g} s", passing=True
             ) from None
         except httpx2.RequestError as error:
             raise EndpointUnavailableError(
-                f"{self.url} cannot be reached: {str(error) or type(error).__name__}", passing=True
+                f"{request.url} cannot be reached: {str(error) or type(error).__name__}", passing=True
             ) from None
         status = response.status_code
         if status != 200:
-            message = f"{self.url} answered {status} {response.reason_phrase}: {self._excerpt(response)}"
+            message = f"{request.url} answered {status} {response.reason_phrase}: {self._excerpt(response)}"
             if status in (404, 405):
                 message += f" (the address may also be given whole, ending in {COMPLETIONS})"
             passing = status in _PASSING or status >= 500
             kind = EndpointUnavailableError if status in _UNAVAILABLE else EndpointError
             wait = retry_after(response.headers.get("Retry-After")) if passing else 0.0
             raise kind(message, retry_after=wait, passing=passing)
-        return self._reply(response)
-
-    def _reply(self, response: httpx2.Response) -> Reply:
         try:
-            return read_completion(_json(response))
+            return request.read(_json(response))
         except NoReplyError as error:
             sent = f": {self._excerpt(response)}" if error.passing else ""
-            raise EndpointError(f"{self.url} {error}{sent}", passing=error.passing) from None
+            raise EndpointError(f"{request.url} {error}{sent}", passing=error.passing) from None
 
     def _excerpt(self, response: httpx2.Response) -> str:
         """The beginning of a body, safe to print."""
@@ -219,6 +292,10 @@ class Endpoint(Closable):
         for secret in self._secrets:
             line = line.replace(secret, "…")
         return repr(line if len(line) <= 160 else f"{line[:160]}…")
+
+
+def _completion(body: Any) -> str:
+    return read_completion(body).to_json()
 
 
 def _json(response: httpx2.Response) -> Any:

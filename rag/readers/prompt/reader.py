@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,13 @@ class LanguageModel(Protocol):
         name: the model's name in results.
         control_tokens: strings by which the model's chat format is controlled.
         priced: whether calls cost money; the cost is then announced before the first call.
+        scoring: how log-probabilities of given replies are found, if that had to be found out; shown with the cost.
     """
 
     name: str
     control_tokens: tuple[str, ...]
     priced: bool
+    scoring: str
 
     def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
         """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
@@ -52,10 +54,9 @@ class LanguageModel(Protocol):
         """Log-probabilities that a reply begins so, `(n_prompts, n_replies)`; the prompts are distinct."""
         ...
 
-
-@runtime_checkable
-class TokenModel(LanguageModel, Protocol):
-    """A model that also scores a given reply token by token."""
+    def scores_tokens(self) -> bool:
+        """Whether the model scores given replies at all; an endpoint may have to be asked."""
+        ...
 
     def score_tokens(self, prompts: Sequence[str], reply: str) -> TokenScores:
         """Log-probabilities of a reply's tokens after each prompt; the prompts are distinct."""
@@ -108,7 +109,6 @@ class PromptReader(Closable):
     ):
         self.name = model.name
         self.model = model
-        self.scores_tokens = isinstance(model, TokenModel)
         self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
         self.max_block_tokens = max_block_tokens
         self.max_passage_tokens = max_passage_tokens
@@ -171,10 +171,12 @@ class PromptReader(Closable):
         place = {prompt: row for row, prompt in enumerate(distinct)}
         return scores[[place[prompt] for prompt in prompts]]
 
+    def scores_tokens(self) -> bool:
+        """Whether the model gives log-probabilities of given answers; an endpoint is tried out once."""
+        return self.model.scores_tokens()
+
     def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
         """Log-probabilities of an answer's tokens, if the model gives them; see `TokenReader`."""
-        if not isinstance(self.model, TokenModel):
-            raise ValueError(f"{self.name} gives no log-probabilities of given answers; use a local model")
         prompts = self.prompts(encoded, coalitions)
         distinct = list(dict.fromkeys(prompts))
         found = self.model.score_tokens(distinct, answer)
@@ -198,7 +200,8 @@ class PromptReader(Closable):
         if self.model.priced:
             cost = self.cost(encoded, calls)
             _LOG.warning(
-                "%s: at most %s calls, about %s tokens read and at most %s written, less what is cached",
+                "%s: at most %s calls, about %s tokens read and at most %s written, less what is cached%s",
                 self.name,
                 *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_written)),
+                self.model.scoring and f"; {self.model.scoring}",
             )

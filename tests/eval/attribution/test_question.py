@@ -109,7 +109,7 @@ def test_a_run_counts_what_it_leaves_out(hotpotqa, reader):
         ({"seeds": [1, 1]}, "seeds must be different"),
         ({"index": "x"}, "passages=own searches nothing"),
         ({"report": {"baseline": "lime"}}, "'lime' is no method; there are shapley"),
-        ({"reader": {"checkpoint": "http://localhost/v1#m"}}, "endpoints give no log-probabilities"),
+        ({"reader": {"checkpoint": "http://localhost/v1#m"}}, "few endpoints give log-probabilities"),
     ],
 )
 def test_what_cannot_be_is_refused(settings, message):

@@ -58,7 +58,7 @@ class Spotting:
     """Finds a word likely if a visible passage holds it, but trusts passages that tell lies."""
 
     name = "spotting"
-    scores_tokens, least_support = True, -5.0
+    least_support = -5.0
 
     def encode(self, question, passages):
         return EncodedQuestion(question, tuple(passages), (0,) * len(passages), 0, None)
@@ -67,6 +67,9 @@ class Spotting:
         return [""] * len(coalitions)
 
     score = generate
+
+    def scores_tokens(self) -> bool:
+        return True
 
     def score_tokens(self, encoded, coalitions, answer):
         words = list(re.finditer(r"\S+", answer))

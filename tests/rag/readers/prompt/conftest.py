@@ -39,13 +39,14 @@ def completion(text: object, finish: str = "stop") -> bytes:
 class Server:
     """Answers prompts, and misbehaves.
 
-    Attributes: `reply` makes replies from prompts, `complete` whole bodies; `faults` are sent first:
-    (status, headers, body) or seconds.
+    Attributes: `reply` makes replies from prompts, `complete` whole bodies; `given` answers whatever asks for the
+    log-probabilities of a given text, from path and body; `faults` are sent first: (status, headers, body) or seconds.
     """
 
     def __init__(self) -> None:
         self.reply: Callable[[str], str] = capital_rule
         self.complete: Callable[[str], bytes] = lambda prompt: completion(self.reply(prompt))
+        self.given: Callable[[str, dict], tuple[int, bytes]] = lambda path, body: (400, b"unknown field")
         self.faults: deque = deque()
         self.delay = 0.0
         self.bodies: list[dict] = []
@@ -82,7 +83,10 @@ class Server:
             fault = self.faults.popleft() if self.faults else None
         try:
             time.sleep(fault if isinstance(fault, float) else self.delay)
-            if request.path.partition("?")[0] != "/v1/chat/completions":
+            path = request.path.partition("?")[0].removeprefix("/v1")
+            if not isinstance(fault, tuple) and ("prompt_logprobs" in body or path == "/completions"):
+                (status, content), headers = self.given(path, body), {}
+            elif path != "/chat/completions":
                 status, headers, content = 404, {}, b"no such path"
             elif isinstance(fault, tuple):
                 status, headers, content = fault

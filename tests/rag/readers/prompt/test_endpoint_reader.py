@@ -10,7 +10,6 @@ import runpy
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from rag import Pipeline, Reranker, load_settings
@@ -111,15 +110,6 @@ def test_headers_are_sent_and_neither_shown_nor_saved_nor_logged(server, tmp_pat
     assert "secret" not in "".join(shown)
     assert b"secret" not in path.read_bytes()
     assert Settings.model_validate(settings.model_dump()) == settings  # as the service makes those of a request
-
-
-def test_likelihood_is_refused(server):
-    reader = PromptReader(Endpoint(server.url, "tiny"))
-    with pytest.raises(ValueError, match=r"no log-probabilities of given answers; use attribution\.utility=votes"):
-        reader.score(reader.encode("who?", PASSAGES), np.ones((1, 4), bool), ["Oslo"])
-    with pytest.raises(SettingsError, match=r"attribution\.utility must be votes"):
-        load_settings(overrides=[f"reader.checkpoint={server.url}#tiny", "attribution.utility=likelihood"])
-    assert server.bodies == []
 
 
 def test_the_cost_is_announced_before_the_first_call_and_holds(server, caplog):
