@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -211,6 +212,7 @@ def _identity(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+@cache  # reading a package's metadata takes longer than writing a small index
 def _library_versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version  # slow to import, and only needed for writing
 
