@@ -50,6 +50,7 @@ def measure_questions(
     reader: Reader | None,
     executor: Executor | None,
     progress: Progress | None,
+    answerer: Reader | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The record of each question, in their order, and warnings: of records that were there before, of cut passages.
 
@@ -63,6 +64,8 @@ def measure_questions(
         reader: used instead of the one that the run names.
         executor: spreads the items; by default they are measured in this process.
         progress: called as progress("questions", done, total).
+        answerer: used instead of `run.answer.reader`; where `made` names an "answer_reader", `measure` gets it by the
+            name `answerer`.
 
     Raises:
         SettingsError: the file holds records of other settings, or a loaded reader would have to leave this process.
@@ -72,7 +75,9 @@ def measure_questions(
         missing = [question for question in questions if question.id not in records]
         if missing:
             shared = made["reader"] and reader_or_checksum(reader, made["reader"], executor)
-            results = executor.map(partial(load_and_measure, measure, run, shared), find_items(missing))
+            other = made.get("answer_reader")
+            second = None if other is None else reader_or_checksum(answerer, other, executor)
+            results = executor.map(partial(load_and_measure, measure, run, shared, second), find_items(missing))
             for done, record in enumerate(results, len(questions) - len(missing) + 1):
                 records.add(record)
                 if progress is not None:
@@ -94,8 +99,13 @@ def cut_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def load_and_measure(
-    measure: Callable[..., dict[str, Any]], run: Any, reader: Reader | str | None
+    measure: Callable[..., dict[str, Any]],
+    run: Any,
+    reader: Reader | str | None,
+    answerer: Reader | str | None = None,
 ) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
-    """Measures with a reader, or with that of the run, which has this checksum."""
+    """Measures with a reader, or with that of the run, which has this checksum; the same of one that answers."""
     loaded = None if reader is None else load_same_reader(run.reader, reader)
+    if answerer is not None:
+        measure = partial(measure, answerer=load_same_reader(run.answer.reader, answerer, "answer.reader"))
     return lambda item: measure(run, loaded, *item)

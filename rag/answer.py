@@ -59,13 +59,42 @@ class OtherAnswer:
 
 
 @dataclass(frozen=True)
+class TwoReaders:
+    """Who answered and who is explained, where these are not one.
+
+    Attributes:
+        answering: the name of the reader that gave the final answer from the kept passages (`answer.reader`).
+        attributed: the name of the reader that is explained: values, other answers and findings speak for it alone.
+        explanation: the final answer attributed to the kept passages, for the reader that gave it; None if not asked
+            for (`answer.attribute`).
+    """
+
+    answering: str
+    attributed: str
+    explanation: Answer | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in lists, strings and numbers."""
+        explanation = None if self.explanation is None else self.explanation.to_dict()
+        return {"answering": self.answering, "attributed": self.attributed, "explanation": explanation}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> TwoReaders:
+        """Inverse of `to_dict`."""
+        explanation = content["explanation"]
+        own = None if explanation is None else Answer.from_dict(explanation)
+        return cls(content["answering"], content["attributed"], own)
+
+
+@dataclass(frozen=True)
 class Answer:
     """An answer with its evidence and explanation.
 
     Attributes:
         question: the question asked.
         text: the final answer, read from the kept passages; "" if they hold none.
-        full_text: the answer which the attribution explains: the one given, or that from all retrieved passages.
+        full_text: the answer which the attribution explains: the one given, or the attributed reader's from all
+            retrieved passages.
         share: fraction of the evaluated coalitions that gave `full_text`; 0 where the utility is not votes.
         evidence: all retrieved passages, in attributed order.
         others: the answers that other coalitions gave, the most frequent first.
@@ -85,6 +114,7 @@ class Answer:
             declines where it reaches its threshold. None for readers that have none.
         citations: which passages carry each sentence of `full_text`; None for an answer of the reader's own that is
             explained as a whole.
+        readers: who gave `text` and who is explained; None where one reader did both.
     """
 
     question: str
@@ -106,6 +136,7 @@ class Answer:
     no_answer_probability: float | None = None
     merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     citations: Citations | None = None
+    readers: TwoReaders | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as dictionaries, lists, strings and numbers."""
@@ -145,6 +176,7 @@ class Answer:
             "conflicts": [_plain(conflict) for conflict in self.conflicts],
             "interactions": _plain(self.interactions),
             "citations": self.citations.to_dict() if self.citations else None,
+            "readers": self.readers.to_dict() if self.readers else None,
         }
 
     @classmethod
@@ -192,6 +224,7 @@ class Answer:
                 merged={answer: tuple(wordings) for answer, wordings in content.get("merged", {}).items()},
                 citations=Citations.from_dict(content["citations"]) if content.get("citations") else None,
                 hierarchy=None if content["hierarchy"] is None else Hierarchy.from_dict(content["hierarchy"]),
+                readers=TwoReaders.from_dict(content["readers"]) if content.get("readers") else None,
             )
         except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
             raise ValueError(f"damaged answer: {type(error).__name__} at {error}") from error

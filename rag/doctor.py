@@ -77,7 +77,9 @@ def examine(index: Path | None = None, config: str | None = None, overrides: Seq
         found.append(Check("settings", config or "default", "problem", _line(error), where))
     else:
         found.append(Check("settings", config or "default", "ok", "read"))
-        found += _guarded("models", "reader", lambda: _reader(settings.reader))
+        found += _guarded("models", "reader", lambda: _reader(settings.reader, "reader"))
+        if (answering := settings.answer.reader) is not None:
+            found += _guarded("models", "answer.reader", lambda: _reader(answering, "answer.reader"))
         found += _guarded("models", "encoder", lambda: _encoder(settings.retriever))
         if settings.retriever.is_engine:
             found += _guarded("settings", settings.retriever.kind, lambda: _engine(settings.retriever))
@@ -192,13 +194,13 @@ def _required(extra: str) -> list[Requirement]:
     return found
 
 
-def _reader(settings: ReaderSettings) -> Iterator[Check]:
+def _reader(settings: ReaderSettings, key: str) -> Iterator[Check]:
     from rag.provenance import reader_checksum
     from rag.readers.embedded_files import WEIGHTS, check_files
 
     name = settings.checkpoint
     if settings.is_endpoint:
-        yield Check("models", "reader", "ok", f"endpoint {name}; not asked, because that may cost money")
+        yield Check("models", key, "ok", f"endpoint {name}; not asked, because that may cost money")
         return
     import torch
 
@@ -206,9 +208,9 @@ def _reader(settings: ReaderSettings) -> Iterator[Check]:
     if settings.is_embedded:
         check_files(WEIGHTS if name == "embedded" else Path(name))
         finding = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"
-        yield Check("models", "reader", "ok", finding)
+        yield Check("models", key, "ok", finding)
         return
-    check = _checkpoint("reader", name)
+    check = _checkpoint(key, name)
     if check.state == "ok":
         check = replace(check, finding=f"{check.finding}, {_asked(settings)}")
     yield check

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from attribution import Attribution
-from rag.answer import Answer, Evidence, OtherAnswer
+from rag.answer import Answer, Evidence, OtherAnswer, TwoReaders
 from rag.explanation.citations import by_sentences, cite
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
@@ -24,7 +24,7 @@ from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
 from rag.session import Session
-from rag.settings import Settings, load_settings
+from rag.settings import AnswerSettings, HierarchySettings, Settings, load_settings
 from rag.settings_base import SettingsError
 from rag.threads import set_threads
 from retrievers import Hit, Passage, Searcher
@@ -44,6 +44,8 @@ class Pipeline(Closable):
         screener: chooses passages where `attribution.screen` asks for it; by default the embedded reader.
         made_with: what answers say of where they come from; by default the versions alone (see `rag.provenance`).
         corpus: passages or plain strings to index in memory, or the path of a corpus, instead of a retriever.
+        answerer: gives the final answer from the kept passages; by default the reader that `answer.reader` names or,
+            where it names none, the one that is attributed.
 
     Raises:
         SettingsError: both a retriever and a corpus are given.
@@ -58,6 +60,7 @@ class Pipeline(Closable):
         made_with: Mapping[str, Any] | None = None,
         *,
         corpus: Corpus | None = None,
+        answerer: Reader | None = None,
     ):
         self.settings = settings or Settings()
         if corpus is not None:
@@ -66,6 +69,13 @@ class Pipeline(Closable):
             retriever = open_retriever(self.settings, corpus=corpus)
         self.retriever = None if retriever is None else as_searcher(retriever)
         self.reader = reader or load_reader(self.settings.reader)
+        self.answerer, named = answerer, self.settings.answer.reader
+        if answerer is None and named is not None:
+            try:
+                self.answerer = load_reader(named, "answer.reader")
+            except BaseException:
+                close(self.reader)
+                raise
         self.screener = screener
         self.made_with = {"versions": versions()} if made_with is None else made_with
 
@@ -93,8 +103,9 @@ class Pipeline(Closable):
         return cls(retriever, reader, settings, made_with=sources(settings, corpus, index))
 
     def close(self) -> None:
-        """Release what the reader holds open, such as an endpoint's connections and its cache of replies."""
+        """Release what the readers hold open, such as an endpoint's connections and its cache of replies."""
         close(self.reader)
+        close(self.answerer)
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The k best passages, best first; by default as many as `retriever.passages` says."""
@@ -154,6 +165,11 @@ class Pipeline(Closable):
         order = order_of(session_grades(session, attribution))
         clock.stop("attribute")
         kept, text = ([], session.answer) if session.given else session.distil(order, self.settings.rerank.keep)
+        readers = None
+        if self.answerer is not None and not session.given:
+            by_rank = {session.read[index] + 1: hits[session.read[index]] for index in kept}
+            text, readers, warnings = self._answered(question, by_rank, progress)
+            said += warnings
         [no_answer_probability] = session.no_answer_probabilities(np.ones((1, session.n_read), dtype=bool))
         clock.stop("answer")
         sufficient = counterfactual = None
@@ -185,12 +201,48 @@ class Pipeline(Closable):
             conflicts=conflicting,
             interactions=interacting,
             citations=citations,
+            readers=readers,
             settings={
                 **self.settings.model_dump(mode="json"),
                 "reader_name": self.reader.name,
                 "made_with": dict(self.made_with),
             },
         )
+
+    def _answered(
+        self, question: str, kept: Mapping[int, Hit], progress: Progress | None
+    ) -> tuple[str, TwoReaders, list[str]]:
+        """The answer of the other reader from the kept passages, who is who, and what is to be said of the answer.
+
+        The other reader gets the passages, given by their rank, best first, as if no other had been retrieved.
+        """
+        assert self.answerer is not None
+        answering, ranks, hits = self.answerer.name, list(kept), list(kept.values())
+        if self.settings.answer.attribute:
+            own = Pipeline(None, self.answerer, _of_answerer(self.settings, len(hits)), made_with=self.made_with)
+            report = None if progress is None else lambda _, done, total: progress("answer", done, total)
+            found = own.explain(question, hits, progress=report)
+            evidence = tuple(replace(one, rank=ranks[one.rank - 1]) for one in found.evidence)
+            explanation = replace(found, evidence=evidence)
+            text, said = found.text, list(found.warnings)
+        else:
+            session = Session(self.answerer, question, [hit.passage for hit in hits], most_decodes=1)
+            text, explanation, said = session.answer, None, list(notices(session))
+        warnings = [f"{answering}, which gave the final answer: {warning}" for warning in said]
+        return text, TwoReaders(answering, self.reader.name, explanation), warnings
+
+
+def _of_answerer(settings: Settings, n_kept: int) -> Settings:
+    """The settings by which the final answer is attributed to all of the kept passages, as wholes."""
+    return settings.model_copy(
+        update={
+            "reader": settings.answer.reader or settings.reader,
+            "answer": AnswerSettings(),
+            "hierarchy": HierarchySettings(),
+            "attribution": settings.attribution.model_copy(update={"screen": 0}),
+            "rerank": settings.rerank.model_copy(update={"keep": max(1, n_kept)}),
+        }
+    )
 
 
 class _Clock:

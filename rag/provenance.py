@@ -48,7 +48,14 @@ def sources(settings: Settings, corpus: str | Path | None = None, index: str | P
     named = (("corpus", corpus), ("index", index))
     origin = made_with({}, settings.reader, ((name, Path(path)) for name, path in named if path is not None))
     del origin["settings"]
-    return origin
+    return origin | answering(settings.answer.reader)
+
+
+def answering(reader: ReaderSettings | Reader | None) -> dict[str, str]:
+    """What results say of the reader that gives the final answers, where that is not the attributed one."""
+    if reader is None:
+        return {}
+    return {"answer_reader": reader_checksum(reader) if isinstance(reader, ReaderSettings) else reader.name}
 
 
 def versions(*libraries: str) -> dict[str, str]:

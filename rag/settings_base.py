@@ -138,7 +138,9 @@ def _explain(kind: type[Section], item: Any) -> str:
     if item["type"] == "extra_forbidden":
         section: Any = kind
         for part in item["loc"][:-1]:
-            section = section.model_fields[part].annotation if isinstance(part, str) else get_args(section)[0]
+            if isinstance(part, str):
+                section = section.model_fields[part].annotation
+                section = next(iter(get_args(section)), section)  # of a list, or of what may be null
         known = list(section.model_fields)
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -48,7 +48,8 @@ def qa(
 
     The passages are those marked as gold, the question's own, gold ones among hard negatives, or retrieved ones. With
     --out, a stopped run resumes where it was. Other settings: kind=answerable|unanswerable|all, seed, rrf_k,
-    retriever.…, reader.…, attribution.…, report.… (with --set).
+    retriever.…, reader.…, attribution.…, answer.reader.… (which answers from the passages that the reader orders),
+    report.… (with --set).
     """
     from eval.qa import QARun, evaluate_qa
     from eval.qa.plots import plot_answers, plot_reliability
@@ -94,6 +95,9 @@ def suite(
 def _print_result(result: QAResult, markdown: bool) -> None:
     _rows_table([result.to_dict()]).print(markdown)
     _print_no_answer([result.to_dict()], markdown)
+    if (answering := result.run.answer.reader) is not None:
+        ordering = result.run.reader.checkpoint
+        opt.say(f"\nAnswers are those of {answering.checkpoint}; orders, and their seconds, those of {ordering}.")
     if result.differences:
         opt.say(
             f"\nDifferences in percentage points; {100 * result.run.report.confidence:g} % bootstrap intervals, "

@@ -13,17 +13,21 @@ from eval.retrieval.scoring import Scored, ScoredSession, parse_scoring, rerank,
 from eval.selection import Example
 from rag.questions import Question, holds_answer, score_answer
 from rag.readers import Reader
+from rag.session import Session
 from retrievers import Passage
 
 
-def answer_question(run: QARun, reader: Reader, example: Example, retrieve: float | None = None) -> dict[str, Any]:
+def answer_question(
+    run: QARun, reader: Reader, example: Example, retrieve: float | None = None, *, answerer: Reader | None = None
+) -> dict[str, Any]:
     """One question's record: what was read, answered and scored, from passages that are encoded once.
 
     Args:
         run: sizes and scores.
-        reader: the reader.
+        reader: orders the passages, and answers if there is no other.
         example: the question with its passages.
         retrieve: seconds that it took to find them; None if they came with the question.
+        answerer: answers from the first passages alone, in their order; its seconds are of reading and of decoding.
 
     Returns:
         `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `cut_tokens` (by id, of
@@ -45,15 +49,16 @@ def answer_question(run: QARun, reader: Reader, example: Example, retrieve: floa
         "cut_tokens": session.cut_tokens,
         "encode_seconds": session.seconds["encode"],
         "by_k": [
-            _answer(session, question, given, size) | _no_answer_probability(session, size) for size in run.sizes()
+            _answer(session, question, given[:size], size, answerer) | _no_answer_probability(session, size, answerer)
+            for size in run.sizes()
         ],
     }
     if run.rerank:
-        record["reranked"] = _reranked(run, session, question)
+        record["reranked"] = _reranked(run, session, question, answerer)
     return record
 
 
-def _reranked(run: QARun, session: ScoredSession, question: Question) -> dict[str, Any]:
+def _reranked(run: QARun, session: ScoredSession, question: Question, answerer: Reader | None) -> dict[str, Any]:
     """By score, its order and the answers from its first passages."""
     passages = session.passages
     scored_alone: dict[tuple[str, str], tuple[ScoredSession, Scored, float]] = {}
@@ -66,11 +71,15 @@ def _reranked(run: QARun, session: ScoredSession, question: Question) -> dict[st
             scored_alone[key] = alone, score_passages(alone, scoring), time.perf_counter() - started
         alone, scored, seconds = scored_alone[key]
         order, scores = rerank(scored, scoring.fused, run.rrf_k)
-        by_k = [_answer(session, question, order, size) for size in run.sizes()[:-1]]
-        started = time.perf_counter()
-        kept, text = alone.distil(order, "smallest")
-        shown = [passages[index] for index in kept]
-        by_k.append(_entry(question, shown, "smallest", text, time.perf_counter() - started))
+        by_k = []
+        for size in run.reranked_sizes():
+            if size != "smallest":
+                by_k.append(_answer(session, question, order[:size], size, answerer))
+                continue
+            started = time.perf_counter()
+            kept, text = alone.distil(order, size)
+            shown = [passages[index] for index in kept]
+            by_k.append(_entry(question, shown, size, text, time.perf_counter() - started))
         reranked[name] = {
             "passages": [passages[index].id for index in order],
             "scores": [round(float(score), 6) for score in scores],
@@ -81,18 +90,27 @@ def _reranked(run: QARun, session: ScoredSession, question: Question) -> dict[st
     return reranked
 
 
-def _answer(session: ScoredSession, question: Question, order: Sequence[int], size: int | None) -> dict[str, Any]:
-    """The answer from the first passages of an order, decoded anew, so that the seconds are those of a decode."""
-    kept = list(order[:size])
+def _answer(
+    session: ScoredSession, question: Question, kept: Sequence[int], size: int | None, answerer: Reader | None
+) -> dict[str, Any]:
+    """The answer from these passages, decoded anew, so that the seconds are those of a decode."""
+    shown = [session.passages[index] for index in kept]
     row = np.zeros((1, session.n_read), dtype=bool)
-    row[0, kept] = True
+    row[0, list(kept)] = True
     started = time.perf_counter()
-    text = session.reader.generate(session.encoded, row)[0]
-    seconds = time.perf_counter() - started
-    return _entry(question, [session.passages[index] for index in kept], size, text, seconds)
+    if answerer is None:
+        text = session.reader.generate(session.encoded, row)[0]
+    else:
+        text = Session(answerer, question.text, shown, most_decodes=1).answer
+    return _entry(question, shown, size, text, time.perf_counter() - started)
 
 
-def _no_answer_probability(session: ScoredSession, size: int | None) -> dict[str, float | None]:
+def _no_answer_probability(
+    session: ScoredSession, size: int | None, answerer: Reader | None
+) -> dict[str, float | None]:
+    """That of the reader that answers; another one than the session's is not asked."""
+    if answerer is not None:
+        return {"no_answer_probability": None}
     first = np.zeros((1, session.n_read), dtype=bool)
     first[0, :size] = True
     return {"no_answer_probability": session.no_answer_probabilities(first)[0]}

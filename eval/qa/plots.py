@@ -21,7 +21,7 @@ def plot_answers(rows: Sequence[QARow], stem: Path) -> list[Path]:
     for axes, measure in zip(figure.subplots(1, len(MEASURES)), MEASURES, strict=True):
         for order in orders:
             own = [row for row in rows if row.order == order and row.k != "smallest"]
-            if order != given:
+            if whole.k not in [row.k for row in own]:
                 own.append(whole)
             style = {"color": "black", "linestyle": "--", "zorder": 3} if order == given else {}
             points = [(row.passages, getattr(row, measure)) for row in own]

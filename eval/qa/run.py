@@ -14,9 +14,12 @@ from eval.qa.summary import VERSION, QAResult, summarise
 from eval.records import save_json
 from eval.runner import Progress, cut_notes, measure_questions, provenance
 from eval.selection import Example, SelectedQuestions, select_questions
+from rag.provenance import answering
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor
+
+_MADE_OF = ("files", "reader", "answer_reader")
 
 
 def evaluate_qa(
@@ -25,6 +28,7 @@ def evaluate_qa(
     *,
     root: Path | None = None,
     reader: Reader | None = None,
+    answerer: Reader | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> QAResult:
@@ -36,6 +40,7 @@ def evaluate_qa(
             from which a stopped run resumes. A finished result is reused unless settings, data or weights have changed.
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
+        answerer: used instead of `answer.reader`.
         progress: called as progress("questions", done, total).
         executor: spreads the questions; by default they are asked in this process.
 
@@ -48,7 +53,7 @@ def evaluate_qa(
         raise IsADirectoryError(f"{out} is a folder; name the .json file that the result is written to")
     root = root or Path()
     selected = select_questions(run, root)
-    made = provenance(run, root, reader or run.reader)
+    made = provenance(run, root, reader or run.reader) | answering(answerer or run.answer.reader)
     partial = None if out is None else out.with_suffix(".partial.jsonl")
     finished = None if out is None else _finished(out, made)
     warnings: list[str] = []
@@ -64,6 +69,7 @@ def evaluate_qa(
             path=partial,
             made=made,
             reader=reader,
+            answerer=answerer,
             executor=executor,
             progress=progress,
         )
@@ -84,7 +90,7 @@ def _finished(path: Path, made: dict[str, Any]) -> dict[str, dict[str, Any]] | N
         settings = {key: value for key, value in stored["settings"].items() if key in made["settings"]}
         if stored["version"] != VERSION:
             return None
-        if (made["settings"], made["files"], made["reader"]) != (settings, stored["files"], stored["reader"]):
+        if made["settings"] != settings or any(made.get(name) != stored.get(name) for name in _MADE_OF):
             return None
         records = {record["id"]: record for record in stored["questions"]}
         made["versions"] = stored["versions"]

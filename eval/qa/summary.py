@@ -192,15 +192,19 @@ def _error(scores: Floats) -> float | None:
 
 
 def _differences(run: QARun, columns: Sequence[_Column]) -> list[QADifference]:
-    """All rows against the given order's with the same k, and against its last, whose answers "smallest" repeats."""
+    """All rows against the given order's with the same k, and against its last, whose answers "smallest" repeats.
+
+    The last is of all passages, or there is none of these.
+    """
     sizes, given = run.sizes(), run.passages
-    whole = columns[len(sizes) - 1]
     bases = {column.order: given if column.order != given else None for column in columns}
     same = [column for column in columns if column.k in sizes] if run.rerank else []
     differences = _compare(run, "same k", same, bases)
-    fewer = [column for column in columns if column.k not in (whole.k, "smallest")]
-    repeated = [whole._replace(order="all", k=column.k) for column in fewer]
-    differences += _compare(run, "all", [*fewer, *repeated], {"all": None, **dict.fromkeys(bases, "all")})
+    whole = columns[len(sizes) - 1]
+    if whole.k == run.read():
+        fewer = [column for column in columns if column.k not in (whole.k, "smallest")]
+        repeated = [whole._replace(order="all", k=column.k) for column in fewer]
+        differences += _compare(run, "all", [*fewer, *repeated], {"all": None, **dict.fromkeys(bases, "all")})
     return sorted(differences, key=lambda difference: MEASURES.index(difference.measure))
 
 

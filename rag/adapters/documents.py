@@ -82,6 +82,7 @@ def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int
                 **texts[ranked.rank - 1].metadata,
                 METADATA_KEY: {
                     "answer": reranking.answer,
+                    "reader": reranker.reader.name,
                     "value": ranked.value,
                     "error": ranked.error,
                     "score": ranked.score,

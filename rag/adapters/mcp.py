@@ -85,12 +85,23 @@ class OtherAnswer(BaseModel):
     passages: list[str] = Field(description="Ids of the passages that pull towards it.")
 
 
+class Readers(BaseModel):
+    """Who answered and who is explained."""
+
+    answering: str = Field(description="The reader that gave the final answer from the kept passages.")
+    attributed: str = Field(description="The reader for which all values speak.")
+    own_values: dict[str, float] | None = Field(
+        description="By id, the kept passages' values for the final answer itself; null if it was not attributed."
+    )
+
+
 class Explained(BaseModel):
     """An answer and the passages that it comes from; "" means no answer."""
 
     question: str
     answer: str = Field(description="Read from the kept passages.")
     answer_from_all: str = Field(description="Read from all passages; the values explain this one.")
+    readers: Readers | None = Field(description="Null where the reader that answered is the one that is explained.")
     share: float = Field(description="Fraction of the subsets tried that gave the answer from all.")
     no_answer_probability: float | None = Field(
         description="How likely it is that the passages hold no answer; null if the reader does not say."
@@ -177,6 +188,7 @@ def _explained(answer: Answer) -> Explained:
         question=answer.question,
         answer=answer.text,
         answer_from_all=answer.full_text,
+        readers=_readers(answer),
         share=answer.share,
         no_answer_probability=answer.no_answer_probability,
         evidence=[_passage(answer, evidence) for evidence in answer.evidence],
@@ -189,6 +201,14 @@ def _explained(answer: Answer) -> Explained:
         method=method(answer.attribution),
         warnings=list(answer.warnings),
     )
+
+
+def _readers(answer: Answer) -> Readers | None:
+    who = answer.readers
+    if who is None:
+        return None
+    own = None if who.explanation is None else {e.passage.id: e.value for e in who.explanation.evidence}
+    return Readers(answering=who.answering, attributed=who.attributed, own_values=own)
 
 
 def _sentences(answer: Answer) -> list[CitedSentence] | None:

@@ -14,11 +14,12 @@ from rag.settings_base import SettingsError
 _LONGEST = 1000  # characters of what a library says of a checkpoint
 
 
-def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
+def load_reader(settings: ReaderSettings | str | None = None, key: str = "reader") -> Reader:
     """Load the embedded reader, a checkpoint or an endpoint.
 
     Args:
         settings: those of the reader, or its checkpoint alone, such as "google/flan-t5-base"; None is the embedded one.
+        key: where the settings stand, for messages.
 
     Raises:
         SettingsError: the device is not there, the checkpoint cannot be loaded or asked, or the endpoint's token is not
@@ -27,12 +28,12 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
     if not isinstance(settings, ReaderSettings):
         settings = ReaderSettings() if settings is None else ReaderSettings(checkpoint=settings)
     if settings.is_endpoint:
-        return _endpoint(settings)
+        return _endpoint(settings, key)
     settings = settings.resolved()
     try:
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"reader.device: {settings.device!r} cannot be used here: {error}") from None
+        raise SettingsError(f"{key}.device: {settings.device!r} cannot be used here: {error}") from None
     options = settings.model_dump(
         include={"max_block_tokens", "max_passage_tokens", "max_answer_tokens", "memory_mb", "device", "dtype"}
     )
@@ -42,10 +43,10 @@ def load_reader(settings: ReaderSettings | str | None = None) -> Reader:
 
         options["no_answer_threshold"] = settings.no_answer_threshold
         return EmbeddedReader(WEIGHTS if settings.checkpoint == "embedded" else settings.checkpoint, **options)
-    return _checkpoint(settings, options)
+    return _checkpoint(settings, options, key)
 
 
-def _checkpoint(settings: ReaderSettings, options: dict[str, Any]) -> Reader:
+def _checkpoint(settings: ReaderSettings, options: dict[str, Any], key: str) -> Reader:
     """Load an encoder-decoder or a causal language model, and ask it a trial question."""
     from rag.readers.fid import FiDReader
     from rag.readers.pretrained import found, load_config
@@ -61,7 +62,7 @@ def _checkpoint(settings: ReaderSettings, options: dict[str, Any]) -> Reader:
         if config.is_encoder_decoder:
             if settings.prompt is not None or settings.chat_template_kwargs:
                 name = "prompt" if settings.prompt is not None else "chat_template_kwargs"
-                raise ValueError(f"it is an encoder-decoder and takes no prompt; leave reader.{name} out")
+                raise ValueError(f"it is an encoder-decoder and takes no prompt; leave {key}.{name} out")
             reader = model = FiDReader(settings.checkpoint, **options)
         else:
             shared = {"max_answer_tokens", "memory_mb", "device", "dtype", "chat_template_kwargs"}
@@ -73,11 +74,11 @@ def _checkpoint(settings: ReaderSettings, options: dict[str, Any]) -> Reader:
         kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
         said = " ".join(str(error).split())
         said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
-        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r}{of} cannot be {done}: {kind}{said}") from error
+        raise SettingsError(f"{key}.checkpoint: {settings.checkpoint!r}{of} cannot be {done}: {kind}{said}") from error
     return reader
 
 
-def _endpoint(settings: ReaderSettings) -> Reader:
+def _endpoint(settings: ReaderSettings, key: str) -> Reader:
     from rag.readers.prompt.cache import default_path
     from rag.readers.prompt.endpoint import Endpoint
 
@@ -89,7 +90,7 @@ def _endpoint(settings: ReaderSettings) -> Reader:
     try:
         endpoint = Endpoint(url, model, max_answer_tokens=settings.max_answer_tokens, **options)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"reader.checkpoint: {settings.checkpoint!r} cannot be used: {error}") from None
+        raise SettingsError(f"{key}.checkpoint: {settings.checkpoint!r} cannot be used: {error}") from None
     return _prompt_reader(endpoint, settings)
 
 

@@ -114,8 +114,12 @@ def markdown(answer: Answer) -> str:
 
     Passages are numbered in the order in which they are first cited. A sentence that no passage supports is marked and
     cites nothing. An answer that is explained as a whole cites the passages of a value above zero by two standard
-    errors.
+    errors. An answer that another reader gave cites the passages that it was read from or, if it was attributed to
+    them, those that carry it; who answered and for whom the values speak stands below it.
     """
+    if answer.readers is not None and answer.readers.explanation is not None:
+        own = answer.readers.explanation
+        return f"{markdown(own)}\n{_escaped(' '.join(wording.two_readers(answer)))}\n"
     numbers: dict[str, int] = {}
 
     def marks(names: Iterable[str]) -> str:
@@ -123,7 +127,10 @@ def markdown(answer: Answer) -> str:
         return "".join(f"[{number}]" for number in found)
 
     pieces = []
-    for one in cited_sentences(answer):
+    if answer.readers is not None:
+        kept = [e.passage.id for e in answer.evidence if e.kept]
+        pieces = [f"{answer.text or wording.NO_ANSWER} {marks(kept)}".rstrip()]
+    for one in cited_sentences(answer) if answer.readers is None else []:
         mark = f" *[{UNSUPPORTED}]*" if one.unsupported else marks(one.sentence.passages)
         pieces.append(f"{one.before}{one.text}{' ' * (mark[:1] == '[')}{mark}")
     if not pieces:
@@ -137,7 +144,8 @@ def markdown(answer: Answer) -> str:
         quote = text if len(text) <= _QUOTE else f"{text[:_QUOTE].rstrip()}…"
         below.append(f"{number}. **{_escaped(labels[name])}**: {_escaped(quote)}")
     body = harmless("".join(pieces))
-    return "\n".join([body, *([""] if below else []), *below]) + "\n"
+    told = _escaped(" ".join(wording.two_readers(answer)))
+    return "\n".join([body, *([""] if below else []), *below, *(["", told] if told else [])]) + "\n"
 
 
 def _escaped(text: str) -> str:

@@ -32,6 +32,9 @@ def print_answer(answer: Answer, console: Console) -> None:
         console.print(cited, width=width)
         console.print()
     console.print(_evidence(answer, width), width=width)
+    if answer.readers is not None and answer.readers.explanation is not None:
+        console.print()
+        console.print(_own_values(answer.readers.explanation, width), width=width)
     parts = part_lines(answer, wording.labels(answer, _OTHER_NAME), width)
     if parts is not None:
         console.print()
@@ -52,10 +55,19 @@ def _head(answer: Answer) -> Table:
         ("Question", Text(one_line(answer.question))),
         ("Answer", _answer_text(answer.text, "bold")),
     ]
-    if answer.full_text != answer.text:
+    if answer.readers is not None:
+        rows += [("", Text(sentence)) for sentence in wording.two_readers(answer)]
+    elif answer.full_text != answer.text:
         all_ = f"from {'all ' * (len(answer.evidence) > 1)}{wording.count(len(answer.evidence), 'passage')}: "
         rows.append(("", Text.assemble((all_, "dim")) + _answer_text(answer.full_text)))
     return _labelled(rows)
+
+
+def _own_values(explanation: Answer, width: int) -> Group:
+    """The final answer's own sentences and passages, for the reader that gave it."""
+    lines = Text(f"values of the kept passages for {wording.quoted(explanation.text)}, the final answer", "dim")
+    cited = citation_lines(explanation)
+    return Group(lines, *([] if cited is None else [cited]), _evidence(explanation, width))
 
 
 def _evidence(answer: Answer, width: int) -> Group:

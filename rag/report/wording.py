@@ -92,7 +92,27 @@ def subject(answer: Answer) -> str:
     """What to call the explained answer in a sentence: "this answer" where it is the one on show."""
     if not answer.full_text:
         return "the outcome “no answer”"
-    return "this answer" if answer.text == answer.full_text else f"the answer {quoted(answer.full_text)}"
+    shown = answer.readers is None and answer.text == answer.full_text
+    return "this answer" if shown else f"the answer {quoted(answer.full_text)}"
+
+
+def reader(answer: Answer) -> str:
+    """What to call the reader that is explained: by its name where another one gave the final answer."""
+    return "the reader" if answer.readers is None else f"the reader {one_line(answer.readers.attributed)}"
+
+
+def two_readers(answer: Answer) -> list[str]:
+    """Who answered and for whom the values speak, as sentences; empty where one reader did both."""
+    if answer.readers is None:
+        return []
+    kept, n = sum(e.kept for e in answer.evidence), len(answer.evidence)
+    read = f"the {count(kept, 'kept passage')}" if kept else "the question alone"
+    answering = one_line(answer.readers.answering)
+    return [
+        f"The reader {answering} gave the final answer from {read}.",
+        f"The values speak for {reader(answer)}, which answers {quoted(answer.full_text)} from "
+        f"{'all ' * (n > 1)}{count(n, 'passage')}.",
+    ]
 
 
 def summary(answer: Answer) -> list[str]:
@@ -111,7 +131,7 @@ def summary(answer: Answer) -> list[str]:
         alone = attribution.outputs[int(attribution.empty.argmax())]
         again = alone == attribution.outputs[attribution.output]
         alone_answer = "gives no answer" if not alone else f"answers {quoted(alone)}"
-        sentences.append(f"Without any passage the reader {alone_answer}{' as well' if again else ''}.")
+        sentences.append(f"Without any passage {reader(answer)} {alone_answer}{' as well' if again else ''}.")
     elif attribution.utility == "likelihood":
         none, all_ = (number(part[attribution.output], 2) for part in (attribution.empty, attribution.full))
         sentences.append(f"Its log-probability is {none} without any passage and {all_} with all of them.")

@@ -21,17 +21,17 @@ def reader_or_checksum(reader: Reader | None, checksum: Any, executor: Executor)
     return reader
 
 
-def load_same_reader(settings: ReaderSettings, reader: Reader | str) -> Reader:
+def load_same_reader(settings: ReaderSettings, reader: Reader | str, key: str = "reader") -> Reader:
     """The reader given, or the one that the settings name, loaded where the work is done.
 
-    Raises `ValueError` if its checksum is not the one given.
+    Raises `ValueError` if its checksum is not the one given; the message says where the settings stand, `key`.
     """
     if not isinstance(reader, str):
         return reader
     checksum = reader
     if (found := reader_checksum(settings)) != checksum:
         raise ValueError(
-            f"reader.checkpoint: {settings.checkpoint!r} holds other weights on a node ({found[:12]}) than where the "
+            f"{key}.checkpoint: {settings.checkpoint!r} holds other weights on a node ({found[:12]}) than where the "
             f"command runs ({checksum[:12]}); put the same ones on every node"
         )
-    return load_reader(settings)
+    return load_reader(settings, key)

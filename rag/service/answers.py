@@ -100,10 +100,11 @@ class Search(_Request):
 
 
 class ReadAnswer(BaseModel):
-    """What the reader answers; "" means "no answer"."""
+    """What a reader answers; "" means "no answer"."""
 
     question: str
     answer: str
+    reader: str = Field(description="The reader that is attributed, also where another one gives final answers.")
 
 
 @router.post("/ask", responses=_ANSWERS, response_model=None)
@@ -132,11 +133,11 @@ async def explain(request: Request, body: Explain) -> Response:
 
 @router.post("/answer", responses=RESPONSES)
 async def answer(request: Request, body: Read) -> ReadAnswer:
-    """Answer from passages that come with the request, without attribution."""
+    """What the attributed reader answers from passages that come with the request, without attribution."""
     service = service_of(request)
     passages = _taken(service, request, body)
     text = await service.compute(request, lambda: service.engine.answer(body.question, passages))
-    return ReadAnswer(question=body.question, answer=text)
+    return ReadAnswer(question=body.question, answer=text, reader=service.engine.pipeline.reader.name)
 
 
 @router.post("/search", responses={404: _ANSWERS[404], **RESPONSES})

@@ -125,14 +125,17 @@ def _add_operation(app: FastAPI) -> None:
 
     @app.get("/health", tags=["operation"], responses={code: RESPONSES[code] for code in (502, 503)})
     def health(request: Request) -> dict[str, Any]:
-        """Whether the service works, its reader, and its number of passages (null without an index, or if unknown)."""
+        """Whether the service works, its readers, and its number of passages (null without an index, or if unknown)."""
         service = service_of(request)
         if not service.worker.alive:
             raise Failure(503, "the service is shutting down")
         pipeline = service.engine.pipeline
         with failures_told():  # a search engine is asked for the number
             passages = len(pipeline.retriever) if isinstance(pipeline.retriever, Retriever) else None
-        return {"status": "ok", "version": version("ragshap"), "reader": pipeline.reader.name, "passages": passages}
+        readers = {"reader": pipeline.reader.name}
+        if pipeline.answerer is not None:
+            readers["answer_reader"] = pipeline.answerer.name
+        return {"status": "ok", "version": version("ragshap"), **readers, "passages": passages}
 
     @app.get("/metrics", tags=["operation"], responses={401: RESPONSES[401]}, response_class=Response)
     async def metrics(request: Request) -> Response:

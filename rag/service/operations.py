@@ -67,7 +67,7 @@ class Engine:
         return self._changed(changes).explain(question, passages, answer=answer, progress=progress)
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
-        """What the reader answers from all the passages given, without attribution."""
+        """What the attributed reader answers from all the passages given, without attribution."""
         reader = self.pipeline.reader
         encoded = reader.encode(question, passages)
         return reader.generate(encoded, np.ones((1, len(passages)), dtype=bool))[0]
@@ -82,7 +82,8 @@ class Engine:
             section, _, name = key.partition(".")
             values[section][name] = value
         own = self.pipeline
-        return Pipeline(own.retriever, own.reader, Settings.model_validate(values), own.screener, own.made_with)
+        settings = Settings.model_validate(values)
+        return Pipeline(own.retriever, own.reader, settings, own.screener, own.made_with, answerer=own.answerer)
 
 
 def log_odds(score: float) -> float:

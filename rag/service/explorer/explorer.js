@@ -195,7 +195,9 @@ async function readAgain() {
     const changed = answer.answer !== shown.full_answer;
     const strong = document.createElement("strong");
     strong.textContent = answer.answer || "no answer";
-    const from = passages.length ? `From ${passages.length} of ${total} passages: ` : "Without any passage: ";
+    const by = shown.readers ? `${shown.readers.attributed}, from` : "From";
+    const without = shown.readers ? `${shown.readers.attributed}, without` : "Without";
+    const from = passages.length ? `${by} ${passages.length} of ${total} passages: ` : `${without} any passage: `;
     said.replaceChildren(from, strong, changed ? ", another answer" : ", the same answer");
   } catch (error) {
     if (error.status === 401) letIn(readAgain);

@@ -46,6 +46,7 @@ def expected(reranker, hits, question) -> dict[str, dict]:
     return {
         e.passage.id: {
             "answer": answer.full_text,
+            "reader": "embedded",
             "value": e.value,
             "error": e.error,
             "score": graded[e.passage.id].score,

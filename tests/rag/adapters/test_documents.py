@@ -35,6 +35,7 @@ def test_documents_carry_the_values_that_the_definition_gives(reader, passages):
         "page": 1,
         "ragshap": {
             "answer": "Paris",
+            "reader": "scripted",
             "value": 0.5,
             "error": 0.0,
             "score": 0.875,

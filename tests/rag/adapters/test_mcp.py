@@ -96,6 +96,22 @@ def test_explain_cites_passages_for_each_sentence_of_a_given_answer(call, hits, 
     assert call("explain", question=question, passages=own)["sentences"] is None
 
 
+def test_explain_says_who_answered_and_for_whom_values_speak(passages):
+    settings = load_settings(overrides=["answer.attribute=true", "answer.reader.checkpoint=embedded", "rerank.keep=1"])
+    answering = ScriptedReader()
+    answering.name = "other"
+
+    async def run(pipeline):
+        async with Client(build_server(pipeline)) as client:
+            sent = {"question": "where?", "passages": [{"text": passage.text} for passage in passages]}
+            return (await client.call_tool("explain", sent)).structured_content
+
+    found = asyncio.run(run(Pipeline(None, ScriptedReader(), settings, answerer=answering)))
+    [kept] = [one["id"] for one in found["evidence"] if one["kept"]]
+    assert found["readers"] == {"answering": "other", "attributed": "scripted", "own_values": {kept: 1.0}}
+    assert asyncio.run(run(Pipeline(None, ScriptedReader())))["readers"] is None
+
+
 def test_plain_strings_are_passages_named_by_their_place(call, hits, question):
     texts = [hit.passage.text for hit in hits[-2:]]
     result = call("explain", question=question, passages=[texts[0], {"text": texts[1]}])

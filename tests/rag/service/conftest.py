@@ -58,14 +58,15 @@ class SlowReader(ScriptedReader):
         return super().generate(encoded, coalitions)
 
 
-def make_client(reader=None, retriever=None, overrides=(), **settings):
+def make_client(reader=None, retriever=None, overrides=(), answerer=None, **settings):
     """A client of a service, as a context manager; settings are the service's."""
     from starlette.testclient import TestClient
 
     from rag.service import create_app
     from rag.service.settings import ServiceSettings
 
-    pipeline = Pipeline(retriever, reader or ScriptedReader(), load_settings(overrides=list(overrides)))
+    loaded = load_settings(overrides=list(overrides))
+    pipeline = Pipeline(retriever, reader or ScriptedReader(), loaded, answerer=answerer)
     app = create_app(pipeline, ServiceSettings(**settings))
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 

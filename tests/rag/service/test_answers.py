@@ -106,10 +106,30 @@ def test_what_fails_in_a_stream_is_an_event(client):
 
 def test_answer_reads_the_passages_and_no_more(client):
     answer = client.post("/answer", json={"question": "where?", "passages": SENT}).json()
-    assert answer == {"question": "where?", "answer": "Paris"}
+    assert answer == {"question": "where?", "answer": "Paris", "reader": "scripted"}
     without = [sent for sent in SENT if "paris" not in sent["id"]]
     assert client.post("/answer", json={"question": "where?", "passages": without}).json()["answer"] == "Rome"
     assert client.post("/answer", json={"question": "where?", "passages": []}).json()["answer"] == ""
+
+
+def test_another_reader_gives_final_answers_and_is_named(towns):
+    class First(ScriptedReader):
+        name = "first"
+
+        def generate(self, encoded, coalitions):
+            return [encoded.passages[0].title for _ in coalitions]
+
+    with make_client(retriever=towns, answerer=First()) as client:
+        found = client.post("/explain", json={"question": "where?", "passages": SENT, "budget": 20}).json()
+        best = found["evidence"][0]["title"]
+        assert (found["answer"], found["full_answer"]) == (best, "Paris")
+        assert found["readers"] == {"answering": "first", "attributed": "scripted", "explanation": None}
+        page = client.get(f"/explanations/{found['id']}/report").text
+        assert "The values speak for the reader scripted" in page
+        read = client.post("/answer", json={"question": "where?", "passages": SENT}).json()
+        assert (read["answer"], read["reader"]) == ("Paris", "scripted")
+        health = client.get("/health").json()
+        assert (health["reader"], health["answer_reader"]) == ("scripted", "first")
 
 
 def test_search_is_what_the_retriever_finds(client, towns):
