@@ -58,7 +58,7 @@ def measure_question(
         `reference` ("exact" or "sampled", None if there is none) and
         `methods`; of a method: `scores`, `evaluations`, `seconds`, `measures` and curves of probability.
     """
-    session = ScoredSession(reader, question.text, passages, run.sampling())
+    session = ScoredSession(reader, question.text, passages, run.sampled(run.seeds[0]))
     methods, n = QuestionMethods(session, question.id, ranks, run.lasso_alpha), len(passages)
     names, marked = [passage.id for passage in passages], set(relevant)
     faithful, pairs = n >= 2 and session.answer != "", n >= 3 and len(marked) >= 2

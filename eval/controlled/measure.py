@@ -40,7 +40,7 @@ def measure_cases(run: ControlledRun, reader: Reader, name: str, cases: Sequence
     """
     record: dict[str, Any] = {"id": name, "game": name.partition("/")[0]}
     for case in cases:
-        session = ScoredSession(reader, case.question.text, case.passages, run.sampling(), len(run.systems()))
+        session = ScoredSession(reader, case.question.text, case.passages, run.sampled(run.seed), len(run.systems()))
         side = played_side(session, case)
         if side is not None:
             measured = {method: _measured(run, session, case, side, method) for method in run.systems()}

@@ -13,7 +13,6 @@ import pytest
 from eval.controlled import ControlledRun, evaluate_controlled
 from eval.controlled.cases import GAMES, CaseMaker, Side
 from eval.controlled.measure import side_measures
-from eval.controlled.settings import DEFAULT_METHODS
 from rag.cli import run as run_command
 from rag.questions import holds_answer, load_questions
 from rag.settings_base import SettingsError, load_section
@@ -211,7 +210,7 @@ def test_the_command_prints_a_table_per_game_and_draws_it(squad, tmp_path, capfd
     assert played["no-bearing"] == 1, "the embedded reader reads so much"
     assert f"no-bearing (1 cases of {content['cases']['no-bearing']['tried']} tried), %" in printed
     assert printed.count("| method | first |") == sum(map(bool, played.values()))
-    assert {row["system"] for row in content["rows"]} == set(DEFAULT_METHODS)
+    assert {row["system"] for row in content["rows"]} == set(ControlledRun.DEFAULT)
     assert (out / "no-bearing.png").read_bytes().startswith(b"\x89PNG")
 
 
