@@ -31,7 +31,7 @@ def retrieval(
     trec: Annotated[list[str] | None, typer.Option("--run", help="A TREC run; repeatable.")] = None,
     rerank: Annotated[
         list[str] | None,
-        typer.Option(help="Scores: relevance, shapley, shapley:positive, banzhaf:likelihood, … and each with +rrf."),
+        typer.Option(help="Scores: relevance, shapley, shapley:graded, banzhaf:likelihood, … and each with +rrf."),
     ] = None,
     depth: Annotated[list[int] | None, typer.Option(min=1, help="Rerank this many first passages; repeatable.")] = None,
     k: Annotated[list[int] | None, typer.Option("-k", min=1, help="Recall at K; AUC up to the largest.")] = None,

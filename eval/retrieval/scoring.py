@@ -1,11 +1,12 @@
 """The scores by which a question's passages are reranked, all from one session.
 
-A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:pivots or SEMIVALUE:likelihood, the semivalue being
-"shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or a score of the
-reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the cross-attention that a
-passage gets while the answer is given; or "cross-encoder:NAME", the score of a model of the hub or of a folder.
-Alone, a semivalue is that for the answer in votes; "likelihood" is that in log-probability ("first-in:likelihood": of
-the answer from each passage alone). With "+rrf" at its end, a score is fused with the order that it reranks.
+A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:graded, SEMIVALUE:pivots or SEMIVALUE:likelihood, the
+semivalue being "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or
+a score of the reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the
+cross-attention that a passage gets while the answer is given; or "cross-encoder:NAME", the score of a model of the hub
+or of a folder. Alone, a semivalue is that for the answer in votes; "graded" is the score of `rag.Reranker`, in which
+relevance counts too; "likelihood" is that in log-probability ("first-in:likelihood": of the answer from each passage
+alone). With "+rrf" at its end, a score is fused with the order that it reranks.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
 from eval.retrieval.cross_encoder import score_by_cross_encoder
+from rag.grades import session_grades
 from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
-from rag.scores import OF_VALUES, Scores, fuse, passage_scores
+from rag.scores import DEFAULT_SCORE, OF_VALUES, Scores, fuse, passage_scores
 from rag.session import Session
 from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
-_MODES = (*OF_VALUES, "pivots", "likelihood")
+_MODES = (*OF_VALUES, "graded", "pivots", "likelihood")
 _OWN = ("relevance", "attention")
 _CROSS_ENCODER = "cross-encoder"
 _PER_PASSAGE = 10  # evaluations that are enough for any estimator
@@ -130,6 +132,8 @@ def score_passages(session: ScoredSession, scoring: Scoring, seed: int | None = 
             raise SettingsError("rerank: attention is for readers with cross-attention; leave it out")
         return Scored(reader.attention(encoded, session.answer), 1)
     attribution = attribute(session, scoring, seed=seed)
+    if scoring.mode == "graded":
+        return Scored(session_grades(session, attribution), attribution.evaluations)
     return Scored(passage_scores(attribution, _score_of(scoring)), attribution.evaluations)
 
 
@@ -153,7 +157,7 @@ def attribute(
 
 
 def _score_of(scoring: Scoring) -> str:
-    return "value" if scoring.mode == "likelihood" else scoring.mode
+    return {"likelihood": "value", "graded": DEFAULT_SCORE}.get(scoring.mode, scoring.mode)
 
 
 def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores]:

@@ -48,6 +48,15 @@ def test_the_same_scores_as_the_contributions_of_a_reranker(reader, name, utilit
     assert [PASSAGES[index].id for index in order] == [ranked.passage.id for ranked in expected]
 
 
+def test_graded_is_the_order_of_the_reranker(reader):
+    settings = AttributionSettings(budget=60)
+    order, scores = rerank(scores_of(reader, PASSAGES, settings)("shapley:graded"), fused=False, rrf_k=60)
+    found = Reranker(reader, Settings(attribution=settings)).rerank("where?", PASSAGES)
+    assert [(PASSAGES[index].id, score) for index, score in zip(order, scores, strict=True)] == [
+        (hit.passage.id, hit.score) for hit in found
+    ]
+
+
 def test_other_semivalues_are_those_of_explain(reader):
     settings = AttributionSettings(budget=256, p=0.3, seed=4)
     candidates = scores_of(reader, PASSAGES, settings)
