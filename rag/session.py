@@ -22,7 +22,7 @@ from attribution import (
     check,
     explain,
 )
-from rag.explanation.sentence_games import SimilarityToSentences
+from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
 from rag.matching import Matching, Votes
 from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener, TokenReader
 from rag.readers.hidden_parts import PartsReader
@@ -101,10 +101,11 @@ class Session:
             self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
         self.batch_size = 1024
         if isinstance(reader, CostlyReader):
-            if own.utility == "likelihood" or (self.given and own.utility == "votes"):
-                _check_scoring(reader, own.utility)  # now, because the cost says what was found
+            scores = _check_scoring(reader, own.utility, self.given)
+            words = 0 if scores or not self.given else len(self.answer.split())
             self.batch_size = reader.batch_size
-            reader.announce(self.encoded, decodes_of(own, self.n_read) if most_decodes is None else most_decodes)
+            decodes = decodes_of(own, self.n_read) if most_decodes is None else most_decodes
+            reader.announce(self.encoded, decodes, words)
 
     @property
     def n_read(self) -> int:
@@ -176,10 +177,10 @@ class Session:
         return other
 
     def game(self, utility: str) -> VotesGame | LikelihoodGame | SimilarityToSentences:
-        """The game over the passages: "votes", one output per answer, or "likelihood" or "similarity" of `answer`."""
+        """The game over the passages: "votes", one output per answer, or one of the others for `answer`."""
         self._votes = Votes(self.answers, self.matching) if utility == "votes" else None
-        if utility == "similarity":
-            return SimilarityToSentences(self.answers, [self.answer])
+        if utility in SIMILARITIES:
+            return SimilarityToSentences(self.answers, [self.answer], utility)
         return VotesGame(self._votes) if self._votes else LikelihoodGame(self.likelihoods, [self.answer])
 
     def attribute(
@@ -262,14 +263,21 @@ def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
         raise SettingsError(f"attribution: {error}") from None
 
 
-def _check_scoring(reader: Reader, utility: str) -> None:
-    """Raise `SettingsError` if likelihood is asked for and the reader gives none; an endpoint is tried out."""
-    able = not isinstance(reader, TokenReader) or reader.scores_tokens()
-    if utility == "likelihood" and not able:
+def _check_scoring(reader: Reader, utility: str, given: bool) -> bool:
+    """Whether log-probabilities will be asked for; an endpoint is tried out now, because the cost says what was found.
+
+    Raises:
+        SettingsError: likelihood is asked for and the reader gives none.
+    """
+    if utility in SIMILARITIES or not (given or utility == "likelihood"):
+        return False
+    able = isinstance(reader, TokenReader) and reader.scores_tokens()
+    if utility == "likelihood" and not able and isinstance(reader, TokenReader):
         raise SettingsError(
             f"attribution.utility: the reader {reader.name!r} gives no log-probabilities of given answers; use votes, "
-            "or similarity"
+            "similarity or rouge-l"
         )
+    return able
 
 
 def _estimation(settings: AttributionSettings, score: str, keep: int | str) -> dict[str, Any]:

@@ -67,8 +67,9 @@ class AttributionSettings(Section):
     """How passages are valued; `budget` counts distinct coalitions.
 
     `utility` is what is measured of a short answer of the reader's own: how often it is given ("votes"), or its
-    log-probability ("likelihood"). Longer answers and given ones are explained sentence by sentence: by likelihood, or
-    by "similarity" to what the reader answers, if that is asked for or the reader has no log-probabilities. A sentence
+    log-probability ("likelihood"). Longer answers and given ones are explained sentence by sentence: by likelihood, or,
+    if that is asked for or the reader has no log-probabilities, by "similarity" to what the reader answers (a cosine).
+    "rouge-l" is the share of a sentence's words that the reader's answer holds. A sentence
     is supported if the passages that carry it give it at least `support` nats per token; null is what was measured for
     the reader, if anything was.
     With `screen`, the embedded reader chooses so many of the passages, and the reader gets these alone; 0 is all.
@@ -78,7 +79,7 @@ class AttributionSettings(Section):
     the decodes of each search for a minimal set.
     """
 
-    utility: Literal["votes", "likelihood", "similarity"] = "votes"
+    utility: Literal["votes", "likelihood", "similarity", "rouge-l"] = "votes"
     matching: Literal["exact", "contains", "tokens", "embedding"] = "exact"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
     estimator: Literal[

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attribution import Attribution, CachedGame
-from rag.explanation.sentence_games import LikelihoodOfSentences, SentenceGame, SimilarityToSentences
-from rag.readers.base import Coalitions, TokenReader
+from rag.explanation.sentence_games import LikelihoodOfSentences, SentenceGame
+from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
+from rag.readers.base import Coalitions, TokenReader, WritingReader
 from retrievers.corpora.chunking import sentence_spans
 
 if TYPE_CHECKING:
@@ -97,13 +98,13 @@ def by_sentences(session: Session) -> bool:
     utility = session.settings.attribution.utility
     if not session.answer:
         return False
-    return session.given or utility == "similarity" or len(session.answer.split()) > MOST_VOTED_WORDS
+    return session.given or utility in SIMILARITIES or len(session.answer.split()) > MOST_VOTED_WORDS
 
 
 def cite(
     session: Session, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Attribution, Citations, list[str]]:
-    """Attribute an answer as a whole and sentence by sentence, by likelihood or else by similarity.
+    """Attribute an answer as a whole and sentence by sentence, by likelihood or else by similarity or ROUGE-L.
 
     Args:
         session: its answer is explained; its settings say how values are estimated.
@@ -151,21 +152,29 @@ def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tu
     """The game that the settings ask for, if the reader can play it, and what is to be said of the choice."""
     reader, asked = session.reader, session.settings.attribution.utility
     warnings = []
-    able = isinstance(reader, TokenReader) and reader.scores_tokens()
-    used = "similarity" if asked == "similarity" or not able else "likelihood"
+    able = asked not in SIMILARITIES and isinstance(reader, TokenReader) and reader.scores_tokens()
+    used = "likelihood" if able else asked if asked in SIMILARITIES else "similarity"
     if not session.given and asked == "votes":
         warnings.append(
             f"the answer has more than {MOST_VOTED_WORDS} words, so values are of its sentences' {used}, not of votes"
         )
-    if used == "similarity" and asked != "similarity":
+    if not able and asked not in SIMILARITIES:
         warnings.append(
             f"the reader {reader.name!r} gives no log-probabilities of given answers, so values are of the similarity "
             "between each sentence and what the reader answers"
         )
-    if used == "similarity":
-        return SimilarityToSentences(session.answers, [answer[start:end] for start, end in spans]), warnings
+    if not able:
+        return SimilarityToSentences(_regenerated(session), [answer[start:end] for start, end in spans], used), warnings
     assert isinstance(reader, TokenReader), "it is able to"
     return LikelihoodOfSentences(reader, session.encoded, answer, spans), warnings
+
+
+def _regenerated(session: Session) -> Callable[[Coalitions], list[str]]:
+    """What the reader answers from coalitions: at length, if it can, where the answer to explain was given."""
+    reader, encoded, n_words = session.reader, session.encoded, len(session.answer.split())
+    if session.given and isinstance(reader, WritingReader):
+        return lambda coalitions: reader.write(encoded, coalitions, n_words)
+    return session.answers
 
 
 class _WithWhole:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.readers.base import Coalitions, EncodedQuestion, TokenReader
 from rag.readers.interruption import checkpoint
-from retrievers.corpora.chunking import sentence_spans
-
-if TYPE_CHECKING:
-    from retrievers.dense.encoder import Encoder
 
 LEAST_LOG_PROB = -100.0
 """What a token counts that the reader thinks impossible; float32 knows no smaller probability than e^-104."""
@@ -104,54 +99,3 @@ class LikelihoodOfSentences:
         piece = self._answer[start:end]
         first = start + len(piece) - len(piece.lstrip())
         return min(bisect_right(self._ends, first), len(self._ends) - 1)
-
-
-class SimilarityToSentences:
-    """How well what the reader answers says each sentence: the largest cosine of any of its sentences' embeddings.
-
-    Between -1 and 1. "No answer" is similar to itself by 1, to all else by 0. The embeddings are those of the encoder
-    that ships with the package.
-
-    Args:
-        answers: gives what the reader answers from each coalition.
-        sentences: the sentences of the explained answer.
-        encoder: makes the embeddings; by default the encoder that ships.
-    """
-
-    utility = "similarity"
-    tokens: tuple[int, ...] | None = None
-
-    def __init__(
-        self, answers: Callable[[Coalitions], list[str]], sentences: Sequence[str], encoder: Encoder | None = None
-    ):
-        self._answers, self.outputs = answers, tuple(sentences)
-        self._encoder = encoder or default_encoder()
-        self._wanted = self._encoder.encode_documents(list(sentences), 32)
-        self._known = {"": np.array([float(not sentence) for sentence in sentences])}
-
-    def __call__(self, coalitions: Coalitions, /) -> NDArray[np.float64]:
-        """Cosines, `(n_coalitions, n_sentences)`."""
-        answers = self._answers(coalitions)
-        for answer in dict.fromkeys(answers):
-            if answer not in self._known:
-                said = [answer[start:end] for start, end in sentence_spans(answer)]
-                cosines = (self._encoder.encode_documents(said, 32) @ self._wanted.T).max(axis=0)
-                self._known[answer] = np.where(self._known[""], 0.0, cosines)
-        return np.stack([self._known[answer] for answer in answers])
-
-    def whole(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean."""
-        mean: NDArray[np.float64] = worth.mean(axis=1)
-        return mean
-
-    def warnings(self) -> list[str]:
-        """None."""
-        return []
-
-
-@cache
-def default_encoder() -> Encoder:
-    """The encoder that ships, loaded once."""
-    from retrievers.dense.encoder import Encoder
-
-    return Encoder()

@@ -69,8 +69,17 @@ class CostlyReader(Reader, Protocol):
 
     batch_size: int
 
-    def announce(self, encoded: EncodedQuestion, calls: int) -> None:
-        """Announce what at most `calls` coalitions will cost, before the first of them."""
+    def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> None:
+        """Announce what at most `calls` coalitions will cost, before the first of them; `words` is that of `write`."""
+        ...
+
+
+@runtime_checkable
+class WritingReader(Reader, Protocol):
+    """A reader that can also answer at length, as one that is asked by prompts can."""
+
+    def write(self, encoded: EncodedQuestion, coalitions: Coalitions, words: int) -> list[str]:
+        """Greedy answers in sentences, one per coalition, with room for about so many words; "" is "no answer"."""
         ...
 
 

@@ -91,6 +91,11 @@ def find_answer(reply: str) -> str:
     return "" if normal == NO_ANSWER or _DECLINES.fullmatch(normal) else line
 
 
+def find_text(reply: str) -> str:
+    """The whole text of a reply without reasoning; "" for "no answer"."""
+    return _CONTROL.sub("", reply).strip() if find_answer(reply) else ""
+
+
 def is_cut(reply: Reply) -> bool:
     """Whether a reply was cut before its answer ended, not behind it."""
     answer = find_answer(reply.text)

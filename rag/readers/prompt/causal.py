@@ -88,25 +88,30 @@ class CausalModel:
         return (text, count) if count <= max_tokens else (text[: encoded.offset_mapping[max_tokens - 1][1]], count)
 
     @torch.inference_mode()
-    def complete(self, prompts: Sequence[str]) -> list[Reply]:
-        """The greedy reply to each prompt; raises `ValueError` where it is reasoning alone."""
+    def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
+        """The greedy reply to each prompt, of `tokens` or `max_answer_tokens` at most, whichever is more.
+
+        Raises:
+            ValueError: a reply is reasoning alone.
+        """
+        limit = max(tokens, self.max_answer_tokens)
         rows = [self._tokens(prompt) for prompt in prompts]
         replies = [Reply("")] * len(rows)
-        for batch in self._batches(rows, self.max_answer_tokens):
+        for batch in self._batches(rows, limit):
             ids, mask = self._pad_left([rows[index] for index in batch])
-            done = self.model.generate(ids, attention_mask=mask)[:, ids.shape[1] :]
+            done = self.model.generate(ids, attention_mask=mask, max_new_tokens=limit)[:, ids.shape[1] :]
             texts = self.tokenizer.batch_decode(done, skip_special_tokens=True)
-            for index, text, cut in zip(batch, texts, self._cut(done), strict=True):
+            for index, text, cut in zip(batch, texts, self._cut(done, limit), strict=True):
                 try:
                     replies[index] = Reply.of(text, cut=cut)
                 except NoReplyError as error:
                     raise ValueError(f"{self.name} {error}") from None
         return replies
 
-    def _cut(self, replies: Tensor) -> list[bool]:
+    def _cut(self, replies: Tensor, limit: int) -> list[bool]:
         """Which of the replies, `(n_replies, length)`, ended at the limit of tokens and not at an end token."""
         ends = torch.tensor(self.model.generation_config.eos_token_id or [], device=replies.device).reshape(-1)
-        if replies.shape[1] < self.max_answer_tokens:
+        if replies.shape[1] < limit:
             return [False] * len(replies)
         cut: list[bool] = (~torch.isin(replies, ends).any(1)).tolist()
         return cut

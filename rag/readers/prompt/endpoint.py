@@ -22,7 +22,7 @@ from rag.readers.base import Closable, TokenScores, check_length
 from rag.readers.prompt.address import COMPLETIONS, completions_address, request_headers
 from rag.readers.prompt.cache import ReplyCache
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
-from rag.readers.prompt.given_text import WAYS, GivenTextError, Way, dump_tokens, load_tokens
+from rag.readers.prompt.given_text import LIMITS, WAYS, GivenTextError, Way, dump_tokens, load_tokens
 from rag.readers.prompt.reply import BYTES_PER_TOKEN, NoReplyError, Reply, read_completion
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
@@ -122,15 +122,16 @@ class Endpoint(Closable):
         kept = raw[: max_tokens * BYTES_PER_TOKEN].decode(errors="ignore")
         return kept, -(-len(raw) // BYTES_PER_TOKEN)
 
-    def complete(self, prompts: Sequence[str]) -> list[Reply]:
-        """The reply to each prompt, from the cache where it is known.
+    def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
+        """The reply to each prompt, from the cache where it is known; the limit of tokens is raised to `tokens`.
 
         Raises:
             EndpointError: a request failed for good; replies that came are cached.
             CallLimitError: `max_calls` requests were sent; replies that came are cached.
         """
         chats = ([{"role": "user", "content": prompt}] for prompt in prompts)
-        requests = [_Request(self.url, {**self._fields, "messages": chat}, _completion) for chat in chats]
+        fields = self._fields | {name: max(self._fields[name], tokens) for name in LIMITS if name in self._fields}
+        requests = [_Request(self.url, {**fields, "messages": chat}, _completion) for chat in chats]
         return [Reply.from_json(held) for held in self._held(requests)]
 
     def scores_tokens(self) -> bool:

@@ -13,7 +13,9 @@ from rag.readers.prompt.address import COMPLETIONS
 _UNDECODED = re.compile("\ufffd|^bytes:")  # a token that is part of a character
 _MOST_UNDECODED = 4  # characters that one such token may stand for, all of them in one gap
 _TAIL = 40  # characters of the prompt that the tokens before the text must spell
-_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""The fields of a request that limit the tokens of its reply."""
 
 
 class Token(NamedTuple):
@@ -123,7 +125,7 @@ def load_tokens(line: str) -> list[Token]:
 
 def _short(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of every request, with one token as their limit."""
-    limits = [name for name in _LIMITS if name in fields] or ["max_tokens"]
+    limits = [name for name in LIMITS if name in fields] or ["max_tokens"]
     return {**fields, **dict.fromkeys(limits, 1)}
 
 

@@ -19,12 +19,13 @@ from rag.readers.base import (
     check_question,
     close,
 )
-from rag.readers.prompt.answer import find_answer, is_cut
+from rag.readers.prompt.answer import find_answer, find_text, is_cut
 from rag.readers.prompt.reply import Reply
-from rag.readers.prompt.template import DEFAULT_TEMPLATE, NO_ANSWER, Prompt
+from rag.readers.prompt.template import DEFAULT_TEMPLATE, LONG_TEMPLATE, NO_ANSWER, Prompt
 from retrievers import Passage
 
 _LOG = logging.getLogger(__name__)
+_TOKENS_PER_WORD = 2  # more than any common tokenizer needs for English
 
 
 class LanguageModel(Protocol):
@@ -46,8 +47,8 @@ class LanguageModel(Protocol):
         """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
         ...
 
-    def complete(self, prompts: Sequence[str]) -> list[Reply]:
-        """The greedy reply to each prompt; the prompts are distinct."""
+    def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
+        """The greedy reply to each prompt, of at least so many tokens at most; the prompts are distinct."""
         ...
 
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
@@ -86,7 +87,7 @@ class PromptReader(Closable):
 
     Args:
         model: a `CausalModel` or an `Endpoint`.
-        template: the prompt, with placeholders; see `Prompt`.
+        template: the prompt, with placeholders; see `Prompt`. By default, answers at length have another one.
         max_block_tokens: the question may have half as many tokens; what exceeds that is cut and counted.
         max_passage_tokens: limit of tokens of each passage with its title; what exceeds it is cut and counted.
         max_answer_tokens: the model's limit of tokens of a reply, for the cost.
@@ -110,6 +111,7 @@ class PromptReader(Closable):
         self.name = model.name
         self.model = model
         self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
+        self.long_prompt = Prompt(template or LONG_TEMPLATE, model.control_tokens)
         self.max_block_tokens = max_block_tokens
         self.max_passage_tokens = max_passage_tokens
         self.max_answer_tokens = max_answer_tokens
@@ -143,6 +145,13 @@ class PromptReader(Closable):
         distinct = list(dict.fromkeys(prompts))
         state.replies.update(zip(distinct, self.model.complete(distinct), strict=True))
         return [find_answer(state.replies[prompt].text) for prompt in prompts]
+
+    def write(self, encoded: EncodedQuestion, coalitions: Coalitions, words: int) -> list[str]:
+        """The model's whole replies to a prompt that asks for sentences, one per coalition; see `WritingReader`."""
+        prompts = self._prompts(self.long_prompt, encoded, coalitions)
+        distinct = list(dict.fromkeys(prompts))
+        replies = dict(zip(distinct, self.model.complete(distinct, _TOKENS_PER_WORD * words), strict=True))
+        return [find_text(replies[prompt].text) for prompt in prompts]
 
     def remarks(self, encoded: EncodedQuestion) -> list[str]:
         """How many of the replies so far were cut in their answer, and how many held reasoning."""
@@ -185,20 +194,26 @@ class PromptReader(Closable):
 
     def prompts(self, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         """The prompt of each coalition."""
+        return self._prompts(self.prompt, encoded, coalitions)
+
+    def _prompts(self, prompt: Prompt, encoded: EncodedQuestion, coalitions: Coalitions) -> list[str]:
         state: _State = encoded.state
         rows = check_coalitions(coalitions, len(encoded.passages))
-        return [self.prompt.render(state.question, [state.quoted[i] for i in np.flatnonzero(row)]) for row in rows]
+        return [prompt.render(state.question, [state.quoted[i] for i in np.flatnonzero(row)]) for row in rows]
 
-    def cost(self, encoded: EncodedQuestion, calls: int) -> Cost:
-        """What `calls` coalitions of a question cost if each holds half of the passages on average."""
+    def cost(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> Cost:
+        """What `calls` coalitions of a question cost if each holds half of the passages on average.
+
+        `words` is that of `write`, or 0.
+        """
         state: _State = encoded.state
         read = calls * (state.frame_tokens + sum(state.tokens) / 2)
-        return Cost(calls, round(read), calls * self.max_answer_tokens)
+        return Cost(calls, round(read), calls * max(self.max_answer_tokens, _TOKENS_PER_WORD * words))
 
-    def announce(self, encoded: EncodedQuestion, calls: int) -> None:
+    def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> None:
         """Log the largest cost of the question, if the model is priced."""
         if self.model.priced:
-            cost = self.cost(encoded, calls)
+            cost = self.cost(encoded, calls, words)
             _LOG.warning(
                 "%s: at most %s calls, about %s tokens read and at most %s written, less what is cached%s",
                 self.name,

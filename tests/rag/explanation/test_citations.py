@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from attribution import exact
 from rag import Answer, Pipeline, load_settings
-from rag.explanation import sentence_games
+from rag.explanation import sentence_games, similarity
 from rag.explanation.sentence_games import LikelihoodOfSentences
 from rag.readers.base import EncodedQuestion, TokenScores
 from rag.readers.fid import FiDReader
@@ -126,7 +128,7 @@ def test_a_reader_without_log_probabilities_is_asked_for_similar_answers(monkeyp
             )
             return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
-    monkeypatch.setattr(sentence_games, "default_encoder", Letters)
+    monkeypatch.setattr(similarity, "default_encoder", Letters)
     passages = [Passage("a", "it is Rome."), Passage("b", "nothing here.")]
     answer = Pipeline(None, ScriptedReader()).explain("where?", passages, answer="Rome.")
     assert answer.attribution.utility == "similarity"
@@ -134,6 +136,39 @@ def test_a_reader_without_log_probabilities_is_asked_for_similar_answers(monkeyp
     assert answer.attribution.values[0] == pytest.approx([1.0, 0.0])
     [sentence] = answer.citations.sentences
     assert (sentence.passages, sentence.tokens, sentence.supported) == (("a",), None, None)
+
+
+def test_rouge_l_is_the_share_of_a_sentences_words_that_the_answer_holds_in_order():
+    measure = similarity.rouge_l(["The cat sat on a mat.", "Der Bär schläft.", "猫が好き"])
+    assert measure("On the mat sat a cat") == pytest.approx([3 / 6, 0, 0])  # "the sat a"
+    assert measure("Der große Bär schläft") == pytest.approx([0, 1, 0])
+    assert measure("猫が好きです")[2] > 0.8
+
+
+@pytest.mark.parametrize("utility", ["similarity", "rouge-l"])
+def test_a_given_answer_is_compared_with_answers_at_length_where_a_reader_writes_such(utility):
+    class Writing(ScriptedReader):
+        lengths: ClassVar[set[int]] = set()
+
+        def write(self, encoded: EncodedQuestion, coalitions: np.ndarray, words: int) -> list[str]:
+            self.lengths.add(words)
+            shown = ([p.text for p, seen in zip(encoded.passages, row, strict=True) if seen] for row in coalitions)
+            return [" ".join(texts) for texts in shown]
+
+    passages = [Passage("a", "The roof leaked in March."), Passage("b", "The boat was painted blue.")]
+    settings = load_settings(overrides=[f"attribution.utility={utility}"])
+    given = "The boat was painted blue. The roof leaked in March."
+    answer = Pipeline(None, Writing(), settings).explain("what?", passages, answer=given)
+    assert answer.attribution.utility == utility
+    assert [sentence.passages for sentence in answer.citations.sentences] == [("b",), ("a",)]
+    assert answer.citations.attribution.full == pytest.approx([1, 1])
+    assert Writing.lengths == {10}
+
+
+def test_rouge_l_without_its_library_is_an_error_with_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+    with pytest.raises(ImportError, match=r"pip install 'ragshap\[rouge\]'"):
+        similarity.rouge_l(["A sentence."])
 
 
 def test_an_answer_comes_back_from_json_with_its_citations():

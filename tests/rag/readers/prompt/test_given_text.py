@@ -106,17 +106,29 @@ def fails(path: str, body: dict) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize(("protocol", "reason"), [(ignores_all, "ignores echo"), (fails, "Only no echo")])
 def test_a_server_without_them_is_noticed_at_once_and_never_trusted(server, protocol, reason, caplog):
-    server.given, server.reply = protocol, lambda prompt: "The capital is Oslo." if "Oslo" in prompt else "Cats."
+    server.given, server.reply = protocol, lambda prompt: "Yes:\nThe capital is Oslo." if "Oslo" in prompt else "Cats."
     explained = explain(server)
     assert explained.attribution.utility == "similarity"
     assert any("gives no log-probabilities of given answers" in warning for warning in explained.warnings)
     assert reason in caplog.text
+    written = [body for body in server.bodies if "prompt_logprobs" not in body and "echo" not in body]
+    assert "in whole sentences" in written[0]["messages"][0]["content"]
+    assert {body["max_tokens"] for body in written} == {32}  # the answer is short enough
+    assert explained.citations.sentences[0].passages == ("oslo",)
     given = [body for body in server.bodies if "prompt_logprobs" in body or "echo" in body]
     assert len(given) == 2
     with pytest.raises(SettingsError, match=r"attribution\.utility: the reader .* gives no log-probabilities"):
         explain(server, "attribution.utility=likelihood")
     with pytest.raises(ValueError, match=rf"no log-probabilities of given answers .*{reason}.* use attribution"):
         Endpoint(server.url, "tiny").score(["a"], ["b"])
+
+
+def test_a_long_given_answer_leaves_room_for_replies_as_long(server, caplog):
+    server.reply = lambda prompt: "The capital is Oslo."
+    explain(server, "attribution.utility=similarity", answer=" ".join(["Cats sleep a lot."] * 10))
+    assert {body["max_tokens"] for body in server.bodies} == {80}
+    assert len(server.bodies) == 4  # no trial
+    assert "at most 320 written" in caplog.text
 
 
 def test_replies_of_votes_ask_for_no_log_probabilities(server):
