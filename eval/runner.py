@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eval.records import Records
+from eval.retrieval.scoring import NAMED
 from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
@@ -31,8 +32,17 @@ def provenance(run: Any, root: Path, reader: Any, *libraries: str) -> dict[str, 
         libraries: distributions that matter beside the usual ones.
     """
     named = [path for field in _PATHS for path in _as_list(getattr(run, field, None))]
+    named += [file for field in ("rerank", "methods") for file in _models(getattr(run, field, None) or [])]
     settings = run.model_dump(mode="json", exclude={"name", "report"})
     return made_with(settings, reader, ((path, root / path) for path in named), *libraries)
+
+
+def _models(scores: Sequence[str]) -> Iterator[str]:
+    """The models that scores name, which may be files or folders."""
+    for name in scores:
+        kind, _, model = name.removesuffix("+rrf").partition(":")
+        if kind in NAMED:
+            yield model
 
 
 def _as_list(paths: Sequence[str] | str | None) -> Sequence[str]:

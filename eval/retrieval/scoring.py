@@ -3,10 +3,11 @@
 A scoring is written SEMIVALUE, SEMIVALUE:positive, SEMIVALUE:graded, SEMIVALUE:pivots or SEMIVALUE:likelihood, the
 semivalue being "shapley", "banzhaf" ("banzhaf@0.1" with that inclusion probability), "leave-one-out" or "first-in"; or
 a score of the reader's own: "relevance", the embedded reader's, which costs nothing, or "attention", the
-cross-attention that a passage gets while the answer is given; or "cross-encoder:NAME", the score of a model of the hub
-or of a folder. Alone, a semivalue is that for the answer in votes; "graded" is the score of `rag.Reranker`, in which
-relevance counts too; "likelihood" is that in log-probability ("first-in:likelihood": of the answer from each passage
-alone). With "+rrf" at its end, a score is fused with the order that it reranks.
+cross-attention that a passage gets while the answer is given; or "learned-attention:FILE", the same with a learned
+weight for each head; or "cross-encoder:NAME", the score of a model of the hub or of a folder. Alone, a semivalue is
+that for the answer in votes; "graded" is the score of `rag.Reranker`, in which relevance counts too; "likelihood" is
+that in log-probability ("first-in:likelihood": of the answer from each passage alone). With "+rrf" at its end, a score
+is fused with the order that it reranks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
 from eval.retrieval.cross_encoder import score_by_cross_encoder
+from eval.retrieval.learned_attention import score_by_learned_attention
 from rag.grades import session_grades
 from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
@@ -29,7 +31,10 @@ from retrievers import Passage
 
 _MODES = (*OF_VALUES, "graded", "pivots", "likelihood")
 _OWN = ("relevance", "attention")
-_CROSS_ENCODER = "cross-encoder"
+_CROSS_ENCODER, _LEARNED = "cross-encoder", "learned-attention"
+NAMED = {_CROSS_ENCODER: "a model's name or folder", _LEARNED: "a file of weights"}
+"""Scores of a model whose name stands behind a colon, and what the name is."""
+
 _PER_PASSAGE = 10  # evaluations that are enough for any estimator
 
 
@@ -38,7 +43,7 @@ class Scoring(NamedTuple):
 
     Attributes:
         semivalue: or the name of a score that is none, such as "relevance".
-        mode: one of `_MODES`; of a cross-encoder, its name or folder.
+        mode: one of `_MODES`; of a cross-encoder, its name or folder; of learned attention, the file.
         fused: whether the score is fused with the order that it reranks.
         p: Banzhaf's probability.
     """
@@ -58,11 +63,12 @@ class Scored(NamedTuple):
 
 def parse_scoring(name: str) -> Scoring:
     """Read "shapley", "shapley:pivots+rrf" and so on; raises `ValueError` for anything else."""
-    if name.startswith(f"{_CROSS_ENCODER}:"):
-        model = name.removeprefix(f"{_CROSS_ENCODER}:").removesuffix("+rrf")
+    kind, named, rest = name.partition(":")
+    if named and kind in NAMED:
+        model = rest.removesuffix("+rrf")
         if not model:
-            raise ValueError("rerank: cross-encoder: needs a model's name or folder behind it")
-        return Scoring(_CROSS_ENCODER, model, name.endswith("+rrf"))
+            raise ValueError(f"rerank: {kind}: needs {NAMED[kind]} behind it")
+        return Scoring(kind, model, name.endswith("+rrf"))
     base, plus, fusion = name.partition("+")
     semivalue, colon, mode = base.partition(":")
     semivalue, at, given = semivalue.partition("@")
@@ -71,7 +77,7 @@ def parse_scoring(name: str) -> Scoring:
     known = (own or semivalue in SEMIVALUES) and (p is not None or not at)
     if not known or (colon and mode not in _MODES) or (plus and fusion != "rrf"):
         raise ValueError(
-            f"rerank: {name!r} is unknown; write {', '.join(_OWN)}, cross-encoder:NAME, or "
+            f"rerank: {name!r} is unknown; write {', '.join(_OWN)}, learned-attention:FILE, cross-encoder:NAME, or "
             f"{', '.join(SEMIVALUES)} or banzhaf@0.1, then perhaps one of {', '.join(f':{m}' for m in _MODES)}, "
             "then perhaps +rrf"
         )
@@ -123,6 +129,8 @@ def score_passages(session: ScoredSession, scoring: Scoring, seed: int | None = 
     reader, encoded = session.reader, session.encoded
     if scoring.semivalue == _CROSS_ENCODER:
         return Scored(score_by_cross_encoder(scoring.mode, session.encoded.question, session.passages), 0)
+    if scoring.semivalue == _LEARNED:
+        return Scored(score_by_learned_attention(scoring.mode, reader, encoded, session.answer), 1)
     if scoring.semivalue == "relevance":
         if not isinstance(reader, EmbeddedReader):
             raise SettingsError("rerank: relevance is the embedded reader's score; another reader has none")

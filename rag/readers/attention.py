@@ -114,14 +114,17 @@ def shared_attention(
 
 
 def block_attention(seen: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
-    """The attention that each block's tokens get together, `(n_blocks,)`: mean over layers, heads and queries.
+    """The attention that each head gives to each block's tokens together, `(n_blocks, n_heads)`: mean over queries.
 
     Args:
         seen: of `shared_attention`, for one question.
         sizes: tokens of each block.
+
+    Returns:
+        The heads of all layers side by side, those of the first layer first.
     """
-    weights = torch.stack([layer.mean((0, 1, 2)) for layer in seen]).mean(0)
-    return torch.stack([part.sum() for part in weights.split(list(sizes))])
+    weights = torch.cat([layer.mean((0, 2)) for layer in seen])
+    return torch.stack([part.sum(1) for part in weights.split(list(sizes), 1)])
 
 
 def _merged_blocks(query: Tensor, key: Tensor, value: Tensor, prefixes: Prefixes) -> Tensor:

@@ -132,6 +132,10 @@ class AttentiveReader(Reader, Protocol):
         """
         ...
 
+    def attention_by_head(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
+        """The same of each head of each layer, `(n_passages, n_heads)`; each column sums to 1."""
+        ...
+
 
 @runtime_checkable
 class DecliningReader(Reader, Protocol):

@@ -92,9 +92,10 @@ class BlockMap:
         return found
 
     def total(self, values: ArrayLike) -> NDArray[np.float64]:
-        """The sum of the values `(n_blocks,)` of each passage, `(n_passages,)`."""
-        found = np.zeros(self.n_passages)
-        np.add.at(found, self.owner, np.asarray(values, dtype=np.float64))
+        """The sum of the values `(n_blocks, …)` of each passage's blocks, `(n_passages, …)`."""
+        parts = np.asarray(values, dtype=np.float64)
+        found = np.zeros((self.n_passages, *parts.shape[1:]))
+        np.add.at(found, self.owner, parts)
         return found
 
 

@@ -204,8 +204,13 @@ class FiDReader:
             found[part] = log_probs.double().cpu().numpy()
         return found
 
-    @torch.inference_mode()
     def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
+        """See `AttentiveReader`."""
+        mean: NDArray[np.float64] = self.attention_by_head(encoded, answer).mean(1)
+        return mean
+
+    @torch.inference_mode()
+    def attention_by_head(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
         """See `AttentiveReader`."""
         state: _State = encoded.state
         labels = torch.tensor(self.tokenizer(text_target=answer).input_ids, device=self.model.device)

@@ -228,8 +228,13 @@ class EmbeddedReader:
         raw = self.model.config.no_answer.raw_threshold(self.no_answer_threshold, np.arange(n_blocks + 1))
         return torch.from_numpy(raw).float().to(self.device)
 
-    @torch.inference_mode()
     def attention(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
+        """See `AttentiveReader`."""
+        mean: NDArray[np.float64] = self.attention_by_head(encoded, answer).mean(1)
+        return mean
+
+    @torch.inference_mode()
+    def attention_by_head(self, encoded: EncodedQuestion, answer: str) -> NDArray[np.float64]:
         """See `AttentiveReader`."""
         state: State = encoded.state
         # Two rows: more rows than questions are the mark of the cross-attention.

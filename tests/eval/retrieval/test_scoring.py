@@ -116,7 +116,7 @@ def test_fusion_is_that_of_a_hybrid_retriever():
     "name", ["shapely", "shapley:votes", "shapley+", "relevance:pivots", "", "shapley:", "value", "banzhaf@2"]
 )
 def test_unknown_scores_are_refused(name):
-    with pytest.raises(ValueError, match="is unknown; write relevance, attention, cross-encoder:NAME, or shapley"):
+    with pytest.raises(ValueError, match="is unknown; write relevance, attention, learned-attention:FILE, cross-"):
         parse_scoring(name)
 
 
