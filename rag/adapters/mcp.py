@@ -110,6 +110,9 @@ class Explained(BaseModel):
     sentences: list[CitedSentence] | None = Field(
         description="The answer's sentences with their passages, where it is given or long; null otherwise."
     )
+    merged: dict[str, list[str]] = Field(
+        description="The other wordings that were counted as an answer, by that answer (attribution.matching)."
+    )
     other_answers: list[OtherAnswer]
     enough: list[str] | None = Field(description="Ids of the smallest set found that alone gives the answer.")
     needed: list[str] | None = Field(description="Ids of the smallest set found without which the answer is another.")
@@ -193,6 +196,7 @@ def _explained(answer: Answer) -> Explained:
         no_answer_probability=answer.no_answer_probability,
         evidence=[_passage(answer, evidence) for evidence in answer.evidence],
         sentences=_sentences(answer),
+        merged={text: list(wordings) for text, wordings in answer.merged.items()},
         other_answers=[
             OtherAnswer(answer=other.text, share=other.share, passages=list(other.passages)) for other in answer.others
         ],

@@ -1,16 +1,19 @@
-"""Requests in the forms that clients give them: paths with `/api` before them or a slash after, and HEAD."""
+"""Requests in the forms that clients give them: paths with something before them or a slash after, and HEAD."""
 
 from __future__ import annotations
 
+import re
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_MOUNT = "/api"
+_BEFORE = re.compile(r"^(/api(?=/))?(/v[12](?=/v[12]/))?")
 
 
 class Paths:
     """Serves `/api/v1/rerank` and `/v1/rerank/` as `/v1/rerank`, and HEAD as GET without the body.
 
-    Nothing is redirected, because clients do not follow redirects of POST.
+    Of two versions, such as those in `/v1/v2/rerank`, the first is of an address and the second of the client that it
+    was given to. Nothing is redirected, because clients do not follow redirects of POST.
     """
 
     def __init__(self, app: ASGIApp):
@@ -21,7 +24,7 @@ class Paths:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(_MOUNT) if scope["path"].startswith(f"{_MOUNT}/") else scope["path"]
+        path = _BEFORE.sub("", scope["path"])
         head = scope["method"] == "HEAD"
         plain = {**scope, "path": path.rstrip("/") or "/", "method": "GET" if head else scope["method"]}
         plain["raw_path"] = plain["path"].encode()

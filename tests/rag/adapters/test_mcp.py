@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -20,6 +21,7 @@ from rag.readers.prompt.errors import EndpointError
 from retrievers import EngineError
 
 from ..conftest import ScriptedReader
+from ..test_matching import PASSAGES, Wordy
 from .conftest import CORPUS, OVERRIDES
 
 COMMAND = ["-m", "rag", "mcp", "--corpus", CORPUS, "--set", "attribution.budget=16", "--set", "retriever.passages=4"]
@@ -30,19 +32,20 @@ def pipeline(reranker, retriever):
     return Pipeline(retriever, reranker.reader, load_settings(overrides=[*OVERRIDES, "retriever.passages=4"]))
 
 
-@pytest.fixture
-def call(pipeline):
+def ask_tool(pipeline, tool, **arguments):
     """Calls a tool in memory: its structured result, or the text of its error."""
 
-    def call(tool, **arguments):
-        async def run():
-            async with Client(build_server(pipeline)) as client:
-                return await client.call_tool(tool, arguments)
+    async def run():
+        async with Client(build_server(pipeline)) as client:
+            return await client.call_tool(tool, arguments)
 
-        result = asyncio.run(run())
-        return result.content[0].text if result.is_error else result.structured_content
+    result = asyncio.run(run())
+    return result.content[0].text if result.is_error else result.structured_content
 
-    return call
+
+@pytest.fixture
+def call(pipeline):
+    return partial(ask_tool, pipeline)
 
 
 def test_tools_say_what_they_take_and_return(pipeline):
@@ -56,6 +59,13 @@ def test_tools_say_what_they_take_and_return(pipeline):
     assert set(tools["explain"].input_schema["properties"]) == {"question", "passages", "level", "answer"}
     assert "evidence" in tools["ask"].output_schema["properties"]
     assert all(tool.description and tool.annotations.read_only_hint for tool in tools.values())
+
+
+def test_wordings_that_were_counted_as_one_are_told():
+    pipeline = Pipeline(None, Wordy(), load_settings(overrides=["attribution.matching=contains"]))
+    sent = [{"id": passage.id, "text": passage.text} for passage in PASSAGES]
+    found = ask_tool(pipeline, "explain", question="when?", passages=sent)
+    assert found["merged"] == {"It was on 12 May 1912": ["12 May 1912"]}
 
 
 def test_search_finds_what_the_retriever_finds(call, retriever, question):

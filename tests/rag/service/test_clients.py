@@ -101,6 +101,58 @@ def test_llama_index(live, protocol):
     assert 0.5 < found[0].score <= 1
 
 
+LITELLM = ["hosted_vllm/ragshap", "infinity/ragshap", "cohere/ragshap", "jina_ai/jina-reranker", "huggingface/ragshap"]
+
+
+@pytest.mark.parametrize("model", LITELLM)
+def test_litellm(live, model, monkeypatch):
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network for prices
+    litellm = pytest.importorskip("litellm", reason="pip install litellm")
+    texts = not model.startswith("infinity")  # which sends what hosted_vllm sends, and reads texts in another form
+    sent = {"query": FERRY, "documents": FERRY_TEXTS, "top_n": 2, "return_documents": texts}
+    found = litellm.rerank(model=model, api_base=live.url, api_key="no-key", **sent).results
+    assert found[0]["index"] == BEST
+    assert 0.5 < found[0]["relevance_score"] <= 1
+    if texts:
+        assert found[0]["document"]["text"] == FERRY_TEXTS[BEST]
+
+
+HAYSTACK = {
+    "cohere": ("cohere-haystack", "CohereRanker", {"api_base_url": "", "api_key": True, "model": "ragshap"}),
+    "jina": ("jina-haystack", "JinaRanker", {"base_url": "/v1/rerank", "api_key": True}),
+    "huggingface_api": ("huggingface-api-haystack", "HuggingFaceTEIRanker", {"url": ""}),
+    "vllm": ("vllm-haystack", "VLLMRanker", {"api_base_url": "/v1", "model": "ragshap"}),
+}
+
+
+@pytest.mark.parametrize("name", HAYSTACK)
+def test_haystack(live, name, monkeypatch):
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
+    package, ranker, options = HAYSTACK[name]
+    module = pytest.importorskip(f"haystack_integrations.components.rankers.{name}", reason=f"pip install {package}")
+    from haystack import Document
+    from haystack.utils import Secret
+
+    if "api_key" in options:
+        options = {**options, "api_key": Secret.from_token("no-key")}
+    options = {key: f"{live.url}{value}" if key.endswith("url") else value for key, value in options.items()}
+    documents = [Document(content=text) for text in FERRY_TEXTS]
+    found = getattr(module, ranker)(**options).run(query=FERRY, documents=documents, top_k=2)["documents"]
+    assert found[0].content == FERRY_TEXTS[BEST]
+    assert len(found) == 2
+    assert 0.5 < found[0].score <= 1
+
+
+def test_infinity(live):
+    infinity = pytest.importorskip("infinity_client", reason="pip install infinity_client")
+    from infinity_client.api.default import rerank
+    from infinity_client.models import RerankInput
+
+    sent = RerankInput(query=FERRY, documents=FERRY_TEXTS, model="ragshap", return_documents=True)
+    found = rerank.sync(client=infinity.Client(base_url=live.url), body=sent).results
+    assert found[0].document == FERRY_TEXTS[BEST]
+
+
 def test_plain_http_with_events(live):
     sent = {"question": "According to modern measurement, how high is Hvannadalshnjúkur?", "stream": True}
     with httpx2.stream("POST", f"{live.url}/ask", json=sent, timeout=60) as answer:

@@ -60,11 +60,14 @@ SHAPES = [
     ("/v1/rerank", {"query": QUERY, "documents": [TEXTS[0], OBJECTS[1], TEXTS[2]]}, ORDER[:3]),
     ("/api/v1/rerank", DOCUMENTS, ORDER),
     ("/v1/rerank/", DOCUMENTS, ORDER),
+    ("/v1/v2/rerank", DOCUMENTS, ORDER),
+    ("/api/v2/v1/rerank", DOCUMENTS, ORDER),
     # Jina
     ("/v1/rerank", {"model": "jina-reranker-v2-base-multilingual", **DOCUMENTS, "top_n": 3}, ORDER[:3]),
     ("/v1/rerank", {"model": "m", "query": {"text": QUERY}, "documents": OBJECTS, "truncation": True}, ORDER),
     ("/v1/rerank", {"model": "m", **DOCUMENTS, "return_embeddings": False, "max_doc_length": 1024}, ORDER),
-    # vLLM, llama.cpp, Infinity, LiteLLM, Dify, RAGFlow, all at /rerank
+    # vLLM, llama.cpp, Infinity, LiteLLM (hosted_vllm, infinity), Dify, RAGFlow, all at /rerank
+    ("/rerank", {"model": "m", "query": QUERY, "documents": OBJECTS, "return_documents": True}, ORDER),
     ("/rerank", {"model": "m", **DOCUMENTS, "top_n": 4}, ORDER),
     ("/rerank", {"model": "m", **DOCUMENTS, "top_n": 0}, ORDER),
     ("/rerank", {"model": "m", **DOCUMENTS, "top_n": 1, "return_documents": True}, ORDER[:1]),
@@ -77,6 +80,7 @@ SHAPES = [
     ("/rerank", {"query": QUERY, "texts": TEXTS, "truncate": True, "truncation_direction": "Left"}, ORDER),
     ("/rerank", {"query": QUERY, "texts": TEXTS, "raw_scores": True, "return_text": True}, ORDER),
     ("/rerank/", {"query": QUERY, "texts": TEXTS, "truncate": None}, ORDER),
+    ("/rerank", {"query": QUERY, "texts": OBJECTS, "raw_scores": False, "truncation_direction": "Right"}, ORDER),
     # vLLM's scores
     ("/v1/score", PAIRS, ORDER),
     ("/v1/score/", PAIRS, ORDER),
@@ -98,6 +102,17 @@ def test_every_shape_of_request_is_understood(client, path, sent, left):
     answer = client.post(path, json=sent)
     assert answer.status_code == 200, answer.text
     assert ranked(answer.json()) == left
+
+
+def test_a_client_of_infinity_gets_texts_as_texts(client):
+    sent = {**DOCUMENTS, "model": "m", "return_documents": True}
+    ours, theirs = (client.post("/rerank", json={**sent, **more}).json() for more in ({}, {"raw_scores": False}))
+    assert ours["object"] == "list"
+    assert theirs["object"] == "rerank"
+    assert [result["document"]["text"] for result in ours["results"]] == [r["document"] for r in theirs["results"]]
+    raw = client.post("/rerank", json={**sent, "raw_scores": True}).json()["results"]
+    for graded, odds in zip(theirs["results"], raw, strict=True):
+        assert 1 / (1 + math.exp(-odds["relevance_score"])) == pytest.approx(graded["relevance_score"], abs=1e-6)
 
 
 REFUSED = [
