@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from math import fsum
 from numbers import Integral
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -114,6 +115,18 @@ def check_queries(queries: Sequence[str], k: int) -> None:
     check_k(k)
     for query in queries:
         check_query(query, k)
+
+
+def fuse(rankings: Sequence[Sequence[Hit]], rrf_k: float = RRF_K) -> list[Hit]:
+    """All passages of some rankings by the sum of 1 / (rrf_k + rank) over the rankings that hold them, best first."""
+    found: dict[str, Passage] = {}
+    parts: dict[str, list[float]] = {}
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, start=1):
+            found.setdefault(hit.passage.id, hit.passage)
+            parts.setdefault(hit.passage.id, []).append(1 / (rrf_k + rank))
+    hits = [Hit(passage, fsum(parts[passage_id])) for passage_id, passage in found.items()]
+    return sorted(hits, key=lambda hit: -hit.score)  # stable, and ``found`` is in the order of the rankings
 
 
 def check_k(k: int) -> None:

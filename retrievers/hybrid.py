@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from math import fsum
 from pathlib import Path
 
-from retrievers.base import RRF_K, LocalRetriever, Progress, Retriever, check_queries
+from retrievers.base import RRF_K, LocalRetriever, Progress, Retriever, check_queries, fuse
 from retrievers.errors import IndexFormatError
 from retrievers.loading import load_index
 from retrievers.passage import Hit, Passage
@@ -60,7 +59,7 @@ class HybridRetriever(LocalRetriever):
         """
         check_queries(queries, k)
         by_retriever = [retriever.search_many(queries, max(k, self._depth)) for retriever in self.retrievers]
-        return [self._fuse(rankings)[:k] for rankings in zip(*by_retriever, strict=True)]
+        return [fuse(rankings, self._rrf_k)[:k] for rankings in zip(*by_retriever, strict=True)]
 
     def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
         """Add passages to every retriever; ``progress`` follows the last of them.
@@ -131,16 +130,6 @@ class HybridRetriever(LocalRetriever):
             return cls(retrievers, rrf_k=settings["rrf_k"], depth=settings["depth"])
         except (KeyError, TypeError) as error:
             raise IndexFormatError(f"{folder}: the settings in the manifest cannot be used: {error}") from error
-
-    def _fuse(self, rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
-        found: dict[str, Passage] = {}
-        parts: dict[str, list[float]] = {}
-        for ranking in rankings:
-            for rank, hit in enumerate(ranking, start=1):
-                found.setdefault(hit.passage.id, hit.passage)
-                parts.setdefault(hit.passage.id, []).append(1 / (self._rrf_k + rank))
-        hits = [Hit(passage, fsum(parts[passage_id])) for passage_id, passage in found.items()]
-        return sorted(hits, key=lambda hit: -hit.score)  # stable, and ``found`` is in the order of the rankings
 
     def __len__(self) -> int:
         """Number of passages."""

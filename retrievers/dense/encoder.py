@@ -68,7 +68,7 @@ class Encoder:
         tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
         if not getattr(tokenizer, "is_fast", False) or limit is None:
             return [[text] for text in texts]
-        ruler = _Ruler(tokenizer)
+        ruler = TokenizerRuler(tokenizer)
         prompt = self._model.prompts.get("document", "") or ""
         room = limit - tokenizer.num_special_tokens_to_add() - len(ruler.places(prompt))
         sizes = ruler.sizes(passages)
@@ -107,17 +107,19 @@ class Encoder:
         return list(map(len, texts))
 
 
-class _Ruler:
+class TokenizerRuler:
     """Measures passages in tokens of ``transformers``; see :class:`retrievers.corpora.blocks.Ruler`."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
     def sizes(self, passages: Sequence[Passage]) -> list[int]:
+        """Tokens of each passage's title and text."""
         texts = [passage.full_text for passage in passages]
         return list(map(len, self._tokens(texts).input_ids)) if texts else []
 
     def places(self, text: str) -> list[tuple[int, int]]:
+        """The characters [start, end) that each token of a text stands for."""
         offsets: list[tuple[int, int]] = self._tokens([text], return_offsets_mapping=True).offset_mapping[0]
         return offsets
 

@@ -6,35 +6,40 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from retrievers.base import RRF_K, Progress
+from retrievers.base import Progress, fuse
 from retrievers.dense.encoder import DEFAULT, Encoder
 from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.passage import Hit, Passage
 from retrievers.search_engines.base import FUSED, SearchEngine, check_address, check_timeout, engine_encoder, secret
 from retrievers.storage.passage_store import check_known, check_new, distinct_ids
 
-_METADATA, _FULL_TEXT = "metadata", "full_text"  # fields of the collections that are made here
+_KEY, _BLOCK, _METADATA, _FULL_TEXT = "key", "block", "metadata", "full_text"  # of the collections that are made here
+_FIRST = f"{_BLOCK} == 0"  # of the entities of a passage, the one that holds the passage
 _LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
 _SLAB = 512  # passages in one request
 # No connection (2), rate limit (8), and the codes of calls.
 _UNAVAILABLE = (2, 8, "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "RATE_LIMIT")
 _PAGE = 1000  # passages in one answer when all are listed
+_MOST = 16384  # entities in one answer: Milvus's limit
 
 
 class MilvusRetriever(SearchEngine):
-    """Ranks the entities of a Milvus collection by their vectors, by BM25 (Milvus's full-text search), or by both.
+    """Ranks the passages of a Milvus collection by their vectors, by BM25 (Milvus's full-text search), or by both.
 
-    :meth:`add` makes the collection if it is not there, and adds to one made here without rebuilding.
+    :meth:`add` makes the collection if it is not there, and adds to one made here without rebuilding. A passage that is
+    longer than what the encoder reads at once is there as several entities, one for each block with its vector, and is
+    found by the best of them. In a collection made elsewhere, an entity is a passage.
 
     Args:
         uri: A server, such as ``"http://localhost:19530"``, or a local file, ``"islands.db"`` (Milvus Lite).
         collection: Its name.
-        mode: ``"dense"``, ``"bm25"``, or ``"hybrid"``, which fuses both by reciprocal rank in Milvus.
+        mode: ``"dense"``, ``"bm25"``, or ``"hybrid"``, which fuses both by reciprocal rank.
         encoder: What made the vectors: as in :class:`retrievers.dense.retriever.DenseRetriever`.
-        id: Field with the primary key.
+        id: Field with the passage's id; of a collection made elsewhere, its primary key.
         title: Field with the title, or None if there is none.
         text: Field with the text.
         vector: Field with the dense vectors.
@@ -97,22 +102,27 @@ class MilvusRetriever(SearchEngine):
         self._require()
         rows: list[Passage] = []
         with self._explained():
-            pages = self._client.query_iterator(self._collection, batch_size=_PAGE, output_fields=self._wanted())
+            pages = self._client.query_iterator(
+                self._collection, batch_size=_PAGE, filter=self._filter(), output_fields=self._wanted()
+            )
             while page := pages.next():
                 rows += [self._passage(row) for row in page]
                 if len(page) < _PAGE:
                     break
-                if {'"', "\\"} & set(rows[-1].id):  # pymilvus puts it, unquoted, into the next page's filter
+                if not self._filter() and {'"', "\\"} & set(
+                    rows[-1].id
+                ):  # pymilvus puts it, unquoted, into the next page's filter
                     raise EngineError(f"{self} cannot be listed beyond the id {rows[-1].id!r}")
             pages.close()
         return rows
 
     def __len__(self) -> int:
-        """Number of entities; 0 if there is no collection."""
+        """Number of passages; 0 if there is no collection."""
         if not self._fields:
             return 0
         with self._explained():
-            return int(self._client.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
+            counted = self._client.query(self._collection, filter=self._filter(), output_fields=["count(*)"])
+            return int(counted[0]["count(*)"])
 
     def add(self, passages: Iterable[Passage | str], *, progress: Progress | None = None) -> None:
         """Add passages, in batches; earlier ones are not touched.
@@ -149,7 +159,7 @@ class MilvusRetriever(SearchEngine):
             raise
 
     def remove(self, ids: Iterable[str]) -> int:
-        """Delete entities, and say how many; their ids may be added again.
+        """Delete passages, and say how many; their ids may be added again.
 
         Raises:
             TypeError: ``ids`` is a single string.
@@ -165,7 +175,7 @@ class MilvusRetriever(SearchEngine):
     def _delete(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), _SLAB):
             with self._explained():
-                self._client.delete(self._collection, ids=list(ids[start : start + _SLAB]))
+                self._client.delete(self._collection, filter=self._filter(ids[start : start + _SLAB], every=True))
 
     def __str__(self) -> str:
         return f"the Milvus collection {self._collection!r} at {self._uri}"
@@ -220,24 +230,47 @@ class MilvusRetriever(SearchEngine):
     def _find(self, query: str, k: int) -> list[Hit]:
         self._require()
         query = query.encode("utf-8", "replace").decode("utf-8")  # a half of a surrogate pair cannot be sent
-        data = {"sparse": query, "vector": self._vector(query) if self._encoder else None}
-        parts = [(self._names[name], data[name]) for name in self._searched()]
-        shared = {"limit": k, "output_fields": self._wanted()}
         with self._explained():
-            if self._mode == "hybrid":
-                requests = [
-                    self._milvus.AnnSearchRequest(data=[part], anns_field=field, param={}, limit=max(k, FUSED))
-                    for field, part in parts
-                ]
-                ranker = self._milvus.RRFRanker(RRF_K)
-                found = self._client.hybrid_search(self._collection, requests, ranker, **shared)[0]
-            else:
-                ((field, part),) = parts
-                found = self._client.search(self._collection, data=[part], anns_field=field, **shared)[0]
-        return [Hit(self._passage(hit["entity"]), self._score(hit["distance"])) for hit in found]
+            if self._mode != "hybrid":
+                [name] = self._searched()
+                return self._ranking(name, query, k)
+            return fuse([self._ranking(name, query, max(k, FUSED)) for name in self._searched()])[:k]
 
-    def _score(self, distance: float) -> float:
-        metric = "" if self._mode == "hybrid" else self._metrics[self._names[self._searched()[0]]]
+    def _ranking(self, name: str, query: str, k: int) -> list[Hit]:
+        """The passages of the entities whose field `name` is nearest, each with the best score of its entities."""
+        dense, field = name == "vector", str(self._names[name])
+        data, limit = self._vector(query) if dense else query, k
+        blocks = [_BLOCK] if self._filter() else []
+        while True:
+            found = self._client.search(
+                self._collection,
+                data=[data],
+                anns_field=field,
+                limit=limit,
+                filter="" if dense else self._filter(),  # only a first entity has the text
+                output_fields=[*self._wanted(), *blocks],
+            )[0]
+            best: dict[str, Any] = {}
+            for hit in found:
+                best.setdefault(str(hit["entity"][str(self._names["id"])]), hit)
+            if len(best) >= k or len(found) < limit or limit == _MOST:
+                break
+            limit = min(2 * limit, _MOST)
+        rows = {name: hit["entity"] for name, hit in list(best.items())[:k]}
+        if later := [name for name, row in rows.items() if row.get(_BLOCK)]:
+            first = self._client.query(self._collection, filter=self._filter(later), output_fields=self._wanted())
+            rows.update((row[str(self._names["id"])], row) for row in first)
+        return [Hit(self._passage(row), self._score(field, best[name]["distance"])) for name, row in rows.items()]
+
+    def _filter(self, ids: Sequence[str] | None = None, *, every: bool = False) -> str:
+        """What chooses passages, all or those with some ids: by their first entities, or by every one of them."""
+        parts = [_FIRST] if _BLOCK in self._fields and not every else []
+        if ids is not None:
+            parts.append(f"{self._names['id']} in {json.dumps(list(ids), ensure_ascii=False)}")
+        return " and ".join(parts)
+
+    def _score(self, field: str, distance: float) -> float:
+        metric = self._metrics[field]
         if metric == "BM25":
             return abs(distance)  # Milvus Lite gives them below zero
         return -distance if metric in ("L2", "HAMMING", "JACCARD") else distance
@@ -249,8 +282,10 @@ class MilvusRetriever(SearchEngine):
     def _layout(self) -> Any:
         """The schema of a new collection."""
         types, names = self._milvus.DataType, self._names
-        schema = self._milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field(names["id"], types.VARCHAR, is_primary=True, max_length=_LONGEST_ID)
+        schema = self._milvus.MilvusClient.create_schema(auto_id=True, enable_dynamic_field=False)
+        schema.add_field(_KEY, types.INT64, is_primary=True)
+        schema.add_field(names["id"], types.VARCHAR, max_length=_LONGEST_ID)
+        schema.add_field(_BLOCK, types.INT32)
         for name in (names["title"], names["text"]):
             if name is not None:
                 schema.add_field(name, types.VARCHAR, max_length=_LONGEST)
@@ -290,26 +325,31 @@ class MilvusRetriever(SearchEngine):
         known: set[str] = set()
         field = str(self._names["id"])
         for start in range(0, len(ids) if self._fields else 0, _SLAB):
-            names = json.dumps(list(ids[start : start + _SLAB]), ensure_ascii=False)
+            chosen = self._filter(ids[start : start + _SLAB])
             with self._explained():
-                found = self._client.query(self._collection, filter=f"{field} in {names}", output_fields=[field])
+                found = self._client.query(self._collection, filter=chosen, output_fields=[field])
             known |= {row[field] for row in found}
         return known
 
     def _rows(self, passages: Sequence[Passage]) -> list[dict[str, Any]]:
-        names = self._names
+        """The entities of passages: the first of each holds it, and each has the vector of one of its blocks."""
+        blocks = [[""]] * len(passages) if self._encoder is None else self._encoder.cut(passages)
         rows = []
-        for passage in passages:
-            values = {"id": passage.id, "title": passage.title, "text": passage.text}
-            row: dict[str, Any] = {str(names[key]): value for key, value in values.items() if names[key] is not None}
-            row[_METADATA] = dict(passage.metadata)
-            if self._mode != "dense":
-                row[_FULL_TEXT] = passage.full_text
-            rows.append(row)
+        for passage, own in zip(passages, blocks, strict=True):
+            for block in range(len(own)):
+                held = passage if block == 0 else Passage(passage.id, "")
+                values = {"id": held.id, "title": held.title, "text": held.text}
+                row: dict[str, Any] = {
+                    str(self._names[key]): value for key, value in values.items() if self._names[key] is not None
+                }
+                row |= {_BLOCK: block, _METADATA: dict(held.metadata)}
+                if self._mode != "dense":
+                    row[_FULL_TEXT] = held.full_text
+                rows.append(row)
         if self._encoder is not None:
-            vectors = self._encoder.encode_documents([p.full_text for p in passages], self._batch_size)
+            vectors = self._encoder.encode_documents(list(chain.from_iterable(blocks)), self._batch_size)
             for row, vector in zip(rows, vectors, strict=True):
-                row[str(names["vector"])] = vector
+                row[str(self._names["vector"])] = vector
         return rows
 
     @contextmanager

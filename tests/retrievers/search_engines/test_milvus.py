@@ -120,6 +120,42 @@ def test_additions_are_found_and_known_ids_refused(tmp_path, encoder, animals):
     assert len(retriever.search("animals", 100)) == 7
 
 
+class SentenceEncoder(WordEncoder):
+    """Reads one sentence at a time."""
+
+    def cut(self, passages):
+        return [
+            [f"{passage.title} {part}." for part in passage.text.split(".") if part.strip()] for passage in passages
+        ]
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+def test_a_long_passage_is_found_by_each_of_its_blocks(tmp_path, mode):
+    """As in our own dense index, which keeps a vector of each block too."""
+    encoder = SentenceEncoder()
+    filler = " ".join(f"Word{n} is about thing{n}." for n in range(30))
+    long = Passage('l"o\ng', f"{filler} The lighthouse was finished in 1846.", "Utvær", {"page": 3})
+    passages = [long, *(Passage(f"p{n}", f"Ferries sail to harbour{n}.") for n in range(4))]
+    ours = DenseRetriever(passages, encoder=encoder)
+    milvus = MilvusRetriever(str(tmp_path / "long.db"), encoder=encoder, mode=mode)
+    milvus.add(passages)
+    assert len(milvus) == len(list(milvus.passages)) == 5
+    assert {passage.id for passage in milvus.passages} == {passage.id for passage in passages}
+    for question in ("When was the lighthouse finished?", "What is word7 about?", "Where do ferries sail to?"):
+        found = milvus.search(question, 3)
+        assert found[0].passage == ours.search(question, 3)[0].passage
+        assert len({hit.passage.id for hit in found}) == 3
+    if mode == "dense":
+        expected, found = (one.search("lighthouse word1 harbour2", 5) for one in (ours, milvus))
+        assert [hit.passage for hit in found] == [hit.passage for hit in expected]
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-5)
+    with pytest.raises(ValueError, match="is there already"):
+        milvus.add([long])
+    milvus.remove([long.id])
+    assert len(milvus) == 4
+    assert long not in [hit.passage for hit in milvus.search("When was the lighthouse finished?", 10)]
+
+
 def test_saved_it_leads_back_to_the_collection(dense, file, tmp_path, monkeypatch):
     monkeypatch.setattr(retrievers.search_engines.base, "Encoder", WordEncoder)
     dense.save(tmp_path / "saved")
