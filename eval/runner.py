@@ -10,9 +10,11 @@ from typing import Any
 
 from eval.records import Records
 from eval.retrieval.scoring import NAMED
+from rag.notices import Tally, of_cuts
 from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
+from rag.readers.base import EncodedQuestion
 from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import load_same_reader, reader_or_checksum
 
@@ -96,16 +98,23 @@ def measure_questions(
         return measured, [*records.warnings, *cut_notes(measured)]
 
 
+def cut_fields(encoded: EncodedQuestion) -> dict[str, Any]:
+    """What a record says of what was longer than the reader's limit, in tokens that were not read.
+
+    Returns:
+        `cut_tokens`, by the id of each such passage, and `question_cut_tokens`.
+    """
+    cuts = zip(encoded.passages, encoded.cut_tokens, strict=True)
+    of_passages = {passage.id: tokens for passage, tokens in cuts if tokens}
+    return {"cut_tokens": of_passages, "question_cut_tokens": encoded.question_cut_tokens}
+
+
 def cut_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What to say of the passages that were longer than the reader's limit; nothing if none was."""
-    cut = [tokens for record in records if (tokens := record.get("cut_tokens"))]  # records made before have none
-    if not cut:
-        return []
-    n_passages, n_tokens = sum(map(len, cut)), sum(sum(tokens.values()) for tokens in cut)
-    return [
-        f"passages longer than reader.max_passage_tokens: {n_passages:,}, in {len(cut):,} questions; "
-        f"{n_tokens:,} of their tokens were not read"
-    ]
+    """What to say of passages and questions that were longer than the reader's limit; nothing if none was."""
+    tally = Tally()
+    for record in records:  # those made before lack a field
+        tally.add(of_cuts(record.get("cut_tokens", {}).values(), record.get("question_cut_tokens", 0)))
+    return tally.lines(len(records))
 
 
 def load_and_measure(

@@ -1,45 +1,77 @@
-"""What people must be told of one question's reading: what was not read, screened out, or cannot be relied on."""
+"""What people must be told of questions' reading: what was not read, screened out, or cannot be relied on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rag.readers.base import EnglishReader, RemarkingReader
-from rag.session import Session
+from rag.readers.base import EnglishReader, Notice, RemarkingReader
 from retrievers import Passage
 
+if TYPE_CHECKING:
+    from rag.session import Session
 
-def notices(session: Session) -> Iterator[str]:
-    """The warnings about a session, one sentence each."""
+
+def notices(session: Session) -> Iterator[Notice]:
+    """The warnings about a session."""
     encoded, given = session.encoded, len(session.passages)
     if isinstance(session.reader, EnglishReader) and not session.reader.reads(encoded.question):
-        yield (
-            f"the question is in a language that the reader {session.reader.name!r} does not read, so do not rely on "
+        name = session.reader.name.replace("{", "{{").replace("}", "}}")
+        yield Notice(
+            f"the question is in a language that the reader {name!r} does not read, so do not rely on "
             "the answer and the values; name another reader (reader.checkpoint), or search alone"
         )
     if isinstance(session.reader, RemarkingReader):
         yield from session.reader.remarks(encoded)
-    out = given - session.n_read
-    if out:
-        yield (
-            f"{out} of {given} passages were screened out; the reader got the other {session.n_read}, and "
-            "values say nothing of those left out"
+    if out := given - session.n_read:
+        yield Notice(
+            "{:,} of {:,} passages were screened out; the reader got the other {:,}, and values say nothing of those "
+            "left out",
+            (out, given, session.n_read),
         )
-    yield from of_cuts(encoded.cut_tokens)
-    if encoded.question_cut_tokens:
-        yield f"the question is longer than the limit; {encoded.question_cut_tokens} tokens were not read"
+    yield from of_cuts(encoded.cut_tokens, encoded.question_cut_tokens)
     yield from _of_repeats(encoded.passages)
 
 
-def of_cuts(cut_tokens: Sequence[int]) -> Iterator[str]:
-    """What to say of passages of which so many tokens were cut; nothing if none were."""
-    cut = sum(tokens > 0 for tokens in cut_tokens)
-    if cut:
-        longer = "1 passage is" if cut == 1 else f"{cut} passages are"
-        yield f"{longer} longer than the reader's limit; {sum(cut_tokens)} tokens were not read"
+def of_cuts(passages: Iterable[int], question: int = 0) -> Iterator[Notice]:
+    """What to say of passages and a question of which so many tokens were not read; nothing if all were."""
+    if cut := [tokens for tokens in passages if tokens]:
+        yield Notice(
+            "passages longer than reader.max_passage_tokens: {:,}; {:,} of their tokens were not read",
+            (len(cut), sum(cut)),
+        )
+    if question:
+        yield Notice("the question is longer than the reader's limit; {:,} of its tokens were not read", (question,))
 
 
-def _of_repeats(passages: Sequence[Passage]) -> Iterator[str]:
+def _of_repeats(passages: Sequence[Passage]) -> Iterator[Notice]:
     texts = {passage.full_text for passage in passages}
     if len(texts) < len(passages):
-        yield f"of {len(passages)} passages only {len(texts)} differ in text"
+        yield Notice("of {:,} passages only {:,} differ in text", (len(passages), len(texts)))
+
+
+class Tally:
+    """The notices of many questions, added up.
+
+    Args:
+        said: what an earlier tally's `said` holds.
+
+    Attributes:
+        said: for each sentence, of how many questions it was said, and then its counts.
+    """
+
+    def __init__(self, said: Mapping[str, Sequence[int]] | None = None):
+        self.said: dict[str, list[int]] = {sentence: list(counts) for sentence, counts in (said or {}).items()}
+
+    def add(self, of_one: Iterable[Notice]) -> None:
+        """Add the notices of one question."""
+        for sentence, counts in of_one:
+            before = self.said.get(sentence, [0] * (1 + len(counts)))
+            self.said[sentence] = [n + more for n, more in zip(before, (1, *counts), strict=True)]
+
+    def lines(self, total: int) -> list[str]:
+        """A sentence for each kind of notice about `total` questions."""
+        return [
+            f"in {questions:,} of {total:,} questions: {Notice(sentence, tuple(counts))}"
+            for sentence, (questions, *counts) in self.said.items()
+        ]

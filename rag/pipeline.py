@@ -194,7 +194,7 @@ class Pipeline(Closable):
             attribution=attribution,
             hierarchy=hierarchy,
             seconds={**reading, **clock.seconds, **({"parts": hierarchy.seconds} if hierarchy else {})},
-            warnings=(*notices(session), *said),
+            warnings=(*map(str, notices(session)), *said),
             screened=tuple(hit.passage.id for place, hit in enumerate(hits) if place not in session.read),
             sufficient=sufficient,
             counterfactual=counterfactual,
@@ -227,7 +227,7 @@ class Pipeline(Closable):
             text, said = found.text, list(found.warnings)
         else:
             session = Session(self.answerer, question, [hit.passage for hit in hits], most_decodes=1)
-            text, explanation, said = session.answer, None, list(notices(session))
+            text, explanation, said = session.answer, None, list(map(str, notices(session)))
         warnings = [f"{answering}, which gave the final answer: {warning}" for warning in said]
         return text, TwoReaders(answering, self.reader.name, explanation), warnings
 

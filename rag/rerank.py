@@ -11,7 +11,7 @@ import numpy as np
 
 from rag.grades import answer_grades, contributions_of, order_of, probability, relevance_of
 from rag.notices import notices, of_cuts
-from rag.readers.base import Closable, Reader, Screener, close
+from rag.readers.base import Closable, Notice, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import as_hits
 from rag.scores import FUSION, Scores, passage_scores
@@ -54,14 +54,19 @@ class Reranking:
         passages: all passages, best first.
         attributed: how many of them have a value.
         tokens: how many tokens were read, each as often as it was encoded.
-        warnings: what was cut, screened out, or cannot be relied on.
+        notices: what was cut, screened out, or cannot be relied on.
     """
 
     answer: str
     passages: tuple[Ranked, ...]
     attributed: int
     tokens: int
-    warnings: tuple[str, ...]
+    notices: tuple[Notice, ...]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The notices as sentences."""
+        return list(map(str, self.notices))
 
 
 class Reranker(Closable):
@@ -122,17 +127,17 @@ class Reranker(Closable):
         """The work of `attribute` in steps of about a second, between which other work may be done."""
         given = [hit.passage for hit in as_hits(passages)]
         places = [place for place, passage in enumerate(given) if passage.text.strip()]
-        warnings, tokens = [], 0
+        told: list[Notice] = []
+        tokens = 0
         relevance: Scores | None = None
         if blank := len(given) - len(places):
-            warnings.append(f"{blank} of {len(given)} passages are blank, and come last")
+            told.append(Notice("{:,} of {:,} passages are blank, and come last", (blank, len(given))))
         if most is not None and len(places) > most:
             found, tokens, cuts = yield from self._relevances(question, given, places)
             chosen = sorted(sorted(places, key=lambda place: -found[place])[:most])
-            warnings.append(
-                f"of {len(places)} passages, the {most} most relevant were attributed; the others follow by relevance"
-            )
-            warnings += of_cuts([cuts[place] for place in places if place not in chosen])
+            sentence = "of {:,} passages, the {:,} most relevant were attributed; the others follow by relevance"
+            told.append(Notice(sentence, (len(places), most)))
+            told += of_cuts([cuts[place] for place in places if place not in chosen])
             places, relevance = chosen, found
         session = Session(
             self.reader, question, [given[place] for place in places], self.settings, screener=self.screener
@@ -145,7 +150,7 @@ class Reranker(Closable):
         scores = answer_grades(session.answer, given, contributions, relevance, self.settings.rerank.score)
         if session.passages and not session.answer:
             by = "what pulls towards one" if relevance is None else "relevance alone"
-            warnings.append(f"the reader finds no answer in these passages, so they are ordered by {by}")
+            told.append(Notice(f"the reader finds no answer in these passages, so they are ordered by {by}"))
         parts = zip(
             passage_scores(attribution, self.settings.rerank.score.removesuffix(FUSION)).tolist(),
             attribution.values[attribution.output].tolist(),
@@ -168,7 +173,7 @@ class Reranker(Closable):
             tuple(ranked),
             len(read),
             tokens + session.encoded.tokens,
-            (*warnings, *notices(session)),
+            (*told, *notices(session)),
         )
 
     def _relevances(

@@ -24,6 +24,7 @@ from eval.attribution.methods import (
 )
 from eval.attribution.settings import AttributionRun
 from eval.retrieval.scoring import ScoredSession, attribute, parse_scoring
+from eval.runner import cut_fields
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scores import Scores
@@ -54,7 +55,7 @@ def measure_question(
         relevant: ids of the passages that are marked as evidence.
 
     Returns:
-        Of a question: `answer`, `passages`, `cut_tokens` (by id, beyond the reader's limit), `relevant`,
+        Of a question: `answer`, `passages`, what was cut (see `cut_fields`), `relevant`,
         `reference` ("exact" or "sampled", None if there is none) and
         `methods`; of a method: `scores`, `evaluations`, `seconds`, `measures` and curves of probability.
     """
@@ -96,7 +97,7 @@ def measure_question(
         "question": question.text,
         "answer": session.answer,
         "passages": names,
-        "cut_tokens": session.cut_tokens,
+        **cut_fields(session.encoded),
         "relevant": sorted(marked),
         "reference": ("exact" if _is_exact(run, n) else "sampled") if faithful else None,
         "methods": records,

@@ -159,6 +159,7 @@ def measure_case(run: CitationsRun, reader: Reader, case: Case) -> dict[str, Any
     seconds = time.perf_counter() - started
     left_out = len(case.sentences) - len(sentences)
     return {"id": case.id, "of": len(case.sentences) - 1, "left_out": left_out, "sentences": sentences} | {
+        "cut_tokens": {one.passage.id: one.cut_tokens for one in answer.evidence if one.cut_tokens},
         "seconds": seconds,
         "evaluations": cited.attribution.evaluations,
     }

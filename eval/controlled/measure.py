@@ -15,6 +15,7 @@ from eval.attribution.methods import QuestionMethods, is_sampled, parse_method
 from eval.controlled.cases import Case, Side
 from eval.controlled.settings import ControlledRun
 from eval.retrieval.scoring import ScoredSession, attribute
+from eval.runner import cut_fields
 from rag.readers import Reader
 from rag.scores import Scores, passage_scores
 from rag.session import Session
@@ -34,8 +35,8 @@ def measure_cases(run: ControlledRun, reader: Reader, name: str, cases: Sequence
         cases: of one game and one question; perhaps none.
 
     Returns:
-        `id` and `game`; if the reader plays one, also `question`, `answer`, `passages` (their ids), `cut_tokens` (of
-        those beyond the reader's limit), `targets` and `against` (their places), and by method in `methods`: `scores`,
+        `id` and `game`; if the reader plays one, also `question`, `answer`, `passages` (their ids), what was cut (see
+        `cut_fields`), `targets` and `against` (their places), and by method in `methods`: `scores`,
         `errors` (None if it has none) and `measures`.
     """
     record: dict[str, Any] = {"id": name, "game": name.partition("/")[0]}
@@ -48,7 +49,7 @@ def measure_cases(run: ControlledRun, reader: Reader, name: str, cases: Sequence
                 "question": case.question.text,
                 "answer": session.answer,
                 "passages": [passage.id for passage in case.passages],
-                "cut_tokens": session.cut_tokens,
+                **cut_fields(session.encoded),
                 "targets": list(side.targets),
                 "against": list(side.against),
                 "methods": measured,

@@ -10,6 +10,7 @@ import numpy as np
 
 from eval.qa.settings import Keep, QARun
 from eval.retrieval.scoring import Scored, ScoredSession, parse_scoring, rerank, score_passages
+from eval.runner import cut_fields
 from eval.selection import Example
 from rag.questions import Question, holds_answer, score_answer
 from rag.readers import Reader
@@ -30,8 +31,8 @@ def answer_question(
         answerer: answers from the first passages alone, in their order; its seconds are of reading and of decoding.
 
     Returns:
-        `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, `cut_tokens` (by id, of
-        passages that are longer than the reader's limit), `encode_seconds`, `by_k`
+        `id`, `question`, `accepted`, `passages` (ids in the given order), `retrieve_seconds`, what was cut (see
+        `cut_fields`), `encode_seconds`, `by_k`
         (one entry per size: `k`, `passages` read, `answer`, `exact_match`, `f1`, `cover_exact_match`, `recall`,
         `seconds` of one decode, `no_answer_probability`),
         and by score in `reranked`: `passages` and `scores` in the new order, `evaluations` (distinct coalitions) and
@@ -46,7 +47,7 @@ def answer_question(
         "accepted": list(question.answers),
         "passages": [passage.id for passage in passages],
         "retrieve_seconds": retrieve,
-        "cut_tokens": session.cut_tokens,
+        **cut_fields(session.encoded),
         "encode_seconds": session.seconds["encode"],
         "by_k": [
             _answer(session, question, given[:size], size, answerer) | _no_answer_probability(session, size, answerer)

@@ -14,7 +14,7 @@ from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_p
 from eval.retrieval.settings import RetrievalRun
 from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
-from eval.runner import Progress, measure_questions, provenance
+from eval.runner import Progress, cut_fields, measure_questions, provenance
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor
@@ -111,26 +111,27 @@ def _rerank_question(
 ) -> dict[str, Any]:
     """The question's record with the orders of all systems; without a reader, nothing is reranked."""
     systems: dict[str, Any] = {}
-    cut: dict[str, int] = {}
+    cut: dict[str, Any] = {"cut_tokens": {}}
     for name, passages in ranked.items():
         systems[name] = {"passages": [passage.id for passage in passages]}
         if reader is not None:
             systems |= _reranked(run, reader, question, passages, name, cut)
-    return {**record, "cut_tokens": cut, "systems": systems}
+    return {**record, **cut, "systems": systems}
 
 
 def _reranked(
-    run: RetrievalRun, reader: Reader, question: Question, passages: Sequence[Passage], name: str, cut: dict[str, int]
+    run: RetrievalRun, reader: Reader, question: Question, passages: Sequence[Passage], name: str, cut: dict[str, Any]
 ) -> Mapping[str, dict[str, Any]]:
     """The reranked orders of one question's passages by every depth and score, under their systems' names.
 
-    `cut` gets the passages that are longer than the reader's limit, with the tokens that were not read.
+    `cut` gets what was longer than the reader's limit; see `cut_fields`.
     """
     systems = {}
     for depth in run.depth:
         head, tail = passages[:depth], [passage.id for passage in passages[depth:]]
         session = ScoredSession(reader, question.text, head, run.attribution, len(run.rerank))
-        cut |= session.cut_tokens
+        found = cut_fields(session.encoded)
+        cut |= {**found, "cut_tokens": {**cut["cut_tokens"], **found["cut_tokens"]}}
         for scoring in run.rerank:
             parsed = parse_scoring(scoring)
             scored = score_passages(session, parsed)

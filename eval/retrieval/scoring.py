@@ -117,12 +117,6 @@ class ScoredSession(Session):
         unlimited = AttributionSettings(budget=_PER_PASSAGE * len(passages) + _PER_PASSAGE)
         super().__init__(reader, question, passages, Settings(attribution=unlimited), most_decodes=most)
 
-    @property
-    def cut_tokens(self) -> dict[str, int]:
-        """By id, how many tokens the reader did not read of each passage that is longer than its limit."""
-        cuts = zip(self.encoded.passages, self.encoded.cut_tokens, strict=True)
-        return {passage.id: tokens for passage, tokens in cuts if tokens}
-
 
 def score_passages(session: ScoredSession, scoring: Scoring, seed: int | None = None) -> Scored:
     """Score a session's passages; raises `SettingsError` where reader or estimator cannot."""

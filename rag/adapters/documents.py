@@ -89,7 +89,7 @@ def attribute(reranker: Reranker, question: str, texts: Sequence[Text], top: int
                     "contribution": ranked.contribution,
                     "relevance": ranked.relevance,
                     "rank_before": ranked.rank,
-                    "warnings": list(reranking.warnings),
+                    "warnings": reranking.warnings,
                 },
             },
         )

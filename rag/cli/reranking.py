@@ -92,7 +92,9 @@ def rerank(
         made = {**made_with(settings.model_dump(mode="json"), settings.reader, files), "depth": first}
         bar = progress.add_task("reranking", total=task.total)
         make_rerank = partial(_reranker, settings, made["reader"])
-        rerank_file(task, make_rerank, out, made, lambda done, _: progress.update(bar, completed=done), executor)
+        warnings += rerank_file(
+            task, make_rerank, out, made, lambda done, _: progress.update(bar, completed=done), executor
+        )
     if as_json:
         opt.print_json({"out": str(out), "questions": task.total, "depth": first, "warnings": warnings})
         return
@@ -108,7 +110,7 @@ def _reranker(settings: Settings, checksum: str) -> Rerank:
 
     set_threads(settings.threads)
     reader = load_same_reader(settings.reader, checksum)
-    return Reranker(reader, settings).rerank
+    return Reranker(reader, settings).attribute
 
 
 def _run_task(

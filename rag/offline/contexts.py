@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from rag.offline.writing import Rerank, strictly_descending
+from rag.offline.writing import Part, Rerank, strictly_descending
 from retrievers import CorpusError, Hit, Passage
 from retrievers.corpora.decoding import BROKEN_GZIP, LONGEST_LINE, decoded_lines
 from retrievers.storage.json_text import DECODER, as_decode_error, parse_json
@@ -26,18 +26,20 @@ class Entry(NamedTuple):
     content: dict[str, Any]
     depth: int
 
-    def reranked(self, rerank: Rerank) -> str:
+    def reranked(self, rerank: Rerank) -> Part:
         """The entry as JSON."""
         contexts: Sequence[dict[str, Any]] = self.content["ctxs"]
         hits = [
             Hit(Passage(str(number), context["text"], context.get("title") or ""), 0.0)
             for number, context in enumerate(contexts[: self.depth])
         ]
-        ranked = rerank(self.content["question"], hits) if hits else []
-        order = [*(int(hit.passage.id) for hit in ranked), *range(len(ranked), len(contexts))]
-        scores = strictly_descending([hit.score for hit in ranked], len(order))
+        reranking = rerank(self.content["question"], hits) if hits else None
+        ranked = reranking.passages if reranking else ()
+        order = [*(int(one.passage.id) for one in ranked), *range(len(ranked), len(contexts))]
+        scores = strictly_descending([one.score for one in ranked], len(order))
         ordered = [{**contexts[place], "score": score} for place, score in zip(order, scores, strict=True)]
-        return json.dumps({**self.content, "ctxs": ordered}, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({**self.content, "ctxs": ordered}, ensure_ascii=False, allow_nan=False)
+        return Part(text, reranking.notices if reranking else ())
 
 
 class ContextsTask:

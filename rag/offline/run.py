@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rag.offline.writing import Rerank, strictly_descending
+from rag.offline.writing import Part, Rerank, strictly_descending
 from rag.questions import load_questions
 from rag.questions.loading import read_beir_queries
 from retrievers import CorpusError, Hit, Passage
@@ -21,13 +21,15 @@ class RankedQuestion(NamedTuple):
     ids: list[str]
     passages: list[Passage]
 
-    def reranked(self, rerank: Rerank) -> str:
+    def reranked(self, rerank: Rerank) -> Part:
         """Its lines of a run."""
-        hits = rerank(self.text, [Hit(passage, 0.0) for passage in self.passages]) if self.passages else []
-        order = [*(hit.passage.id for hit in hits), *self.ids[len(hits) :]]
-        scores = strictly_descending([hit.score for hit in hits], len(order))
+        reranking = rerank(self.text, [Hit(passage, 0.0) for passage in self.passages]) if self.passages else None
+        ranked = reranking.passages if reranking else ()
+        order = [*(one.passage.id for one in ranked), *self.ids[len(ranked) :]]
+        scores = strictly_descending([one.score for one in ranked], len(order))
         lines = enumerate(zip(order, scores, strict=True), start=1)
-        return "".join(f"{self.name} Q0 {id} {rank} {score} ragshap\n" for rank, (id, score) in lines)
+        text = "".join(f"{self.name} Q0 {id} {rank} {score} ragshap\n" for rank, (id, score) in lines)
+        return Part(text, reranking.notices if reranking else ())
 
 
 class RunTask:

@@ -6,12 +6,14 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from rag.notices import Tally
+from rag.readers.base import Notice
 from rag.scale import Executor, LocalExecutor
 from rag.settings_base import SettingsError
 from retrievers import Hit
@@ -20,17 +22,27 @@ from retrievers.storage.disk import sync
 from retrievers.storage.json_text import parse_json
 from retrievers.storage.locks import writing
 
+if TYPE_CHECKING:
+    from rag.rerank import Reranking
+
 Progress = Callable[[int, int], None]
-Rerank = Callable[[str, Sequence[Hit]], list[Hit]]
-"""Reorders the passages of a question, with their new scores, as `Reranker.rerank` does."""
+Rerank = Callable[[str, Sequence[Hit]], "Reranking"]
+"""Reorders the passages of a question, as `Reranker.attribute` does."""
 
 _STEP = np.float32(1e-6)
+
+
+class Part(NamedTuple):
+    """A question's part of the output, and what people must be told about it."""
+
+    text: str
+    notices: tuple[Notice, ...] = ()
 
 
 class Ranked(Protocol):
     """A question with its passages, as plain data."""
 
-    def reranked(self, rerank: Rerank) -> str:
+    def reranked(self, rerank: Rerank) -> Part:
         """Its part of the output."""
         ...
 
@@ -62,7 +74,7 @@ def rerank_file(
     made_with: Mapping[str, Any],
     progress: Progress | None = None,
     executor: Executor | None = None,
-) -> None:
+) -> list[str]:
     """Rerank every question of a task and write the result.
 
     Until it is complete, the output is `NAME.partial`, and `NAME.progress.json` records how much is done; a call that
@@ -76,6 +88,9 @@ def rerank_file(
         progress: called as progress(done, total), in questions.
         executor: distributes the questions; by default this process does them all.
 
+    Returns:
+        What people must be told, such as what was cut, counted over all questions, those of before a stop included.
+
     Raises:
         SettingsError: the partial output was made with other settings, files or weights.
         ValueError: the progress file is damaged.
@@ -87,32 +102,34 @@ def rerank_file(
     wanted = json.loads(json.dumps(made_with))
     executor = executor or LocalExecutor()
     with writing(out, "the questions done so far are kept"):
-        done, size = _progress(state, wanted)
+        done, size, tally = _progress(state, wanted)
         if done == task.total and not partial.exists() and out.exists():  # stopped just after the last step
             state.unlink()
-            return
+            return tally.lines(task.total)
         with partial.open("r+b" if done and partial.exists() else "w+b") as file:
             if file.seek(0, os.SEEK_END) < size:
                 raise ValueError(f"{partial} is shorter than {state} says; delete both to begin again")
             file.truncate(size)
             file.seek(size)
-            for text in executor.map(functools.partial(_worker, make_rerank), islice(task, done, None)):
+            for text, told in executor.map(functools.partial(_worker, make_rerank), islice(task, done, None)):
                 text = (task.between if done else task.head) + text
                 done += 1
+                tally.add(told)
                 file.write((text + (task.tail if done == task.total else "")).encode())
                 file.flush()
                 os.fsync(file.fileno())  # before the state that counts on it
                 with replace_file(state) as temporary:
-                    content = {"made_with": wanted, "questions": done, "bytes": file.tell()}
+                    content = {"made_with": wanted, "questions": done, "bytes": file.tell(), "told": tally.said}
                     temporary.write_text(json.dumps(content), encoding="utf-8")
                 if progress is not None:
                     progress(done, task.total)
         os.replace(partial, out)
         sync(out.parent)
         state.unlink(missing_ok=True)
+    return tally.lines(task.total)
 
 
-def _worker(make_rerank: Callable[[], Rerank]) -> Callable[[Ranked], str]:
+def _worker(make_rerank: Callable[[], Rerank]) -> Callable[[Ranked], Part]:
     rerank = make_rerank()
     return lambda item: item.reranked(rerank)
 
@@ -133,19 +150,22 @@ def strictly_descending(scores: Sequence[float], n: int) -> list[float]:
     return [float(str(score)) for score in found]
 
 
-def _progress(state: Path, made_with: Mapping[str, Any]) -> tuple[int, int]:
-    """Questions done and bytes written."""
+def _progress(state: Path, made_with: Mapping[str, Any]) -> tuple[int, int, Tally]:
+    """Questions done, bytes written, and what there is to tell about these questions."""
     if not state.exists():
-        return 0, 0
+        return 0, 0, Tally()
     try:
         stored = parse_json(state.read_text(encoding="utf-8"))
-        done, size, other = stored["questions"], stored["bytes"], stored["made_with"]
-        sound = all(type(count) is int and count >= 0 for count in (done, size)) and isinstance(other, dict)
-    except (ValueError, KeyError, TypeError):
+        done, size, other, told = (stored[key] for key in ("questions", "bytes", "made_with", "told"))
+        counts = [done, size, *chain.from_iterable(told.values())]
+        sound = all(type(count) is int and count >= 0 for count in counts) and isinstance(other, dict)
+        tally = Tally(told)
+        tally.lines(done)
+    except (ValueError, LookupError, TypeError, AttributeError):
         sound = False
     if not sound:
         raise ValueError(f"{state}: not the progress of a rerank; delete or move the file") from None
     if other != made_with:
         names = [key for key in {**other, **made_with} if other.get(key) != made_with.get(key)]
         raise SettingsError(f"{state} is of a run with other {', '.join(names)}; delete it to begin again")
-    return done, size
+    return done, size, tally

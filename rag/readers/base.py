@@ -164,12 +164,28 @@ class EnglishReader(Reader, Protocol):
         ...
 
 
+class Notice(NamedTuple):
+    """A sentence that people must be told about the reading of a question.
+
+    Attributes:
+        sentence: without a stop, and with a format field such as "{:,}" for each count.
+        counts: what was counted; the counts of several questions can be added up.
+    """
+
+    sentence: str
+    counts: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """The sentence with its counts."""
+        return self.sentence.format(*self.counts)
+
+
 @runtime_checkable
 class RemarkingReader(Reader, Protocol):
     """A reader that may have to say something about the answers that it gave, as one that is asked by prompts does."""
 
-    def remarks(self, encoded: EncodedQuestion) -> list[str]:
-        """What a user should know of the answers given to this question so far; one sentence each, without a stop."""
+    def remarks(self, encoded: EncodedQuestion) -> list[Notice]:
+        """What a user should know of the answers given to this question so far."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rag.readers.cuts import hidden_in_blocks
 from rag.readers.encoding import BlockMap
-from rag.readers.fid_blocks import HEAD, FiDTokenizer, body
+from rag.readers.fid_blocks import FiDTokenizer, body
 from rag.readers.hidden_parts import Masking, Spans, Variant, overlaps, shortened
 from retrievers import Passage
 
@@ -50,15 +50,9 @@ def hidden_blocks(
     owners, parts = hidden_in_blocks(originals, variants, made.parts, masking)
     whole = [*(made.ids[part.passage] for part in parts), made.ids[-1]]
     texts = [made.parts.blocks[part.passage].passage for part in parts]
-    head, *bodies = blocks.tokenizer(
-        [HEAD + question.text, *map(body, texts), ""],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        verbose=False,
-    ).offset_mapping
+    bodies = [*(blocks.places(body(text)) for text in texts), []]
     start = len(whole[-1]) - blocks.n_suffix  # of the passage in its block
-    in_head = tuple((len(HEAD) + first, len(HEAD) + end) for first, end in question.hidden)
-    gone_head = [False] * blocks.n_prefix + overlaps(head[: start - blocks.n_prefix], in_head)
+    gone_head = [False] * blocks.n_prefix + overlaps(made.head, question.hidden)
     hidden = [*(_spans(text, variant) for text, variant in zip(texts, parts, strict=True)), ()]
     mask_id = blocks.tokenizer.mask_token_id
     replacement = blocks.tokenizer.unk_token_id if mask_id is None else mask_id

@@ -95,5 +95,5 @@ def _endpoint(settings: ReaderSettings, key: str) -> Reader:
 
 
 def _prompt_reader(model: LanguageModel, settings: ReaderSettings) -> Reader:
-    options = settings.model_dump(include={"max_block_tokens", "max_passage_tokens", "max_answer_tokens"})
+    options = settings.model_dump(include={"max_passage_tokens", "max_answer_tokens"})
     return PromptReader(model, template=settings.prompt, **options)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rag.questions import QuestionSet
-from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens, assemble, question_limit
+from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens, assemble
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.reader import EmbeddedReader
 from rag.readers.embedded.weights import own_state, save_model
@@ -57,7 +57,9 @@ class EmbeddedLearner:
         self._tokenizer = tokenizer
         self._blocks = BlockTokenizer(tokenizer)
         encode = self._blocks.encode
-        self._questions = encode([question.text for question in data.questions])
+        self._questions = [
+            self._blocks.encode_question(question.text, max_block_tokens)[0].ids for question in data.questions
+        ]
         # Not `encode_passages`: the weights that ship were trained without knowing where a text begins afresh.
         self._passages = encode([passage.full_text for passage in data.passages])
         self._spans = [
@@ -120,9 +122,9 @@ class EmbeddedLearner:
         pairs: list[tuple[Sequence[int], Tokens | None]] = []
         starts, ends, coalitions, targets = [], [], [], []
         for example in examples:
-            ids, span = self._questions[example.question].ids, self._spans[example.question]
+            ids, span = self._questions[example.question], self._spans[example.question]
             assert span is not None, "only usable questions are drawn"
-            head = min(len(ids), question_limit(self.max_block_tokens)) + 2
+            head = len(ids) + 2
             passages = [self._passages[index] for index in example.passages]
             room = self.max_block_tokens - head - 1
             for column, index in enumerate(example.passages):

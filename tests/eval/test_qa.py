@@ -61,7 +61,7 @@ class ShortReader(EchoReader):
 
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
         cut = tuple(max(0, len(passage.text.split()) - 3) for passage in passages)
-        return EncodedQuestion(question, tuple(passages), cut, 0, None)
+        return EncodedQuestion(question, tuple(passages), cut, len(question.split()) - 3, None)
 
 
 def test_passages_beyond_the_readers_limit_are_counted(file, tmp_path):
@@ -70,7 +70,8 @@ def test_passages_beyond_the_readers_limit_are_counted(file, tmp_path):
         result = evaluate_qa(run, reader=ShortReader(), out=tmp_path / "out")
         said = [note for note in result.warnings if "longer than" in note]
         assert said == [
-            "passages longer than reader.max_passage_tokens: 4, in 3 questions; 5 of their tokens were not read"
+            "in 3 of 3 questions: passages longer than reader.max_passage_tokens: 4; 5 of their tokens were not read",
+            "in 3 of 3 questions: the question is longer than the reader's limit; 3 of its tokens were not read",
         ]
         assert sum(sum(record["cut_tokens"].values()) for record in result.to_dict()["questions"]) == 5
     assert not any("longer than" in note for note in evaluate(file).warnings)

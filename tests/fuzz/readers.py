@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -14,8 +14,9 @@ from eval.retrieval.compare import compare
 from rag.answer import Answer
 from rag.offline import ContextsTask
 from rag.offline.run import read_queries
-from rag.offline.writing import rerank_file
+from rag.offline.writing import Part, rerank_file
 from rag.questions import load_questions
+from rag.rerank import Ranked, Reranking
 from rag.settings import Settings, load_settings
 from rag.settings_base import SettingsError, load_section
 from retrievers import CorpusError, Hit, load_corpus
@@ -114,7 +115,7 @@ attribution:
 rerank: {keep: smallest}
 """
 RECORDS = _lines({"made_with": {"k": 5, "reader": {"name": "x"}}}, {"id": "q1", "answer": "a"}, {"id": "q2"})
-PROGRESS = json.dumps({"made_with": {"depth": 2}, "questions": 1, "bytes": 2}).encode()
+PROGRESS = json.dumps({"made_with": {"depth": 2}, "questions": 1, "bytes": 2, "told": {"{} cut": [1, 2]}}).encode()
 RESULT = {
     "format": "ragshap-retrieval",
     "version": 1,
@@ -133,7 +134,11 @@ def _questions(path: Path) -> Any:
 
 def _contexts(path: Path) -> Any:
     task = ContextsTask(path, 1)
-    return [item.reranked(lambda _, hits: [Hit(hit.passage, 1.0) for hit in hits]).encode() for item in task]
+    return [item.reranked(_as_given).text.encode() for item in task]
+
+
+def _as_given(_: str, hits: Sequence[Hit]) -> Reranking:
+    return Reranking("", tuple(Ranked(hit.passage, 1, 1.0, None) for hit in hits), 0, 0, ())
 
 
 def _records(path: Path) -> Any:
@@ -143,8 +148,8 @@ def _records(path: Path) -> Any:
 
 
 class _Item:
-    def reranked(self, _: Any) -> str:
-        return "1"
+    def reranked(self, _: Any) -> Part:
+        return Part("1")
 
 
 class _Items:
@@ -156,7 +161,7 @@ class _Items:
 
 def _progress(path: Path) -> Any:
     (path.parent / "out.partial").write_bytes(b"[1")
-    rerank_file(_Items(), lambda: lambda _, hits: list(hits), path.parent / "out", {"depth": 2})
+    rerank_file(_Items(), lambda: _as_given, path.parent / "out", {"depth": 2})
 
 
 def _word_file() -> bytes:

@@ -170,7 +170,7 @@ def test_a_question_of_100000_characters_is_cut_and_reported(index, capfd):
     question = "How high is the Old Man of Hoy? " + "please " * 14_000
     assert run(["ask", question, "-i", str(index), "-k", "3", "--json"]) == 0
     content = json.loads(capfd.readouterr().out)
-    assert any("question is longer than the limit" in warning for warning in content["warnings"])
+    assert any("question is longer than the reader's limit" in warning for warning in content["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,16 @@ def test_the_service_puts_it_first(reranker):
     assert response.json()["results"][0]["index"] == TEXTS.index(LONG.text)
 
 
-def test_a_reranked_file_has_it_first(tmp_path):
+def test_a_reranked_file_has_it_first(tmp_path, capfd):
     contexts = [{"id": passage.id, "title": passage.title, "text": passage.text} for passage in PASSAGES]
     path, out = tmp_path / "in.json", tmp_path / "out.json"
     path.write_text(json.dumps([{"question": QUESTION, "answers": [ANSWER], "ctxs": contexts}]), encoding="utf-8")
     assert run(["rerank", str(path), "--out", str(out), *FEW]) == 0
     [entry] = json.loads(out.read_text(encoding="utf-8"))
     assert entry["ctxs"][0]["id"] == LONG.id
+    assert "longer than" not in capfd.readouterr().out
+    assert run(["rerank", str(path), "--out", str(out), *FEW, "--set", "reader.max_passage_tokens=256"]) == 0
+    assert "in 1 of 1 questions: passages longer than reader.max_passage_tokens: 1; " in capfd.readouterr().out
 
 
 def test_evaluations_count_it_as_right(tmp_path, capfd):
@@ -101,4 +104,4 @@ def test_evaluations_count_it_as_right(tmp_path, capfd):
     assert run([*evaluate, "--set", "reader.max_passage_tokens=256"]) == 0
     result = json.loads(capfd.readouterr().out)
     assert result["rows"][0]["exact_match"] == 0
-    assert any("longer than reader.max_passage_tokens: 1, in 1 questions" in note for note in result["warnings"])
+    assert any("in 1 of 1 questions: passages longer than" in note for note in result["warnings"])

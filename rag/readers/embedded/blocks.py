@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from rag.readers.cuts import CutPassages, cut_passages
+from rag.readers.long_questions import kept_tokens
 from retrievers import Passage
-from retrievers.corpora.chunking import sentence_spans
 
 CLS, SEP, PAD, UNKNOWN = 101, 102, 0, 100
 MAX_QUESTION_TOKENS = 64
@@ -91,20 +90,12 @@ class BlockTokenizer:
         return self.encode([text])[0].offsets
 
     def encode_question(self, question: str, max_tokens: int) -> tuple[Tokens, int]:
-        """A question's word pieces that blocks of `max_tokens` hold, and how many are left out.
+        """A question's word pieces that blocks of `max_tokens` hold (see `kept_tokens`), and how many are left out.
 
-        Of a question that is too long, its last sentence with a question mark is kept (its last sentence, if none has
-        one), and as much of its beginning as there is room for: people ask at the end.
+        At least half of a block is left for the passage.
         """
-        pieces = self.encode([question])[0]
-        limit = question_limit(max_tokens)
-        if len(pieces.ids) <= limit:
-            return pieces, 0
-        sentences = sentence_spans(question)
-        begin, end = next((s for s in reversed(sentences) if "?" in question[s.start : s.end]), sentences[-1])
-        asked = [i for i, (first, last) in enumerate(pieces.offsets) if first >= begin and last <= end][-limit:]
-        others = (i for i in range(len(pieces.ids)) if not asked[0] <= i <= asked[-1])
-        kept = sorted([*islice(others, limit - len(asked)), *asked])
+        [pieces] = self.encode([question])
+        kept = kept_tokens(question, pieces.offsets, min(MAX_QUESTION_TOKENS, max_tokens // 2))
         tokens = Tokens([pieces.ids[i] for i in kept], [pieces.offsets[i] for i in kept])
         return tokens, len(pieces.ids) - len(kept)
 
@@ -123,11 +114,6 @@ def _with_marks(text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, in
             end += 1
         whole.append((start, end))
     return whole
-
-
-def question_limit(max_tokens: int) -> int:
-    """Limit of question tokens in a block of `max_tokens`, at least half of which is left for the passage."""
-    return min(MAX_QUESTION_TOKENS, max_tokens // 2)
 
 
 def repeated_title_end(passage: Passage) -> int | None:
@@ -152,11 +138,11 @@ def _without_article(words: list[str]) -> list[str]:
 def assemble(pairs: Sequence[tuple[Sequence[int], Tokens | None]], max_tokens: int) -> Blocks:
     """Blocks "[CLS] question [SEP] passage [SEP]" of (question ids, passage) pairs.
 
-    A passage of `None` gives the question alone. Questions and passages are cut to fit `max_tokens`.
+    A passage of `None` gives the question alone. Passages are cut to fit `max_tokens`.
     """
     rows, cut = [], []
     for question, passage in pairs:
-        head = [CLS, *question[: question_limit(max_tokens)], SEP]
+        head = [CLS, *question, SEP]
         room = max_tokens - len(head) - 1
         kept = passage.ids[:room] if passage is not None else []
         cut.append(len(passage.ids) - len(kept) if passage is not None else 0)

@@ -81,11 +81,11 @@ class CausalModel:
             **{name: getattr(own, name, None) for name in FORBIDDING},
         )
 
-    def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
-        """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        count = len(encoded.input_ids)
-        return (text, count) if count <= max_tokens else (text[: encoded.offset_mapping[max_tokens - 1][1]], count)
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """The characters [start, end) that each token of a text stands for."""
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        offsets: list[tuple[int, int]] = found.offset_mapping
+        return offsets
 
     @torch.inference_mode()
     def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:

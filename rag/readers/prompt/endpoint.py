@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,11 +117,12 @@ class Endpoint(Closable):
         self._closing()
         self.cache.close()
 
-    def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
-        """The first `max_tokens` tokens of a text, and how many tokens it had in all, at four bytes a token."""
-        raw = text.encode()
-        kept = raw[: max_tokens * BYTES_PER_TOKEN].decode(errors="ignore")
-        return kept, -(-len(raw) // BYTES_PER_TOKEN)
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """The characters [start, end) that each token of a text stands for, at four bytes a token."""
+        ends = np.cumsum([len(character.encode()) for character in text], dtype=np.int64)  # in bytes
+        bytes_of = np.arange(0, len(text.encode()), BYTES_PER_TOKEN)
+        bounds = [*np.searchsorted(ends, bytes_of, side="right").tolist(), len(text)]
+        return list(pairwise(bounds))
 
     def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
         """The reply to each prompt, from the cache where it is known; the limit of tokens is raised to `tokens`.

@@ -14,11 +14,13 @@ from rag.readers.base import (
     Closable,
     Coalitions,
     EncodedQuestion,
+    Notice,
     TokenScores,
     check_coalitions,
     check_question,
     close,
 )
+from rag.readers.long_questions import kept_text
 from rag.readers.prompt.answer import find_answer, find_text, is_cut
 from rag.readers.prompt.reply import Reply
 from rag.readers.prompt.template import DEFAULT_TEMPLATE, LONG_TEMPLATE, NO_ANSWER, Prompt
@@ -43,8 +45,8 @@ class LanguageModel(Protocol):
     priced: bool
     scoring: str
 
-    def cut(self, text: str, max_tokens: int) -> tuple[str, int]:
-        """The first `max_tokens` tokens of a text, and how many tokens it had in all."""
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """The characters [start, end) that each token of a text stands for."""
         ...
 
     def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
@@ -88,8 +90,8 @@ class PromptReader(Closable):
     Args:
         model: a `CausalModel` or an `Endpoint`.
         template: the prompt, with placeholders; see `Prompt`. By default, answers at length have another one.
-        max_block_tokens: the question may have half as many tokens; what exceeds that is cut and counted.
-        max_passage_tokens: limit of tokens of each passage with its title; what exceeds it is cut and counted.
+        max_passage_tokens: limit of tokens of the question (see `kept_text`), and of each passage with its title;
+            what exceeds it is cut and counted.
         max_answer_tokens: the model's limit of tokens of a reply, for the cost.
 
     Raises:
@@ -104,7 +106,6 @@ class PromptReader(Closable):
         model: LanguageModel,
         *,
         template: str | None = None,
-        max_block_tokens: int = 256,
         max_passage_tokens: int = 2048,
         max_answer_tokens: int = 32,
     ):
@@ -112,27 +113,24 @@ class PromptReader(Closable):
         self.model = model
         self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
         self.long_prompt = Prompt(template or LONG_TEMPLATE, model.control_tokens)
-        self.max_block_tokens = max_block_tokens
         self.max_passage_tokens = max_passage_tokens
         self.max_answer_tokens = max_answer_tokens
 
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
         """Quote and cut the passages; the model is not called yet."""
         question = check_question(question)
-        limit = self.max_block_tokens // 2
-        cut_question, question_tokens = self.model.cut(self.prompt.disarm(question), limit)
-        room = self.max_passage_tokens
-        quoted = [self.model.cut(self.prompt.quote(passage), room) for passage in passages]
-        everything = 10**9
-        state = _State(
-            cut_question,
-            tuple(text for text, _ in quoted),
-            tuple(min(tokens, room) for _, tokens in quoted),
-            self.model.cut(self.prompt.render(cut_question, []), everything)[1],
-        )
-        cut = tuple(max(0, tokens - room) for _, tokens in quoted)
-        read = state.frame_tokens + sum(state.tokens)
-        return EncodedQuestion(question, tuple(passages), cut, max(0, question_tokens - limit), state, read)
+        whole = self.prompt.disarm(question)
+        asked, question_cut = kept_text(whole, self.model.places(whole), self.max_passage_tokens)
+        quoted, tokens, cut = [], [], []
+        for text in map(self.prompt.quote, passages):
+            places = self.model.places(text)
+            read = places[: self.max_passage_tokens]
+            quoted.append(text if len(read) == len(places) else text[: read[-1][1]])
+            tokens.append(len(read))
+            cut.append(len(places) - len(read))
+        frame = len(self.model.places(self.prompt.render(asked, [])))
+        state = _State(asked, tuple(quoted), tuple(tokens), frame)
+        return EncodedQuestion(question, tuple(passages), tuple(cut), question_cut, state, frame + sum(tokens))
 
     def close(self) -> None:
         """Release what the model holds open; the reader cannot be used afterwards."""
@@ -153,20 +151,19 @@ class PromptReader(Closable):
         replies = dict(zip(distinct, self.model.complete(distinct, _TOKENS_PER_WORD * words), strict=True))
         return [find_text(replies[prompt].text) for prompt in prompts]
 
-    def remarks(self, encoded: EncodedQuestion) -> list[str]:
+    def remarks(self, encoded: EncodedQuestion) -> list[Notice]:
         """How many of the replies so far were cut in their answer, and how many held reasoning."""
         replies = list(encoded.state.replies.values())
-        told, total = [], f"of {len(replies)} repl{'y' if len(replies) == 1 else 'ies'}"
+        told = []
         if cut := sum(map(is_cut, replies)):
-            told.append(
-                f"{cut} {total} ended at the limit of {self.max_answer_tokens} tokens before the answer did; raise "
-                "reader.max_answer_tokens"
+            sentence = (
+                f"{{:,}} of {{:,}} replies ended at the limit of {self.max_answer_tokens} tokens before the answer "
+                "did; raise reader.max_answer_tokens"
             )
+            told.append(Notice(sentence, (cut, len(replies))))
         if reasoned := [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens]:
-            told.append(
-                f"{len(reasoned)} {total} held reasoning, about {sum(reasoned):,} tokens, which is no part of the "
-                "answers"
-            )
+            sentence = "{:,} of {:,} replies held reasoning, about {:,} tokens, which is no part of the answers"
+            told.append(Notice(sentence, (len(reasoned), len(replies), sum(reasoned))))
         return told
 
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:

@@ -16,11 +16,14 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from eval.retrieval.cross_encoder import score_by_cross_encoder
 from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_passages
 from rag.readers.embedded_files import WEIGHTS
 from rag.settings import AttributionSettings
 from rag.settings_base import SettingsError
 from retrievers import Passage
+from retrievers.corpora.blocks import cut_passage
+from retrievers.dense.encoder import TokenizerRuler
 
 PASSAGES = [Passage(str(number), text, "Ports") for number, text in enumerate(["Oslo.", "Bergen is wet.", "It is so."])]
 
@@ -55,6 +58,33 @@ def test_scores_are_the_models_for_title_and_text(reader, tmp_path):
     assert scored.scores == pytest.approx(expected.numpy(), abs=1e-5)
     assert scored.evaluations == 0
     assert rerank(scored, False, 60)[0] == expected.argsort(descending=True).tolist()
+
+
+def test_a_long_passage_has_the_score_of_its_best_block(reader, tmp_path):
+    name = make_cross_encoder(tmp_path / "model")
+    words = [f"The {word} of the harbour is wet and old." for word in ("stone", "gate", "wall", "bridge", "tower")]
+    short, long = " ".join(words[:2]), " ".join(words * 30 + ["The lighthouse was finished in 1846."])
+    asked = [Passage("short", short, "Ports"), Passage("long", long, "Ports")]
+    scored = score_by_cross_encoder(name.partition(":")[2], "where?", asked)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    size = len(tokenizer(asked[1].full_text, add_special_tokens=False).input_ids)
+    blocks = cut_passage(asked[1], size, 512 - 5, 10**6, TokenizerRuler(tokenizer)).blocks  # "where", "?", and three
+    assert len(blocks) == 4
+    assert "1846" in blocks[-1].passage.text
+    texts = [short_passage.full_text for short_passage in (asked[0], *(block.passage for block in blocks))]
+    with torch.no_grad():
+        logits = [model(**tokenizer("where?", text, return_tensors="pt")).logits[0, 0] for text in texts]
+    own = torch.sigmoid(torch.stack(logits)).tolist()
+    assert scored == pytest.approx([own[0], max(own[1:])], abs=1e-5)
+    assert len(set(own)) == 5
+
+
+def test_of_a_long_question_the_end_is_scored(tmp_path):
+    name = make_cross_encoder(tmp_path / "model").partition(":")[2]
+    story = "We were on the islands with an old car. " * 60
+    scores = [score_by_cross_encoder(name, story + asked, PASSAGES) for asked in ("Where is Oslo?", "Is Bergen wet?")]
+    assert abs(scores[0] - scores[1]).max() > 1e-4
 
 
 def test_the_fusion_is_no_part_of_the_name(tmp_path):

@@ -16,7 +16,9 @@ from rag.cli import run
 from rag.offline import ContextsTask, RunTask, rerank_file
 from rag.offline.contexts import is_array, json_values
 from rag.offline.writing import strictly_descending
+from rag.readers.base import Notice
 from rag.readers.loading import load_reader
+from rag.rerank import Ranked, Reranking
 from rag.settings import AttributionSettings, ReaderSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import BM25Retriever, CorpusError, Hit, Passage, load_corpus
@@ -27,9 +29,11 @@ ISLANDS = HERE / "examples" / "islands"
 FEW = ["--set", "attribution.budget=30", "--depth", "5", "--quiet"]
 
 
-def by_length(question: str, hits: Sequence[Hit]) -> list[Hit]:
+def by_length(question: str, hits: Sequence[Hit]) -> Reranking:
     """In the role of a reranker: longest passages first, equal ones in their order, the length as score."""
-    return [Hit(hit.passage, float(len(hit.passage.text))) for hit in sorted(hits, key=lambda h: -len(h.passage.text))]
+    order = sorted(hits, key=lambda hit: -len(hit.passage.text))
+    ranked = tuple(Ranked(hit.passage, 1, float(len(hit.passage.text)), None) for hit in order)
+    return Reranking("", ranked, 0, 0, (Notice("{:,} passages", (len(hits),)), Notice(f"it asks {question[-2:]}")))
 
 
 PASSAGES = [Passage(f"p{n}", "x" * n) for n in (1, 5, 3, 3)]
@@ -178,10 +182,11 @@ class Stopped(Exception):  # noqa: N818
 def test_a_stopped_file_goes_on_where_it_was(tmp_path, at):
     path, out = tmp_path / "in.json", tmp_path / "out.json"
     path.write_text(json.dumps(entries()))
-    rerank_file(ContextsTask(path, 4), lambda: by_length, tmp_path / "whole.json", {})
+    told = rerank_file(ContextsTask(path, 4), lambda: by_length, tmp_path / "whole.json", {})
+    assert told == ["in 4 of 4 questions: 16 passages", *(f"in 1 of 4 questions: it asks {n}?" for n in range(4))]
     asked: list[str] = []
 
-    def stopping(question: str, hits: Sequence[Hit]) -> list[Hit]:
+    def stopping(question: str, hits: Sequence[Hit]) -> Reranking:
         if len(asked) == at:
             raise Stopped
         asked.append(question)
@@ -195,7 +200,8 @@ def test_a_stopped_file_goes_on_where_it_was(tmp_path, at):
     with pytest.raises(SettingsError, match="of a run with other depth; delete it"):
         rerank_file(ContextsTask(path, 4), lambda: by_length, out, {"depth": 3})
     again: list[str] = []
-    rerank_file(ContextsTask(path, 4), lambda: lambda q, h: again.append(q) or by_length(q, h), out, {"depth": 4})
+    resumed = lambda question, hits: again.append(question) or by_length(question, hits)  # noqa: E731
+    assert rerank_file(ContextsTask(path, 4), lambda: resumed, out, {"depth": 4}) == told
     assert asked + again == [entry["question"] for entry in entries()]
     assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.json", "out.json", "whole.json"]
@@ -205,10 +211,22 @@ def test_a_stop_after_the_last_step_is_done(tmp_path):
     path, out = tmp_path / "in.json", tmp_path / "out.json"
     path.write_text(json.dumps(entries()))
     out.write_text("whole")
-    (tmp_path / "out.json.progress.json").write_text(json.dumps({"made_with": {}, "questions": 4, "bytes": 5}))
-    rerank_file(ContextsTask(path, 4), lambda: by_length, out, {})
+    state = {"made_with": {}, "questions": 4, "bytes": 5}
+    (tmp_path / "out.json.progress.json").write_text(json.dumps({**state, "told": {"{} passages": [2, 16]}}))
+    assert rerank_file(ContextsTask(path, 4), lambda: by_length, out, {}) == ["in 2 of 4 questions: 16 passages"]
     assert out.read_text() == "whole"
     assert not (tmp_path / "out.json.progress.json").exists()
+
+
+@pytest.mark.parametrize("told", [[], {"a": 3}, {"a": [-1]}, {"{} of {}": [1, 2]}, {"a": []}, None])
+def test_a_damaged_state_is_named(tmp_path, told):
+    path, out = tmp_path / "in.json", tmp_path / "out.json"
+    path.write_text(json.dumps(entries()))
+    (tmp_path / "out.json.progress.json").write_text(
+        json.dumps({"made_with": {}, "questions": 1, "bytes": 5, "told": told})
+    )
+    with pytest.raises(ValueError, match="not the progress of a rerank; delete or move the file"):
+        rerank_file(ContextsTask(path, 4), lambda: by_length, out, {})
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +276,11 @@ def test_a_beir_folder_without_run_is_searched(tmp_path, capfd):
     queries = [{"_id": "q1", "text": "harbour Oslo"}, {"_id": "q2", "text": "Bonn"}]
     (folder / "queries.jsonl").write_text("\r".join(map(json.dumps, queries)), newline="")
     out = tmp_path / "out.trec"
+    declined = (
+        "in 1 of 2 questions: the reader finds no answer in these passages, so they are ordered by relevance alone"
+    )
     assert run(["rerank", "--queries", str(folder), "-o", str(out), "--json", *FEW]) == 0
-    assert json.loads(capfd.readouterr().out) == {"out": str(out), "questions": 2, "depth": 5, "warnings": []}
+    assert json.loads(capfd.readouterr().out) == {"out": str(out), "questions": 2, "depth": 5, "warnings": [declined]}
     ranked = read_run(out)
     assert set(ranked["q1"]) == {"d0", "d1", "d2"}
     assert ranked["q2"] == ["d2"]

@@ -104,6 +104,20 @@ def test_a_long_question_leaves_room_for_the_passages(reader, limit):
     assert len(set(map(tuple, tight.score(encoded, np.eye(2, dtype=bool), ["sea"]).tolist()))) == 2
 
 
+def test_of_a_long_question_the_end_is_read(t5):
+    blocks = FiDReader(t5, max_block_tokens=64).blocks
+    asked = "where is the red bridge ?"
+    for question in ("the old tower . " * 20 + asked, f"{'the old tower . ' * 20}{asked} The sea ."):
+        made = blocks.blocks(question, [Passage("a", "sea")])
+        read = blocks.tokenizer.decode(made.ids[-1], skip_special_tokens=True)
+        assert read.startswith("question : the old tower .")
+        assert asked in read
+        assert len(made.head) == 32
+        whole = blocks.tokenizer(f"question: {question}", add_special_tokens=False).input_ids
+        assert made.question_cut == len(whole) - 32
+        assert [question[first:end] for first, end in made.head[2:5]] == ["the", "old", "tower"]
+
+
 def test_the_rules_of_generation_are_at_work(bart, bart_without_repeats):
     """Else the comparison with plain `generate` would say nothing of them."""
     passages, coalitions = random_passages(7, seed=3), random_coalitions(100, 7, seed=4)

@@ -106,13 +106,14 @@ def test_nothing_is_lost_or_done_twice_whatever_dies(cluster, tmp_path):
     contexts = [{"id": str(n), "text": "x" * (1 + 7 * n % 5)} for n in range(5)]
     entries = [{"question": f"question {n}", "answers": [], "ctxs": contexts[n % 3 :]} for n in range(120)]
     (tmp_path / "in.json").write_text(json.dumps(entries))
-    rerank_file(ContextsTask(tmp_path / "in.json", 5), lambda: by_length(0), tmp_path / "local.json", {})
+    told = rerank_file(ContextsTask(tmp_path / "in.json", 5), lambda: by_length(0), tmp_path / "local.json", {})
     out = tmp_path / "ray.json"
 
     def start() -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, str(JOB), cluster.address, str(tmp_path / "in.json"), str(out)], cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=(tmp_path / "said.txt").open("w"))  # fmt: skip
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=(tmp_path / "told.txt").open("w"),
+            stderr=(tmp_path / "said.txt").open("w"))  # fmt: skip
 
     process = start()
     wait_for(out, process, 3)
@@ -129,6 +130,7 @@ def test_nothing_is_lost_or_done_twice_whatever_dies(cluster, tmp_path):
     assert not out.exists()
     assert start().wait(180) == 0, (tmp_path / "said.txt").read_text()
     assert out.read_bytes() == (tmp_path / "local.json").read_bytes()
+    assert (tmp_path / "told.txt").read_text().splitlines()[-1] == str(told)
     assert [entry["question"] for entry in json.loads(out.read_text())] == [entry["question"] for entry in entries]
 
 

@@ -96,13 +96,21 @@ def test_the_chat_format_cannot_be_broken_from_within(llama):
 
 
 def test_long_passages_and_questions_are_cut_and_counted(gpt2):
-    reader = PromptReader(CausalModel(gpt2, max_answer_tokens=4), max_block_tokens=40, max_passage_tokens=20)
+    reader = PromptReader(CausalModel(gpt2, max_answer_tokens=4), max_passage_tokens=20)
     encoded = reader.encode("who " * 50, [Passage("a", "sea " * 100), Passage("b", "ferry ship")])
     assert encoded.question_cut_tokens == 30
     assert encoded.cut_tokens == (80, 0)
     prompt = reader.prompts(encoded, np.array([[True, False]]))[0]
     assert prompt.split().count("sea") == 20
     assert prompt.split().count("who") == 20
+
+
+def test_of_a_long_question_the_end_is_read(gpt2):
+    reader = PromptReader(CausalModel(gpt2), max_passage_tokens=16)
+    encoded = reader.encode("the old tower . " * 9 + "where is the red bridge ? The sea .", [])
+    [prompt] = reader.prompts(encoded, np.ones((1, 0), bool))
+    assert "Question: the old tower . the old tower . the old … where is the red bridge ?\n" in prompt
+    assert encoded.question_cut_tokens == 36 + 9 - 16
 
 
 def test_passages_with_the_same_text_are_asked_once(gpt2, monkeypatch):
