@@ -214,7 +214,7 @@ def test_a_call_that_is_given_up_ends(passages):
         batch_size = 1
         decoded = 0
 
-        def announce(self, encoded, calls):
+        def announce(self, encoded, calls, words=0):
             pass
 
         def generate(self, encoded, coalitions):
