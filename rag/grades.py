@@ -86,7 +86,7 @@ def contributions_of(session: Session, attribution: Attribution) -> Scores:
     that is owed to the passage; below 0, it is exp(d) - 1.
     """
     scores = passage_scores(attribution, session.settings.rerank.score.removesuffix(FUSION))
-    return np.sign(scores) * -np.expm1(-np.abs(scores)) if attribution.utility == "likelihood" else scores
+    return np.sign(scores) * -np.expm1(-np.abs(scores)) if attribution.utility in ("likelihood", "logit") else scores
 
 
 def relevance_of(session: Session) -> Scores | None:

@@ -17,6 +17,7 @@ from rag.explanation.citations import by_sentences, cite
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
+from rag.explanation.spans import Span
 from rag.grades import order_of, session_grades
 from rag.notices import notices
 from rag.provenance import sources, versions
@@ -133,6 +134,7 @@ class Pipeline(Closable):
         passages: Sequence[Passage | Hit | str],
         *,
         answer: str | None = None,
+        spans: Sequence[Span] | None = None,
         progress: Progress | None = None,
     ) -> Answer:
         """Attribute an answer to passages or plain strings that you bring, in their given order.
@@ -142,17 +144,21 @@ class Pipeline(Closable):
             passages: what the answer is attributed to.
             answer: an answer that you have, from wherever, which is explained sentence by sentence; by default the
                 reader answers. Its `text` is then the answer as given, and no passage is `kept`.
+            spans: parts of the answer to explain in place of its sentences: words that it holds once, or characters
+                `(start, end)`, counted without the white space around the answer. Values are of these together.
             progress: called as progress(stage, done, total).
 
         Raises:
-            ValueError: the question or the answer is blank, the answer is longer than the reader can score, or two
-                passages have the same id.
+            ValueError: the question or the answer is blank, the answer is longer than the reader can score or does not
+                hold a span, or two passages have the same id.
             SettingsError: the settings contradict one another, or the reader cannot do what they ask for.
         """
         hits = as_hits(passages)
         own = self.settings.attribution
         players = [hit.passage for hit in hits]
-        session = Session(self.reader, question, players, self.settings, screener=self.screener, answer=answer)
+        session = Session(
+            self.reader, question, players, self.settings, screener=self.screener, answer=answer, spans=spans
+        )
         clock = _Clock()
         report = None if progress is None else partial(progress, "attribute")
         citations, said = None, list[str]()

@@ -23,6 +23,7 @@ from attribution import (
     explain,
 )
 from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
+from rag.explanation.spans import Span, explained_spans
 from rag.matching import Matching, Votes
 from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener, TokenReader
 from rag.readers.hidden_parts import PartsReader
@@ -54,10 +55,13 @@ class Session:
         screener: chooses the passages that the reader gets where `attribution.screen` asks for fewer than there are;
             by default the embedded reader.
         answer: the answer to explain; by default the reader's own.
+        spans: the parts of it to explain, as words or as characters [start, end); by default its sentences, or, if it
+            is short and the reader's own, the whole.
         most_decodes: the number of coalitions announced to a costly reader; by default what one explanation may take.
 
     Raises:
-        ValueError: two passages have the same id, or the question or the answer is blank.
+        ValueError: two passages have the same id, the question or the answer is blank, or the answer does not hold the
+            spans.
         SettingsError: the settings contradict one another, or the reader cannot do what they ask for.
 
     Attributes:
@@ -65,6 +69,7 @@ class Session:
         read: the places, among these, of those that the reader got; coalitions have one column for each.
         encoded: the question with the passages that were read.
         given: whether the answer to explain was given.
+        spans: the parts of it that were chosen; None if none were.
         batch_size: the most coalitions that the reader is asked about at once.
         seconds: the time spent in each of "screen" (if there was any), "encode", "generate" and "score".
     """
@@ -78,6 +83,7 @@ class Session:
         *,
         screener: Screener | None = None,
         answer: str | None = None,
+        spans: Sequence[Span] | None = None,
         most_decodes: int | None = None,
     ):
         self.reader, self.settings = reader, settings or Settings()
@@ -90,6 +96,8 @@ class Session:
         self.given = answer is not None
         if answer is not None:
             self.answer = _check_answer(answer)
+            explained_spans(self.answer, spans)  # raises before anything is encoded
+        self.spans = spans
         _check_ids(self.passages)
         screened = 0 < own.screen < len(self.passages)
         check_settings(self.settings, reader, own.screen if screened else len(self.passages))
@@ -101,7 +109,7 @@ class Session:
             self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
         self.batch_size = 1024
         if isinstance(reader, CostlyReader):
-            scores = _check_scoring(reader, own.utility, self.given)
+            scores = _check_scoring(reader, own.utility, self.given or spans is not None)
             words = 0 if scores or not self.given else len(self.answer.split())
             self.batch_size = reader.batch_size
             decodes = decodes_of(own, self.n_read) if most_decodes is None else most_decodes
@@ -267,12 +275,12 @@ def _check_scoring(reader: Reader, utility: str, given: bool) -> bool:
     """Whether log-probabilities will be asked for; an endpoint is tried out now, because the cost says what was found.
 
     Raises:
-        SettingsError: likelihood is asked for and the reader gives none.
+        SettingsError: likelihood or logits are asked for and the reader gives none.
     """
-    if utility in SIMILARITIES or not (given or utility == "likelihood"):
+    if utility in SIMILARITIES or not (given or utility in ("likelihood", "logit")):
         return False
     able = isinstance(reader, TokenReader) and reader.scores_tokens()
-    if utility == "likelihood" and not able and isinstance(reader, TokenReader):
+    if utility != "votes" and not able and isinstance(reader, TokenReader):
         raise SettingsError(
             f"attribution.utility: the reader {reader.name!r} gives no log-probabilities of given answers; use votes, "
             "similarity or rouge-l"

@@ -69,9 +69,9 @@ class AttributionSettings(Section):
     `utility` is what is measured of a short answer of the reader's own: how often it is given ("votes"), or its
     log-probability ("likelihood"). Longer answers and given ones are explained sentence by sentence: by likelihood, or,
     if that is asked for or the reader has no log-probabilities, by "similarity" to what the reader answers (a cosine).
-    "rouge-l" is the share of a sentence's words that the reader's answer holds. A sentence
-    is supported if the passages that carry it give it at least `support` nats per token; null is what was measured for
-    the reader, if anything was.
+    "logit" is the logit of a token's mean probability, "rouge-l" the share of a sentence's words that the reader's
+    answer holds. A sentence is supported if the passages that carry it give it at least `support` nats per token; null
+    is what was measured for the reader, if anything was.
     With `screen`, the embedded reader chooses so many of the passages, and the reader gets these alone; 0 is all.
     `until` stops before the budget is spent: once the first `k` passages are certain at `confidence`, values within
     `margin` counting as tied (`k` is by default what `rerank.keep` keeps, or 5), or once no standard error is above
@@ -79,7 +79,7 @@ class AttributionSettings(Section):
     the decodes of each search for a minimal set.
     """
 
-    utility: Literal["votes", "likelihood", "similarity", "rouge-l"] = "votes"
+    utility: Literal["votes", "likelihood", "logit", "similarity", "rouge-l"] = "votes"
     matching: Literal["exact", "contains", "tokens", "embedding"] = "exact"
     semivalue: Literal["shapley", "banzhaf", "leave-one-out", "first-in"] = "shapley"
     estimator: Literal[

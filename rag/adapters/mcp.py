@@ -17,7 +17,7 @@ from rag.pipeline import Pipeline
 from rag.report.wording import is_about_zero, method
 from rag.service.errors import UNFORESEEN, failure_of
 from rag.service.operations import Engine
-from rag.service.texts import SearchResults, SentPassage, Text, numbered, text_alone
+from rag.service.texts import SearchResults, SentPassage, Spans, Text, numbered, spans_of, text_alone
 from retrievers import Passage
 
 try:
@@ -155,11 +155,17 @@ def build_server(pipeline: Pipeline) -> MCPServer:
         answer: Annotated[
             str | None, Field(description="An answer to explain sentence by sentence; null to have it answered.")
         ] = None,
+        spans: Annotated[
+            Spans | None,
+            Field(description="Parts of the answer to explain instead: its words, or characters [start, end]."),
+        ] = None,
     ) -> Explained:
         """Say which of the passages given (sentences, words) an answer comes from: one given, or the reader's."""
         changes = {"hierarchy.level": level}
         with _errors_told(), ONE_AT_A_TIME:
-            return _explained(engine.explain(question, numbered(passages), changes, _progress(context), answer))
+            return _explained(
+                engine.explain(question, numbered(passages), changes, _progress(context), answer, spans_of(spans))
+            )
 
     return server
 

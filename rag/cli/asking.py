@@ -63,6 +63,14 @@ def explain(
         str | None,
         typer.Option("--answer", "-a", help="An answer that you have, or a file that holds it, to explain instead."),
     ] = None,
+    span: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--span",
+            metavar="START:END|WORDS",
+            help="Part of the answer to explain: its characters, or words that it holds once. May be repeated.",
+        ),
+    ] = None,
     level: Level = None,
     question_words: QuestionWords = False,
     html: Html = None,
@@ -78,6 +86,7 @@ def explain(
     """Attribute an answer, the reader's or your own, to passages that you bring."""
     opt.check_question(question)
     with opt.progress_bars(quiet) as progress:
+        from rag.explanation.spans import parse_span
         from rag.pipeline import Pipeline
         from rag.provenance import sources
         from rag.readers.loading import load_reader
@@ -90,8 +99,9 @@ def explain(
         own = list(load_corpus(passages, **settings.reading))
         reader = load_reader(settings.reader)
         with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
+            spans = [parse_span(one) for one in span] if span else None
             bars = opt.stage_progress(progress)
-            explained = pipeline.explain(question, own, answer=_given(answer), progress=bars)
+            explained = pipeline.explain(question, own, answer=_given(answer), spans=spans, progress=bars)
     if as_markdown and as_json:
         raise typer.BadParameter("give one of --markdown and --json", param_hint="--markdown")
     _show(explained, as_json, html, as_markdown)

@@ -1,4 +1,4 @@
-"""Which passages carry each sentence of an answer, and whether any does."""
+"""Which passages carry each sentence of an answer, or each span that was chosen, and whether any does."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attribution import Attribution, CachedGame
-from rag.explanation.sentence_games import LikelihoodOfSentences, SentenceGame
+from rag.explanation.sentence_games import LikelihoodOfSentences, SentenceGame, TokenLogProb
 from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
+from rag.explanation.spans import explained_spans
 from rag.readers.base import Coalitions, TokenReader, WritingReader
-from retrievers.corpora.chunking import sentence_spans
 
 if TYPE_CHECKING:
     from rag.session import Session
@@ -41,6 +41,7 @@ class Sentence:
         hold: how much worth there is from these passages alone beyond that from all; about 0 where they are enough.
         supported: whether these passages alone make it likely enough; None where it has not been measured for the
             reader how likely that is, nor set, and where worth is no log-probability.
+        token_log_probs: how likely its tokens are; empty where worth is no log-probability.
     """
 
     start: int
@@ -50,6 +51,12 @@ class Sentence:
     drop: float
     hold: float
     supported: bool | None
+    token_log_probs: tuple[TokenLogProb, ...] = ()
+
+    @property
+    def log_prob(self) -> float | None:
+        """The mean log-probability of its tokens from all passages."""
+        return sum(token.full for token in self.token_log_probs) / self.tokens if self.tokens else None
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Citations:
     Attributes:
         answer: the answer, which the user gave or the reader generated.
         attribution: values `(n_sentences, n_passages)`, one output for each sentence, all from the same evaluations.
-        sentences: the sentences, in order.
+        sentences: the sentences, or the parts that were chosen, in order.
     """
 
     answer: str
@@ -71,13 +78,26 @@ class Citations:
         return self.answer[sentence.start : sentence.end]
 
     @property
+    def chosen(self) -> bool:
+        """Whether they are parts of the answer that were chosen, beside which there is more text."""
+        ends = [0, *(one.end for one in self.sentences)]
+        starts = [*(one.start for one in self.sentences), len(self.answer)]
+        return any(self.answer[end:start].strip() for end, start in zip(ends, starts, strict=True))
+
+    @property
     def unsupported(self) -> tuple[Sentence, ...]:
         """The sentences that no passage supports."""
         return tuple(sentence for sentence in self.sentences if sentence.supported is False)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers."""
-        sentences = [{"text": self.text(one), **asdict(one), "passages": list(one.passages)} for one in self.sentences]
+        sentences = [
+            {
+                **{"text": self.text(one), **asdict(one), "passages": list(one.passages)},
+                "token_log_probs": [token._asdict() for token in one.token_log_probs],
+            }
+            for one in self.sentences
+        ]
         return {"answer": self.answer, "sentences": sentences, "attribution": self.attribution.to_dict()}
 
     @classmethod
@@ -86,6 +106,7 @@ class Citations:
         sentences = tuple(
             Sentence(
                 passages=tuple(one["passages"]),
+                token_log_probs=tuple(TokenLogProb(**token) for token in one.get("token_log_probs", ())),
                 **{name: one[name] for name in ("start", "end", "tokens", "drop", "hold", "supported")},
             )
             for one in content["sentences"]
@@ -94,31 +115,33 @@ class Citations:
 
 
 def by_sentences(session: Session) -> bool:
-    """Whether an answer is explained sentence by sentence: one that was given, and one too long for votes."""
+    """Whether an answer is explained sentence by sentence: if given, too long for votes, or cut into chosen spans."""
     utility = session.settings.attribution.utility
     if not session.answer:
         return False
-    return session.given or utility in SIMILARITIES or len(session.answer.split()) > MOST_VOTED_WORDS
+    if session.given or session.spans is not None or utility in (*SIMILARITIES, "logit"):
+        return True
+    return len(session.answer.split()) > MOST_VOTED_WORDS
 
 
 def cite(
     session: Session, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Attribution, Citations, list[str]]:
-    """Attribute an answer as a whole and sentence by sentence, by likelihood or else by similarity or ROUGE-L.
+    """Attribute an answer's sentences, or the spans chosen, together and one by one.
 
     Args:
         session: its answer is explained; its settings say how values are estimated.
         progress: called as progress(evaluations, budget).
 
     Returns:
-        The attribution of the whole answer, whose worth is the sum of its sentences' (their mean for similarity); that
-        of its sentences; and what the user should know of the utility.
+        The attribution of all sentences together, whose worth is the sum of theirs (their mean for similarity; see
+        `LikelihoodOfSentences.whole` for logits); that of the sentences; and what the user should know of the utility.
 
     Raises:
-        ValueError: the answer is too long for the reader.
+        ValueError: the answer is too long for the reader, or does not hold the spans.
     """
     answer = session.answer
-    spans = sentence_spans(answer)
+    spans = explained_spans(answer, session.spans)
     game, warnings = _game(session, answer, spans)
     # Fewer at once than for short answers, so that progress shows.
     cached = CachedGame(_WithWhole(game, answer), session.n_read, batch_size=min(_BATCH, session.batch_size))
@@ -130,16 +153,17 @@ def cite(
     attribution = replace(found, outputs=tuple(names), output=0, **parts)
     carriers = [_carriers(*row) for row in zip(attribution.values, attribution.errors, strict=True)]
     worth = _worth(cached, carriers)[:, :, own]
-    tokens, least = game.tokens, _least_support(session)
+    least, likely = _least_support(session), game.token_log_probs()
     sentences = []
     for row, ((start, end), carrying) in enumerate(zip(spans, carriers, strict=True)):
         full, without, alone = (float(worth[row, which, row]) for which in range(3))
-        count = None if tokens is None else tokens[row]
-        supported = None
-        if count is not None and least is not None:
-            supported = bool(carrying) and alone >= least * count
+        count = supported = None
+        if isinstance(game, LikelihoodOfSentences):
+            count = len(likely[row])
+            if least is not None:
+                supported = bool(carrying) and bool(game.per_token(worth[row, 2])[row] >= least)
         ids = tuple(attribution.players[player] for player in carrying)
-        sentences.append(Sentence(start, end, count, ids, full - without, alone - full, supported))
+        sentences.append(Sentence(start, end, count, ids, full - without, alone - full, supported, likely[row]))
     whole = {name: getattr(found, name)[:1] for name in rows}
     return (
         replace(found, outputs=(answer,), output=0, **whole),
@@ -153,7 +177,8 @@ def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tu
     reader, asked = session.reader, session.settings.attribution.utility
     warnings = []
     able = asked not in SIMILARITIES and isinstance(reader, TokenReader) and reader.scores_tokens()
-    used = "likelihood" if able else asked if asked in SIMILARITIES else "similarity"
+    logit = asked == "logit"
+    used = ("logit" if logit else "likelihood") if able else asked if asked in SIMILARITIES else "similarity"
     if not session.given and asked == "votes":
         warnings.append(
             f"the answer has more than {MOST_VOTED_WORDS} words, so values are of its sentences' {used}, not of votes"
@@ -166,7 +191,7 @@ def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tu
     if not able:
         return SimilarityToSentences(_regenerated(session), [answer[start:end] for start, end in spans], used), warnings
     assert isinstance(reader, TokenReader), "it is able to"
-    return LikelihoodOfSentences(reader, session.encoded, answer, spans), warnings
+    return LikelihoodOfSentences(reader, session.encoded, answer, spans, used), warnings
 
 
 def _regenerated(session: Session) -> Callable[[Coalitions], list[str]]:

@@ -15,6 +15,7 @@ from rag.explanation.parts import Part, question_part, sentences, whole, words
 from rag.explanation.parts_game import PartsGame, Values
 from rag.explanation.question_game import QuestionGame
 from rag.explanation.sentence_games import LikelihoodOfSentences
+from rag.explanation.spans import explained_spans
 from rag.readers import EncodedQuestion
 from rag.readers.base import Coalitions, TokenReader
 from rag.readers.hidden_parts import PartsReader
@@ -176,8 +177,13 @@ def _worth(session: Session, utility: str) -> Callable[[EncodedQuestion, Coaliti
     """The passage-level game's worth for the explained answer, of any encoded passages."""
     reader, answer, key = session.reader, session.answer, session.matching.key
     if utility == "likelihood" and by_sentences(session) and isinstance(reader, TokenReader):
-        whole = [(0, len(answer))]
-        return lambda encoded, rows: LikelihoodOfSentences(reader, encoded, answer, whole)(rows)[:, 0]
+        spans = explained_spans(answer, session.spans)
+
+        def likelihood(encoded: EncodedQuestion, rows: Coalitions) -> Values:
+            game = LikelihoodOfSentences(reader, encoded, answer, spans)
+            return game.whole(game(rows))
+
+        return likelihood
     if utility == "likelihood":
         return lambda encoded, rows: reader.score(encoded, rows, [answer])[:, 0]
     explained = key(answer)

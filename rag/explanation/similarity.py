@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.explanation.sentence_games import TokenLogProb
 from rag.readers.base import Coalitions
 from retrievers.corpora.chunking import sentence_spans
 from retrievers.text import words
@@ -55,6 +56,10 @@ class SimilarityToSentences:
         """The mean."""
         mean: NDArray[np.float64] = worth.mean(axis=1)
         return mean
+
+    def token_log_probs(self) -> list[tuple[TokenLogProb, ...]]:
+        """None."""
+        return [() for _ in self.outputs]
 
     def warnings(self) -> list[str]:
         """None."""

@@ -29,7 +29,7 @@ class Reference(NamedTuple):
 
 
 class Cited(NamedTuple):
-    """A sentence with what carries it; `before` is the white space between it and the sentence before.
+    """A sentence with what carries it; `before` is what stands between it and the sentence before, mostly white space.
 
     An unsupported sentence cites nothing; its references say what comes nearest to carrying it.
     """
@@ -66,6 +66,39 @@ def cited_sentences(answer: Answer) -> list[Cited]:
     return found
 
 
+class TokenPiece(NamedTuple):
+    """A piece of a sentence.
+
+    Attributes:
+        text: the piece.
+        title: the log-probabilities of the token that it is; "" if it is none.
+        strength: how much the passages add to these, from 0 to 1 for the token to which they add most.
+    """
+
+    text: str
+    title: str = ""
+    strength: float = 0.0
+
+
+def token_pieces(cited: Cited, answer: Answer) -> list[TokenPiece]:
+    """A sentence cut at its tokens, if their log-probabilities are known."""
+    assert answer.citations is not None, "there are sentences"
+    all_tokens = [token for one in answer.citations.sentences for token in one.token_log_probs]
+    most = max((token.full - token.empty for token in all_tokens), default=0.0) or 1.0
+    pieces, text, end = list[TokenPiece](), answer.citations.answer, cited.sentence.start
+    for token in cited.sentence.token_log_probs:
+        own = text[max(end, token.start) : min(token.end, cited.sentence.end)]
+        start = max(end, token.start) + len(own) - len(own.lstrip())
+        if not own.strip():
+            continue
+        pieces.append(TokenPiece(text[end:start]))
+        full, empty = (wording.number(value, 2) for value in (token.full, token.empty))
+        strength = round(max(0.0, token.full - token.empty) / most, 3)
+        pieces.append(TokenPiece(own.strip(), f"log-probability {full}, without passages {empty}", strength))
+        end = start + len(own.strip())
+    return [piece for piece in (*pieces, TokenPiece(text[end : cited.sentence.end])) if piece.text]
+
+
 def support(answer: Answer) -> str | None:
     """How many sentences the passages support, as a sentence; None where that is not known."""
     told = [one for one in cited_sentences(answer) if one.sentence.supported is not None]
@@ -74,7 +107,18 @@ def support(answer: Answer) -> str | None:
     supported = sum(not one.unsupported for one in told)
     if len(told) == 1:
         return f"The passages {'support' if supported else 'do not support'} it."
-    return f"The passages support {supported} of its {len(told)} sentences."
+    return f"The passages support {supported} of its {len(told)} {things(answer)}."
+
+
+def things(answer: Answer) -> str:
+    """What is cited: the sentences of the answer, or parts of it that were chosen."""
+    return "chosen parts" if answer.citations is not None and answer.citations.chosen else "sentences"
+
+
+def remainder(answer: Answer) -> str:
+    """The text behind the last sentence that is explained, where only parts of the answer are."""
+    citations = answer.citations
+    return "" if citations is None else citations.answer[citations.sentences[-1].end :]
 
 
 def value_of(reference: Reference, answer: Answer) -> str:
@@ -89,12 +133,18 @@ def pair(cited: Cited) -> str:
     return f"drop {drop}, hold {hold}"
 
 
+def likely(cited: Cited) -> str:
+    """The mean log-probability of a sentence's tokens from all passages."""
+    assert cited.sentence.log_prob is not None, "worth is made of log-probabilities"
+    return f"log-probability {wording.number(cited.sentence.log_prob, 2)} a token"
+
+
 def citation_lines(answer: Answer) -> Group | None:
     """The sentences for the terminal, each with its passages below; None if the answer is explained as a whole."""
     found = cited_sentences(answer)
     if not found:
         return None
-    lines = [Text("sentences, and the passages that carry them", "dim")]
+    lines = [Text(f"{things(answer)}, and the passages that carry them", "dim")]
     for one in found:
         marks = "".join(f"[{reference.place}]" for reference in one.references if not one.unsupported)
         lines.append(Text.assemble(f"{one.number:>3}  ", one_line(one.text), " ", (marks, "bold")))
@@ -103,8 +153,8 @@ def citation_lines(answer: Answer) -> Group | None:
         if one.unsupported:
             note.append(UNSUPPORTED + "; " * bool(worth), "yellow")
         note.append(", ".join(worth), "dim")
-        if worth:
-            note.append(f"; {pair(one)}", "dim")
+        told = [pair(one)] * bool(worth) + [likely(one)] * (one.sentence.log_prob is not None)
+        note.append("; ".join(["", *told][not worth and not one.unsupported :]), "dim")
         lines.append(note)
     return Group(*lines)
 
@@ -143,7 +193,7 @@ def markdown(answer: Answer) -> str:
         text = one_line(passages[name].text)
         quote = text if len(text) <= _QUOTE else f"{text[:_QUOTE].rstrip()}…"
         below.append(f"{number}. **{_escaped(labels[name])}**: {_escaped(quote)}")
-    body = harmless("".join(pieces))
+    body = harmless("".join([*pieces, remainder(answer)]))
     told = _escaped(" ".join(wording.two_readers(answer)))
     return "\n".join([body, *([""] if below else []), *below, *(["", told] if told else [])]) + "\n"
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
 from rag.report import wording
-from rag.report.citations import UNSUPPORTED, Cited, cited_sentences, pair, support, value_of
+from rag.report.citations import UNSUPPORTED, Cited, cited_sentences, pair, remainder, support, token_pieces, value_of
 from rag.report.findings import findings
 from rag.report.parts import question_shades, shades, worth
 from rag.report.text import Part, extract, harmless, marked
@@ -81,6 +81,8 @@ def _render(template: str, answer: Answer) -> str:
             cited=cited,
             carried={row.evidence.passage.id: _carried(row.evidence, cited) for row in rows},
             pair=pair,
+            remainder=remainder,
+            token_pieces=token_pieces,
             value_of=value_of,
             unsupported=UNSUPPORTED,
             shown=[row for row in rows if not wording.is_about_zero(row.evidence)],

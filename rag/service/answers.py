@@ -14,7 +14,7 @@ from rag.pipeline import Progress
 from rag.report import render_page, render_report
 from rag.service.errors import RESPONSES, Failure
 from rag.service.state import Service, service_of
-from rag.service.texts import SearchResults, SentPassages, Text, numbered
+from rag.service.texts import SearchResults, SentPassages, Spans, Text, numbered, spans_of
 from retrievers import Passage
 
 router = APIRouter(tags=["answers"])
@@ -85,6 +85,12 @@ class Explain(_Attributed, _WithPassages):
         description="An answer to explain sentence by sentence; by default the reader answers.",
         examples=["The ferry Smyril carries cars to Suduroy. Sheep graze on the slopes."],
     )
+    spans: Spans | None = Field(
+        default=None,
+        description="Parts of the answer to explain in place of its sentences: words that it holds once, or characters "
+        "[start, end].",
+        examples=[["carries cars to Suduroy", [41, 46]]],
+    )
 
 
 class Read(_WithPassages):
@@ -127,7 +133,9 @@ async def explain(request: Request, body: Explain) -> Response:
         service,
         request,
         body,
-        lambda progress: service.engine.explain(body.question, passages, changes, progress, body.answer),
+        lambda progress: service.engine.explain(
+            body.question, passages, changes, progress, body.answer, spans_of(body.spans)
+        ),
     )
 
 

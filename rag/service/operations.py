@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rag.answer import Answer
+from rag.explanation.spans import Span
 from rag.grades import DIGITS
 from rag.pipeline import Pipeline, Progress
 from rag.rerank import Reranker, Reranking
@@ -62,9 +63,10 @@ class Engine:
         changes: Mapping[str, Any],
         progress: Progress | None = None,
         answer: str | None = None,
+        spans: Sequence[Span] | None = None,
     ) -> Answer:
-        """Attribute the reader's answer, or a given one, to the passages given; for the other arguments see `ask`."""
-        return self._changed(changes).explain(question, passages, answer=answer, progress=progress)
+        """Attribute the reader's answer, or a given one, or spans of it; for the other arguments see `ask`."""
+        return self._changed(changes).explain(question, passages, answer=answer, spans=spans, progress=progress)
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
         """What the attributed reader answers from all the passages given, without attribution."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from rag.explanation.spans import Span
 from retrievers import Hit, Passage
 
 
@@ -45,6 +46,17 @@ def text_alone(sent: Any) -> Any:
 
 SentPassages = list[Annotated[SentPassage, BeforeValidator(text_alone, json_schema_input_type=str | SentPassage)]]
 """Passages, or plain strings."""
+
+
+Spans = Annotated[
+    list[Text | Annotated[list[int], Field(min_length=2, max_length=2)]], Field(min_length=1, max_length=100)
+]
+"""Parts of an answer: words of it, or [start, end]."""
+
+
+def spans_of(sent: Spans | None) -> list[Span] | None:
+    """The spans as `Pipeline.explain` takes them."""
+    return None if sent is None else [one if isinstance(one, str) else (one[0], one[1]) for one in sent]
 
 
 def numbered(sent: Sequence[SentPassage]) -> list[Passage]:

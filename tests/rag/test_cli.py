@@ -76,6 +76,12 @@ def test_explain_an_answer_of_ones_own(tmp_path, capfd):
     )
     assert run([*command, " ", "--json"]) == 1
     assert capfd.readouterr().err.count("\n") == 1
+    assert run([*command, given, "--span", "18:22", "--span", "capital of  Norway", "--json"]) == 0
+    content = json.loads(capfd.readouterr().out)
+    assert [s["text"] for s in content["citations"]["sentences"]] == ["Oslo", "capital of Norway"]
+    assert [s["passages"][:1] for s in content["citations"]["sentences"]] == [["b"], ["b"]]
+    assert run([*command, given, "--span", "a boat"]) == 1
+    assert "does not hold the words 'a boat'" in capfd.readouterr().err
 
 
 def test_explain_down_to_the_word(tmp_path, capfd):

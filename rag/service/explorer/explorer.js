@@ -129,10 +129,24 @@ async function show(answer, signal) {
   header.append(find("links").content.cloneNode(true));
   header.querySelector(".link").href = `/?explanation=${answer.id}`;
   header.querySelector(".page").onclick = () => attempt(savePage);
-  if (answer.evidence.length) addSwitches(header);
+  const given = answer.citations && !answer.evidence.some((passage) => passage.kept);
+  if (answer.evidence.length && !given) addSwitches(header); // a given answer is not read again
   result.focus({ preventScroll: true });
   result.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
+
+// A sentence and the passages that carry it light up together; saved pages do so by rules of their own.
+function lightUp({ target, type }) {
+  const on = type === "mouseover";
+  const sentence = target.closest(".claim");
+  const passage = target.closest(".evidence > li");
+  const number = sentence?.id.replace("sentence-", "");
+  if (number) for (const item of result.querySelectorAll(`.carries-${number}`)) item.classList.toggle("lit", on);
+  for (const name of passage?.classList ?? [])
+    if (name.startsWith("carries-")) find(name.replace("carries", "sentence"))?.classList.toggle("lit", on);
+}
+result.addEventListener("mouseover", lightUp);
+result.addEventListener("mouseout", lightUp);
 
 // Fetched, because a link could not bring the token along.
 async function savePage(signal) {
@@ -209,7 +223,9 @@ find("ask").onsubmit = (event) => {
   event.preventDefault();
   const question = find("question").value;
   const own = find("passages").value.split(/\n\s*\n/).map((text) => text.trim()).filter(Boolean);
-  if (own.length) explain("/explain", { question, ...level(), passages: own.map((text) => ({ text })) });
+  const answer = find("answer").value.trim();
+  if (answer && !own.length) find("problem").textContent = "To explain an answer, give the passages too.";
+  else if (own.length) explain("/explain", { question, ...level(), passages: own.map((text) => ({ text })), ...(answer && { answer }) });
   else explain("/ask", { question, ...level(), ...(find("k").value && { k: Number(find("k").value) }) });
 };
 find("stop").onclick = () => asking?.abort();

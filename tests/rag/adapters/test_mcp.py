@@ -56,7 +56,7 @@ def test_tools_say_what_they_take_and_return(pipeline):
     tools = {tool.name: tool for tool in asyncio.run(run())}
     assert set(tools) == {"search", "ask", "explain"}
     assert tools["search"].input_schema["required"] == ["question"]
-    assert set(tools["explain"].input_schema["properties"]) == {"question", "passages", "level", "answer"}
+    assert set(tools["explain"].input_schema["properties"]) == {"question", "passages", "level", "answer", "spans"}
     assert "evidence" in tools["ask"].output_schema["properties"]
     assert all(tool.description and tool.annotations.read_only_hint for tool in tools.values())
 
@@ -103,6 +103,9 @@ def test_explain_cites_passages_for_each_sentence_of_a_given_answer(call, hits, 
     result = call("explain", question=question, passages=own, answer="It is 2,110 metres high. Nobody lives there.")
     assert result["answer"] == "It is 2,110 metres high. Nobody lives there."
     assert [sentence["text"] for sentence in result["sentences"]] == ["It is 2,110 metres high.", "Nobody lives there."]
+    spans = ["2,110 metres", [25, 31]]
+    chosen = call("explain", question=question, passages=own, answer=result["answer"], spans=spans)
+    assert [sentence["text"] for sentence in chosen["sentences"]] == ["2,110 metres", "Nobody"]
     assert call("explain", question=question, passages=own)["sentences"] is None
 
 

@@ -98,6 +98,63 @@ def test_each_sentence_names_what_carries_it_and_what_nothing_does():
         assert sentence.hold == pytest.approx(plain_worth(words, carrying) - full)
 
 
+def test_chosen_spans_are_the_outputs_and_count_their_own_tokens_alone():
+    explained = Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=ANSWER, spans=["a bridge", (0, 12)])
+    cited = explained.citations
+    assert cited.chosen
+    assert [cited.text(one) for one in cited.sentences] == ["Rowe built a", "a bridge"]
+    sentences = Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=ANSWER).citations
+    assert not sentences.chosen
+    game = LikelihoodOfSentences(
+        WordReader(), EncodedQuestion("who?", tuple(PASSAGES), (0,) * 4, 0, None), ANSWER, [(0, 12)]
+    )
+    assert game(np.ones((1, 4), dtype=bool))[0, 0] == pytest.approx(plain_worth(["Rowe", "built", "a"], PASSAGES))
+    assert cited.attribution.full == pytest.approx(
+        [plain_worth(["Rowe", "built", "a"], PASSAGES), plain_worth(["a", "bridge."], PASSAGES)]
+    )
+    assert explained.attribution.values[0] == pytest.approx(cited.attribution.values.sum(axis=0))
+
+
+def test_a_span_of_the_readers_own_short_answer_is_explained_too():
+    explained = Pipeline(None, WordReader()).explain("who?", PASSAGES)
+    first = explained.full_text.split()[0]
+    part = Pipeline(None, WordReader()).explain("who?", PASSAGES, spans=[first])
+    assert part.attribution.utility == "likelihood"
+    assert [part.citations.text(one) for one in part.citations.sentences] == [first]
+
+
+def test_logits_are_those_of_the_mean_probability_of_a_token():
+    settings = load_settings(overrides=["attribution.utility=logit"])
+    found = Pipeline(None, WordReader(), settings).explain("who?", PASSAGES, answer=ANSWER)
+    plain = Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=ANSWER)
+    assert found.attribution.utility == found.citations.attribution.utility == "logit"
+    counts = np.array([6, 4, 3])
+    for ours, log_probs in (
+        (found.citations.attribution.full, plain.citations.attribution.full / counts),
+        (found.attribution.full, plain.attribution.full / counts.sum()),
+    ):
+        probability = np.exp(log_probs)
+        assert ours == pytest.approx(np.log(probability / (1 - probability)))
+    pairs = zip(found.citations.sentences, plain.citations.sentences, strict=True)
+    assert all(one.supported == other.supported and one.log_prob == other.log_prob for one, other in pairs)
+
+
+def test_each_token_is_listed_with_its_log_probability_from_all_passages_and_none():
+    first, *_ = Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=ANSWER).citations.sentences
+    tokens = first.token_log_probs
+    assert [ANSWER[token.start : token.end].strip() for token in tokens] == [
+        "Rowe",
+        "built",
+        "a",
+        "tower",
+        "at",
+        "sea.",
+    ]
+    assert [token.full for token in tokens] == pytest.approx([plain_worth([w], PASSAGES) for w in ANSWER.split()[:6]])
+    assert {token.empty for token in tokens} == {-8.0}
+    assert first.log_prob == pytest.approx(plain_worth(ANSWER.split()[:6], PASSAGES) / 6)
+
+
 def test_a_short_answer_is_one_sentence():
     answer = Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=" Smith ")
     assert answer.text == "Smith"

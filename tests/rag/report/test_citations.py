@@ -6,6 +6,7 @@ import pytest
 
 from rag import Answer, Pipeline
 from rag.report import render_page
+from rag.report.wording import number
 from retrievers import Passage
 
 from ..conftest import WordReader
@@ -58,6 +59,29 @@ def test_the_page_links_sentences_and_passages_both_ways(given):
     assert "#sentence-2" not in links
     assert all(link[1:] in ids for link in links)
     assert "The passages support 2 of its 3 sentences." in page.text
+
+
+def test_the_whole_answer_is_shown_where_only_a_part_is_explained():
+    passages = [Passage("rowe", "Rowe built a tower."), Passage("smith", "Rowe met Smith.")]
+    explained = Pipeline(None, WordReader()).explain("who?", passages, answer=GIVEN, spans=["built a tower."])
+    assert explained.to_markdown().startswith(
+        "Rowe built a tower. [1]\n\nJones dug tunnels. Rowe met Smith.\n\n1. **rowe**"
+    )
+    assert "chosen parts, and the passages" in screen(explained, 100)
+    text = " ".join(Page(render_page(explained)).text.split())
+    assert "Jones dug tunnels. Rowe met Smith." in text
+
+
+def test_each_token_shows_its_log_probabilities(given):
+    titles = [value for name, value in Page(render_page(given)).attributes if name == "title"]
+    assert sum(title.startswith("log-probability ") for title in titles) == len(GIVEN.split())
+    assert f"log-probability {number(given.citations.sentences[0].log_prob, 2)} a token" in screen(given, 160)
+
+
+def test_hovering_over_a_sentence_lights_up_its_passages(given):
+    html = render_page(given)
+    assert "main:has(#sentence-1:hover) .carries-1" in html
+    assert html.count('class="carries-') == sum(1 for e in given.evidence if e.passage.id != "sheep")
 
 
 def test_an_unsupported_sentence_cites_nothing_even_if_passages_share_its_words():

@@ -53,10 +53,17 @@ def test_a_given_answer_is_explained_sentence_by_sentence():
         answer = client.post("/explain", json=body).json()
         blank = client.post("/explain", json={**body, "answer": " "})
         long = client.post("/explain", json={**body, "answer": "x" * 10**6})
+        spans = client.post("/explain", json={**body, "spans": ["Rome", [12, 16]]}).json()
+        wrong = [
+            client.post("/explain", json={**body, "spans": bad}) for bad in (["Paris"], [[3]], [], [[9, 900]], "it")
+        ]
     direct = Pipeline(None, WordReader()).explain("where?", TOWNS, answer=body["answer"])
     assert timeless(answer) == timeless(json.loads(direct.to_json()))
     assert len(answer["citations"]["sentences"]) == 2
     assert (blank.status_code, long.status_code) == (422, 413)
+    assert [one["text"] for one in spans["citations"]["sentences"]] == ["Rome", "Bern"]
+    assert [one.status_code for one in wrong] == [422] * 5
+    assert "does not hold the words 'Paris'" in wrong[0].json()["message"]
     assert "the answer to explain is empty" in blank.json()["message"]
 
 

@@ -129,6 +129,28 @@ def test_passages_of_ones_own(page, live):
     assert page.locator("#passage-1 .part.word").all_inner_texts()[0].startswith("Oslo")
 
 
+def test_an_answer_of_ones_own_lights_up_with_its_passages(page, live):
+    page.goto(live.url)
+    page.get_by_text("Passages of your own").click()
+    page.get_by_label("An answer to explain").fill("Cats sleep a lot. Oslo is the capital of Norway.")
+    page.get_by_label("Question", exact=True).fill("What sleeps, and what is the capital?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    assert "give the passages too" in page.get_by_role("alert").inner_text()
+    page.locator("#passages").fill("Oslo is the capital of Norway.\n\nCats sleep a lot.")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_selector("#result .cited")
+    passage = page.locator(".evidence > li.carries-1")
+    page.locator("#sentence-1").hover()
+    assert "lit" in passage.get_attribute("class")
+    assert "Cats" in passage.locator(".snippet").inner_text()
+    passage.locator("h3").hover()
+    assert "lit" in page.locator("#sentence-1").get_attribute("class")
+    assert "lit" not in page.locator("#sentence-2").get_attribute("class")
+    assert page.locator(".whatif").count() == 0
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / "given.png", full_page=True)
+
+
 def test_problems_are_said(page, live):
     page.goto(f"{live.url}/?explanation={'0' * 24}".replace("//?", "/?"))
     page.wait_for_function("() => document.getElementById('problem').textContent")
