@@ -114,8 +114,22 @@ def test_cache_pads_outputs_that_appear_later_with_zero():
 
 
 def test_cache_pads_within_one_call_cut_into_batches():
-    game = VotesGame(lambda coalitions: [str(row) for row in coalitions])
-    np.testing.assert_array_equal(CachedGame(game, 3, batch_size=3)(ALL_THREE), np.eye(8))
+    game = CachedGame(VotesGame(lambda coalitions: [str(row) for row in coalitions]), 3, batch_size=3)
+    votes = game(ALL_THREE)
+    assert votes.sum(axis=1).tolist() == [1.0] * 8
+    assert [game.outputs[column] for column in votes.argmax(axis=1)] == [str(row) for row in ALL_THREE]
+
+
+def test_new_coalitions_are_evaluated_in_lexicographic_order_whatever_the_order_given():
+    seen = []
+
+    def size(coalitions):
+        seen.extend(coalitions.tolist())
+        return coalitions.sum(axis=1)
+
+    given = np.random.default_rng(0).permutation(ALL_THREE)
+    np.testing.assert_array_equal(CachedGame(size, 3, batch_size=3)(given)[:, 0], given.sum(axis=1))
+    assert seen == sorted(ALL_THREE.tolist())
 
 
 def test_cache_keeps_what_it_evaluated_before_a_failure(counting):

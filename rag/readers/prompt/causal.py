@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,17 @@ from transformers import GenerationConfig
 from rag.readers.base import TokenScores, check_length
 from rag.readers.encoding import chunks
 from rag.readers.pretrained import load_config, load_model, load_tokenizer
+from rag.readers.prompt.prefixes import SharedReading, can_go_back
 from rag.readers.prompt.reply import NoReplyError, Reply
 from rag.readers.rules import BIASES, FORBIDDING, check_applied, check_tokens, end_tokens
+
+_LOG = logging.getLogger(__name__)
 
 
 class CausalModel:
     """A causal language model, asked through its chat template if its tokenizer has one, else by the bare prompt.
 
+    What prompts have in common at their beginnings is read once, where the model's cache can go back to it.
     Decoding is plainly greedy. Of the checkpoint's generation settings, the end tokens and the tokens that are
     forbidden or favoured are honoured; sampling, penalties and everything else are left out.
 
@@ -80,6 +85,16 @@ class CausalModel:
             pad_token_id=self._pad,
             **{name: getattr(own, name, None) for name in FORBIDDING},
         )
+        self._shared: SharedReading | None = None
+        if can_go_back(self.model):
+            free = not any(getattr(own, name, None) for name in FORBIDDING)
+            self._shared = SharedReading(self.model, memory_mb, drafts=free)
+        else:
+            _LOG.warning(
+                "%s: every prompt is read from its beginning, because this model's cache cannot go back to an earlier "
+                "token",
+                self.name,
+            )
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """The characters [start, end) that each token of a text stands for."""
@@ -95,35 +110,21 @@ class CausalModel:
             ValueError: a reply is reasoning alone.
         """
         limit = max(tokens, self.max_answer_tokens)
-        rows = [self._tokens(prompt) for prompt in prompts]
-        replies = [Reply("")] * len(rows)
-        for batch in self._batches(rows, limit):
-            ids, mask = self._pad_left([rows[index] for index in batch])
-            done = self.model.generate(ids, attention_mask=mask, max_new_tokens=limit)[:, ids.shape[1] :]
-            texts = self.tokenizer.batch_decode(done, skip_special_tokens=True)
-            for index, text, cut in zip(batch, texts, self._cut(done, limit), strict=True):
-                try:
-                    replies[index] = Reply.of(text, cut=cut)
-                except NoReplyError as error:
-                    raise ValueError(f"{self.name} {error}") from None
+        rows = self._rows(prompts, limit)
+        written = self._padded_replies(rows, limit) if self._shared is None else self._shared.replies(rows, limit)
+        ends, replies = set(end_tokens(self.model.generation_config)), []
+        for reply, text in zip(written, self.tokenizer.batch_decode(written, skip_special_tokens=True), strict=True):
+            try:
+                replies.append(Reply.of(text, cut=len(reply) == limit and not ends & set(reply)))
+            except NoReplyError as error:
+                raise ValueError(f"{self.name} {error}") from None
         return replies
-
-    def _cut(self, replies: Tensor, limit: int) -> list[bool]:
-        """Which of the replies, `(n_replies, length)`, ended at the limit of tokens and not at an end token."""
-        ends = torch.tensor(self.model.generation_config.eos_token_id or [], device=replies.device).reshape(-1)
-        if replies.shape[1] < limit:
-            return [False] * len(replies)
-        cut: list[bool] = (~torch.isin(replies, ends).any(1)).tolist()
-        return cut
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
         """Summed log-probabilities of each reply's tokens after each prompt, `(n_prompts, n_replies)`."""
-        rows = [self._tokens(prompt) for prompt in prompts]
-        scores = np.zeros((len(rows), len(replies)))
-        for column, reply in enumerate(replies):
-            scores[:, column] = self._token_log_probs(rows, self._reply(reply)[0]).sum(1)
-        return scores
+        found = self._log_probs(prompts, [self._reply(reply)[0] for reply in replies])
+        return np.stack([tokens.sum(1) for tokens in found], axis=1)
 
     def scores_tokens(self) -> bool:
         """Yes."""
@@ -134,10 +135,34 @@ class CausalModel:
         """Log-probabilities of a reply's tokens after each prompt; see `rag.readers.base.TokenReader`."""
         target, offsets = self._reply(reply)
         check_length(self.name, len(target), None)  # the window is checked with the prompts
-        return TokenScores(self._token_log_probs([self._tokens(prompt) for prompt in prompts], target), offsets)
+        return TokenScores(self._log_probs(prompts, [target])[0], offsets)
 
-    def _token_log_probs(self, rows: Sequence[list[int]], target: list[int]) -> NDArray[np.float64]:
-        """Log-probabilities of given tokens after each prompt, `(n_prompts, n_tokens)`."""
+    def _log_probs(self, prompts: Sequence[str], targets: Sequence[list[int]]) -> list[NDArray[np.float64]]:
+        """Log-probabilities of given tokens after each prompt, one `(n_prompts, n_tokens)` for each target."""
+        rows = self._rows(prompts, max(map(len, targets), default=0))
+        if self._shared is None:
+            return [self.padded_log_probs(rows, target) for target in targets]
+        found = self._shared.log_probs(rows, targets)
+        return [
+            np.array([of_row[place].tolist() for of_row in found]).reshape(len(rows), len(target))
+            for place, target in enumerate(targets)
+        ]
+
+    def _padded_replies(self, rows: Sequence[list[int]], limit: int) -> list[list[int]]:
+        """The tokens of the reply to each prompt, all of which are read from the beginning."""
+        replies: list[list[int]] = [[] for _ in rows]
+        ends = end_tokens(self.model.generation_config)
+        for batch in self._batches(rows, limit):
+            ids, mask = self._pad_left([rows[index] for index in batch])
+            written = self.model.generate(ids, attention_mask=mask, max_new_tokens=limit)[:, ids.shape[1] :].tolist()
+            for index, tokens in zip(batch, written, strict=True):
+                end = next((place for place, token in enumerate(tokens, 1) if token in ends), len(tokens))
+                replies[index] = tokens[:end]
+        return replies
+
+    @torch.inference_mode()
+    def padded_log_probs(self, rows: Sequence[list[int]], target: list[int]) -> NDArray[np.float64]:
+        """Log-probabilities of given tokens after each prompt, each read whole, `(n_prompts, n_tokens)`."""
         targets = torch.tensor(target, device=self.model.device)
         found = np.zeros((len(rows), len(target)))
         for batch in self._batches(rows, len(target)):
@@ -151,6 +176,18 @@ class CausalModel:
             log_probs = logits.float().log_softmax(-1)[:, torch.arange(len(target)), targets]
             found[batch] = log_probs.double().cpu().numpy()
         return found
+
+    def _rows(self, prompts: Sequence[str], new_tokens: int) -> list[list[int]]:
+        """The tokens of each prompt; raises `ValueError` if one and what follows it exceed the model's window."""
+        rows = [self._tokens(prompt) for prompt in prompts]
+        longest = max(map(len, rows), default=0) + new_tokens
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and 0 < limit < longest:
+            raise ValueError(
+                f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
+                "passages (retriever.passages, attribution.screen) or cut them (reader.max_passage_tokens)"
+            )
+        return rows
 
     def _check_template_kwargs(self) -> None:
         """A template ignores variables that it does not know, so a misspelt one would do nothing."""
@@ -188,12 +225,6 @@ class CausalModel:
             return
         longest = int(lengths.max()) + new_tokens
         config = self.model.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
-        if limit is not None and 0 < limit < longest:
-            raise ValueError(
-                f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
-                "passages (retriever.passages, attribution.screen) or cut them (reader.max_passage_tokens)"
-            )
         width = 2 * config.num_hidden_layers * _key_width(config)
         per_row = (longest * width + new_tokens * config.vocab_size) * 4
         order = np.argsort(-lengths, kind="stable")

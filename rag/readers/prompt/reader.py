@@ -98,7 +98,7 @@ class PromptReader(Closable):
         ValueError: the template lacks a placeholder or has an unknown one.
     """
 
-    batch_size = 64
+    batch_size = 16
     least_support: float | None = None
 
     def __init__(
