@@ -338,11 +338,9 @@ def test_of_a_long_question_the_end_is_read(reader):
     for question in (story + asked, f"{story}{asked} Thank you for your help, and have a nice day."):
         pieces, cut = reader.tokenizer.encode_question(question, 256)
         read = reader.tokenizer.decode(pieces.ids)
-        assert asked.lower()[:-1] in read
-        assert read.startswith("we were on the islands")
-        assert len(pieces.ids) == 64
-        assert cut == len(reader.tokenizer.encode([question])[0].ids) - 64
-        assert [question[begin:end].lower() for begin, end in pieces.offsets[:3]] == ["we", "were", "on"]
+        assert read == asked.lower()
+        assert cut == len(reader.tokenizer.encode([question])[0].ids) - len(pieces.ids)
+        assert [question[begin:end] for begin, end in pieces.offsets[:3]] == ["Which", "ferry", "carries"]
     endless = "why " * 300 + "here?"
     pieces, _ = reader.tokenizer.encode_question(endless, 256)
     assert reader.tokenizer.decode(pieces.ids).endswith("why here?")

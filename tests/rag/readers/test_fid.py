@@ -110,12 +110,11 @@ def test_of_a_long_question_the_end_is_read(t5):
     for question in ("the old tower . " * 20 + asked, f"{'the old tower . ' * 20}{asked} The sea ."):
         made = blocks.blocks(question, [Passage("a", "sea")])
         read = blocks.tokenizer.decode(made.ids[-1], skip_special_tokens=True)
-        assert read.startswith("question : the old tower .")
-        assert asked in read
-        assert len(made.head) == 32
+        assert read == f"question : {asked}"
+        assert len(made.head) == 8
         whole = blocks.tokenizer(f"question: {question}", add_special_tokens=False).input_ids
-        assert made.question_cut == len(whole) - 32
-        assert [question[first:end] for first, end in made.head[2:5]] == ["the", "old", "tower"]
+        assert made.question_cut == len(whole) - 8
+        assert [question[first:end] for first, end in made.head[2:5]] == ["where", "is", "the"]
 
 
 def test_the_rules_of_generation_are_at_work(bart, bart_without_repeats):
