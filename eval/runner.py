@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from eval.records import Records
-from eval.retrieval.scoring import NAMED
 from rag.notices import Tally, of_cuts
 from rag.provenance import made_with
 from rag.questions import Question
@@ -41,6 +40,8 @@ def provenance(run: Any, root: Path, reader: Any, *libraries: str) -> dict[str, 
 
 def _models(scores: Sequence[str]) -> Iterator[str]:
     """The models that scores name, which may be files or folders."""
+    from eval.retrieval.scoring import NAMED  # not above, because its package imports this module
+
     for name in scores:
         kind, _, model = name.removesuffix("+rrf").partition(":")
         if kind in NAMED:

@@ -132,6 +132,39 @@ def cite(pipeline: Pipeline, question: str, answer: str, texts: Sequence[Text]) 
     ]
 
 
+def numbered(spans: Sequence[CitedSpan]) -> dict[int, int]:
+    """Numbers of the documents that are cited, from 1, in the order in which they are first cited; by their places."""
+    places = dict.fromkeys(place for span in spans if span.supported is not False for place in span.documents)
+    return {place: number for number, place in enumerate(places, 1)}
+
+
+def marked(answer: str, spans: Sequence[CitedSpan], numbers: Mapping[int, int]) -> str:
+    """The answer with marks such as [1][2] behind each sentence, for the documents that carry it.
+
+    A sentence that no document supports gets none.
+    """
+    pieces, end = [], 0
+    for span in spans:
+        carrying = span.documents if span.supported is not False else []
+        marks = "".join(f"[{numbers[place]}]" for place in carrying)
+        pieces += [answer[end : span.end], f" {marks}" if marks else ""]
+        end = span.end
+    return "".join([*pieces, answer[end:]])
+
+
+def sentences(spans: Sequence[CitedSpan], numbers: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The sentences in plain values, with the numbers of the documents that come nearest to carrying each."""
+    return [
+        {
+            "start": span.start,
+            "end": span.end,
+            "sources": [numbers[place] for place in span.documents if place in numbers],
+            "supported": span.supported,
+        }
+        for span in spans
+    ]
+
+
 def titled(passage: Passage) -> dict[str, Any]:
     """A passage's metadata with its title, if it has one."""
     return {**passage.metadata, **({"title": passage.title} if passage.title else {})}

@@ -1,4 +1,4 @@
-"""Haystack: a retriever and a ranker of ours as components, and any Haystack text retriever as ours."""
+"""Haystack: a retriever, a ranker and citations of ours as components, and any Haystack text retriever as ours."""
 
 from __future__ import annotations
 
@@ -7,14 +7,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rag.adapters.documents import ONE_AT_A_TIME, ForeignSearcher, Text, attribute, check_top, titled
+from rag.adapters.documents import (
+    METADATA_KEY,
+    ONE_AT_A_TIME,
+    ForeignSearcher,
+    Text,
+    attribute,
+    check_top,
+    cite,
+    marked,
+    numbered,
+    sentences,
+    titled,
+)
+from rag.pipeline import Pipeline
 from rag.rerank import Reranker
 from rag.retrieval import open_retriever
 from rag.settings import load_settings
+from rag.threads import set_threads
 from retrievers import Searcher
 
 try:
-    from haystack import Document, component, default_from_dict, default_to_dict
+    from haystack import Document, GeneratedAnswer, component, default_from_dict, default_to_dict
 except ImportError as error:
     raise ImportError("the Haystack adapter needs haystack-ai: pip install 'ragshap[haystack]'") from error
 
@@ -150,6 +164,72 @@ class RagshapRanker:
     ) -> dict[str, list[Document]]:
         """`run` in a thread."""
         return await asyncio.to_thread(self.run, query, documents, top_k)
+
+
+@component
+class RagshapCiter:
+    """Says of each sentence of answers, such as `AnswerBuilder` makes, which of their documents carry it.
+
+    The answers returned are copies. Their documents are copies with `source_index`, their place from 1, and
+    `referenced`, whether a sentence is carried by them, as `AnswerBuilder` writes them. The meta holds under `ragshap`
+    the `text` with marks such as [1] for these places, and the `sentences`: their characters in the answer without the
+    white space around it, their sources, and whether these support them. The reader is loaded on first use, or by
+    `warm_up`.
+
+    Args:
+        config: settings, as for `rag.load_settings`; `reader`, `attribution` and `threads` matter.
+        overrides: changes to them, such as `["attribution.budget=64"]`.
+    """
+
+    def __init__(self, config: str | None = None, overrides: Sequence[str] = ()):
+        self.config = config
+        self.overrides = list(overrides)
+        self._settings = load_settings(config, overrides)
+        self._pipeline: Pipeline | None = None
+
+    def warm_up(self) -> None:
+        """Load the reader."""
+        if self._pipeline is None:
+            set_threads(self._settings.threads)
+            self._pipeline = Pipeline(settings=self._settings)
+
+    def close(self) -> None:
+        """Release the reader, as Haystack's `Pipeline.close` asks; `warm_up` loads it again."""
+        if self._pipeline is not None:
+            self._pipeline.close()
+            self._pipeline = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments, for YAML."""
+        return default_to_dict(self, config=self.config, overrides=self.overrides)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RagshapCiter:
+        """Inverse of `to_dict`."""
+        return default_from_dict(cls, data)
+
+    @component.output_types(answers=list[GeneratedAnswer])
+    def run(self, answers: list[GeneratedAnswer]) -> dict[str, list[GeneratedAnswer]]:
+        """The answers with their citations; `ValueError` for a blank query or answer."""
+        self.warm_up()
+        return {"answers": [self._cited(answer) for answer in answers]}
+
+    @component.output_types(answers=list[GeneratedAnswer])
+    async def run_async(self, answers: list[GeneratedAnswer]) -> dict[str, list[GeneratedAnswer]]:
+        """`run` in a thread."""
+        return await asyncio.to_thread(self.run, answers)
+
+    def _cited(self, answer: GeneratedAnswer) -> GeneratedAnswer:
+        assert self._pipeline is not None
+        said, documents = answer.data.strip(), answer.documents
+        spans = cite(self._pipeline, answer.query, said, [Text(one.content or "", one.meta) for one in documents])
+        referenced, places = numbered(spans), {place: place + 1 for place in range(len(documents))}
+        marks = [
+            replace(one, meta={**one.meta, "source_index": place + 1, "referenced": place in referenced})
+            for place, one in enumerate(documents)
+        ]
+        found = {"text": marked(said, spans, places), "sentences": sentences(spans, places)}
+        return replace(answer, documents=marks, meta={**answer.meta, METADATA_KEY: found})
 
 
 class TextRetriever(Protocol):

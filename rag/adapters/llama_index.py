@@ -1,9 +1,9 @@
-"""LlamaIndex: a retriever and a node postprocessor of ours, and any LlamaIndex retriever as ours."""
+"""LlamaIndex: a retriever, a node postprocessor and citations of ours, and any LlamaIndex retriever as ours."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
@@ -14,12 +14,18 @@ from rag.adapters.documents import (
     ForeignSearcher,
     Text,
     attribute,
+    cite,
+    marked,
+    numbered,
+    sentences,
     titled,
 )
+from rag.pipeline import Pipeline
 from rag.rerank import Reranker
 from retrievers import Searcher
 
 try:
+    from llama_index.core.base.response.schema import Response
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.retrievers import BaseRetriever
     from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
@@ -84,6 +90,31 @@ class RagshapPostprocessor(BaseNodePostprocessor):
             NodeWithScore(node=_with_metadata(nodes[item.place].node, item.metadata), score=item.score)
             for item in attribute(self.reranker, query_bundle.query_str, texts, self.top_n)
         ]
+
+
+def cited_response(pipeline: Pipeline, question: str, answer: str, nodes: Sequence[NodeWithScore]) -> Response:
+    """An answer of any engine with citations as `CitationQueryEngine` writes them.
+
+    Marks such as [1] stand behind each sentence, and `source_nodes` are copies of the nodes that are cited, in the
+    order of their numbers, whose text begins with "Source 1:" and so on. `metadata` holds under `ragshap` the `answer`
+    without marks and its `sentences`: their characters, their sources, and whether these support them.
+
+    Args:
+        pipeline: explains the answer, for instance `Pipeline()`, which brings the embedded reader.
+        question: what was asked.
+        answer: what was answered; blank raises `ValueError`.
+        nodes: what the answer was made from, such as `source_nodes` of a response.
+    """
+    answer = answer.strip()
+    spans = cite(pipeline, question, answer, [_text(item) for item in nodes])
+    numbers = numbered(spans)
+    sources = []
+    for place, number in numbers.items():
+        node = nodes[place].node
+        text = f"Source {number}:\n{node.get_content(metadata_mode=MetadataMode.NONE)}\n"
+        sources.append(NodeWithScore(node=TextNode(text=text, metadata=node.metadata), score=nodes[place].score))
+    found = {"answer": answer, "sentences": sentences(spans, numbers)}
+    return Response(marked(answer, spans, numbers), sources, {METADATA_KEY: found})
 
 
 class LlamaIndexSearcher(ForeignSearcher):

@@ -11,14 +11,15 @@ pytest.importorskip("haystack", reason="needs haystack-ai: pip install 'ragshap[
 
 from haystack import Document
 from haystack import Pipeline as HaystackPipeline
-from haystack.components.builders import PromptBuilder
+from haystack.components.builders import AnswerBuilder, PromptBuilder
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from rag import Pipeline, SettingsError, load_settings
-from rag.adapters.haystack import HaystackSearcher, RagshapRanker, RagshapRetriever
+from rag.adapters.haystack import HaystackSearcher, RagshapCiter, RagshapRanker, RagshapRetriever
 from retrievers import Searcher
 
+from ..conftest import WordReader
 from .conftest import CORPUS, OVERRIDES
 from .heartbeat import beats_during
 
@@ -166,3 +167,29 @@ def test_ours_in_theirs_in_ours_finds_the_same(retriever, question):
     hits = HaystackSearcher(RagshapRetriever(corpus=CORPUS)).search(question, 5)
     there = [(h.passage.id, h.passage.title, h.passage.text, h.score) for h in hits]
     assert there == [(h.passage.id, h.passage.title, h.passage.text, h.score) for h in retriever.search(question, 5)]
+
+
+def test_answers_of_a_pipeline_get_citations_in_their_meta():
+    documents = [Document(content=text) for text in ("Sheep graze here.", "Rowe built a tower.", "", "Smith met Rowe.")]
+    pipeline = HaystackPipeline()
+    pipeline.add_component("builder", AnswerBuilder())
+    pipeline.add_component("citer", RagshapCiter(overrides=["attribution.budget=16"]))
+    pipeline.connect("builder.answers", "citer.answers")
+    pipeline = HaystackPipeline.loads(pipeline.dumps(), allowed_modules=["rag.adapters.haystack"])
+    citer = pipeline.get_component("citer")
+    assert citer.overrides == ["attribution.budget=16"]
+    citer._pipeline = Pipeline(None, WordReader())
+    said = "Rowe built a tower. Jones dug tunnels."
+    [answer] = pipeline.run({"builder": {"query": "who?", "replies": [f"{said} "], "documents": documents}})["citer"][
+        "answers"
+    ]
+    assert answer.data.strip() == said
+    assert [one.meta["source_index"] for one in answer.documents] == [1, 2, 3, 4]
+    assert [one.meta["referenced"] for one in answer.documents][:3] == [False, True, False]
+    found = answer.meta["ragshap"]
+    assert found["text"].startswith("Rowe built a tower. [2]")
+    assert found["text"].endswith(" Jones dug tunnels.")
+    assert [one["supported"] for one in found["sentences"]] == [True, False]
+    assert all("ragshap" not in one.meta and "referenced" not in one.meta for one in documents)
+    citer.close()
+    assert citer._pipeline is None

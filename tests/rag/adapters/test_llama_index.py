@@ -16,9 +16,10 @@ from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 
 from rag import Pipeline, load_settings
-from rag.adapters.llama_index import LlamaIndexSearcher, RagshapPostprocessor, RagshapRetriever
+from rag.adapters.llama_index import LlamaIndexSearcher, RagshapPostprocessor, RagshapRetriever, cited_response
 from retrievers import Searcher
 
+from ..conftest import WordReader
 from .conftest import OVERRIDES
 from .heartbeat import beats_during
 
@@ -137,3 +138,23 @@ def test_ours_in_theirs_in_ours_finds_the_same(retriever, question):
     searcher = LlamaIndexSearcher(RagshapRetriever(retriever, k=5))
     there = [(h.passage.id, h.passage.title, h.passage.text, h.score) for h in searcher.search(question, 5)]
     assert there == [(h.passage.id, h.passage.title, h.passage.text, h.score) for h in retriever.search(question, 5)]
+
+
+def test_a_response_cites_sources_as_the_citation_query_engine_does():
+    texts = ["Sheep graze here.", "Rowe built a tower.", "Smith made a bridge."]
+    nodes = [NodeWithScore(node=TextNode(text=text, metadata={"page": i}), score=0.5) for i, text in enumerate(texts)]
+    answer = "Smith made a bridge. Jones dug tunnels. Rowe built a tower."
+    response = cited_response(Pipeline(None, WordReader()), "who?", f" {answer}\n", nodes)
+    assert str(response).startswith("Smith made a bridge. [1]")
+    assert "Jones dug tunnels. Rowe" in str(response)
+    sources = [source.node.get_content(metadata_mode=MetadataMode.NONE) for source in response.source_nodes]
+    assert sources[0] == "Source 1:\nSmith made a bridge.\n"
+    assert [source.node.metadata["page"] for source in response.source_nodes][:1] == [2]
+    found = response.metadata["ragshap"]
+    assert [answer[one["start"] : one["end"]] for one in found["sentences"] if not one["supported"]] == [
+        "Jones dug tunnels."
+    ]
+    rowe = sources.index("Source 2:\nRowe built a tower.\n") + 1
+    assert found["sentences"][2]["sources"][0] == rowe
+    assert found["answer"] == answer
+    assert nodes[2].node.text == "Smith made a bridge."
