@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck bench reader docs clean
+.PHONY: help install demo test lint typecheck bench reader real-model docs clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: .venv/.dev ## Make .venv and install ragshap with its tools
 
@@ -52,6 +52,9 @@ reader: install ## Train the embedded reader on from the weights that ship, with
 	test -d training/pool.index || $(BIN)/ragshap index training/data/natural/pool.jsonl --kind bm25 --out training/pool.index
 	test -f training/labels.json || $(BIN)/ragshap label training/data/natural/questions.jsonl --index training/pool.index --out training/labels.json
 	$(BIN)/ragshap train --config reader --root training --out training
+
+real-model: install ## Fetch a small language model (1.8 GB) into the user's cache, which tests of a real reader use if it is there
+	$(BIN)/python -m tests.real.fetch
 
 docs: install ## Build the documentation site; writes site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -11,6 +11,13 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud that nothing was shown of a real language model."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    if any("make real-model" in reason for reason in skipped):
+        terminalreporter.write_line("The tests of a real language model were left out; `make real-model` fetches it.")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_wait_for_the_disk() -> Iterator[None]:
     """Nothing here asks what outlasts a loss of power, and waiting for it is a large fraction of the time.

@@ -20,7 +20,7 @@ def test_linked_files_exist():
 
 def test_make_targets_that_are_named_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"(?:^|`)make (\w+)", README, re.M)):
+    for target in set(re.findall(r"(?:^|`)make ([\w-]+)", README, re.M)):
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
