@@ -21,6 +21,11 @@ def notices(session: Session) -> Iterator[Notice]:
             f"the question is in a language that the reader {name!r} does not read, so do not rely on "
             "the answer and the values; name another reader (reader.checkpoint), or search alone"
         )
+    if isinstance(session.reader, EnglishReader) and session.given and not session.reader.reads(session.answer):
+        yield (
+            f"the answer to explain is in a language that the reader {session.reader.name!r} does not read, so do not "
+            "rely on the values; name another reader (reader.checkpoint)"
+        )
     if isinstance(session.reader, RemarkingReader):
         yield from session.reader.remarks(encoded)
     if out := given - session.n_read:

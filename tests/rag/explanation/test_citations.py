@@ -234,6 +234,16 @@ def test_an_answer_comes_back_from_json_with_its_citations():
     assert answer.to_dict()["citations"]["sentences"][2]["text"] == "Jones dug tunnels."
 
 
+def test_an_answer_in_a_language_that_the_reader_does_not_read_is_reported():
+    class English(WordReader):
+        def reads(self, text: str) -> bool:
+            return text.isascii()
+
+    warnings = Pipeline(None, English()).explain("who?", PASSAGES, answer="罗伊建了一座塔。").warnings
+    assert any("the answer to explain is in a language" in warning for warning in warnings)
+    assert not Pipeline(None, English()).explain("who?", PASSAGES, answer="Rowe built.").warnings
+
+
 def test_a_blank_answer_is_refused():
     with pytest.raises(ValueError, match="the answer to explain is empty"):
         Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=" \n")
