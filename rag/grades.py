@@ -13,7 +13,7 @@ then, within each range, how relevant the reader finds it:
 
 Contributions within one range count as equal, because estimates from some hundred coalitions do not tell them apart.
 Scores descend strictly, and only equal texts have equal scores. Where the reader answers "no answer", relevance alone
-decides. With "+rrf", the order by these scores is fused with the order given (see `rag.scores.fuse`).
+decides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rag.readers.base import AttentiveReader, Screener
-from rag.scores import FUSION, RRF_K, Scores, fuse, passage_scores
+from rag.scores import Scores, passage_scores
 from retrievers import Passage
 
 if TYPE_CHECKING:
@@ -39,54 +39,37 @@ _LEAST = 1e-6  # a largest contribution below this is rounding error
 _BEGINS = np.array([0.01, 0.055, 0.1, 0.5, 0.75, 1.0])  # where the scores of levels -2 to 2 begin, and the end
 
 
-def answer_grades(
-    answer: str, passages: Sequence[Passage], contributions: Scores, relevance: Scores | None, score: str
-) -> Scores:
+def answer_grades(answer: str, passages: Sequence[Passage], contributions: Scores, relevance: Scores | None) -> Scores:
     """`grades` of the documents to which an answer is attributed.
 
     Relevance alone decides where there is no answer. Where the reader does not say how relevant documents are (None),
     those that contributed equally stay in the order given.
     """
     if relevance is None:
-        return grades(passages, contributions, np.full(len(passages), 0.5), score)
-    return grades(passages, contributions if answer else np.zeros(len(passages)), relevance, score)
+        return grades(passages, contributions, np.full(len(passages), 0.5))
+    return grades(passages, contributions if answer else np.zeros(len(passages)), relevance)
 
 
-def grades(passages: Sequence[Passage], contributions: Scores, relevance: Scores, score: str) -> Scores:
+def grades(passages: Sequence[Passage], contributions: Scores, relevance: Scores) -> Scores:
     """Graded scores of documents, `(n,)`.
 
     Args:
         passages: the documents, in the order given.
         contributions: `(n,)`; 0 for a document that was not attributed.
         relevance: `(n,)` in [0, 1].
-        score: the setting `rerank.score`, of which the fusion matters.
     """
     texts = [passage.full_text for passage in passages]
     contributions, relevance = _shared(texts, contributions), _shared(texts, relevance)
     largest = max(float(np.abs(contributions).max(initial=0.0)), _LEAST)
     level = np.round(contributions / largest / _LEVEL).astype(int) + 2
     begin, end = _BEGINS[level], _BEGINS[level + 1]
-    graded = _descending(passages, texts, begin + (end - begin) * relevance)
-    if not score.endswith(FUSION):
-        return graded
-    places = [str(place) for place in range(len(passages))]  # equal texts came at different places
-    return _descending(passages, places, fuse(graded) * (RRF_K + 1) / 2)
+    return _descending(passages, texts, begin + (end - begin) * relevance)
 
 
 def order_of(scores: Scores) -> list[int]:
     """Documents from the best grade to the worst; equal ones stay in the order given."""
     order: list[int] = np.argsort(-scores, kind="stable").tolist()
     return order
-
-
-def contributions_of(session: Session, attribution: Attribution) -> Scores:
-    """What each passage that was read contributed, `(n_read,)`: its `rerank.score`.
-
-    Of a difference of log-probability d, which has no bounds, it is 1 - exp(-d), the share of the answer's probability
-    that is owed to the passage; below 0, it is exp(d) - 1.
-    """
-    scores = passage_scores(attribution, session.settings.rerank.score.removesuffix(FUSION))
-    return np.sign(scores) * -np.expm1(-np.abs(scores)) if attribution.utility in ("likelihood", "logit") else scores
 
 
 def relevance_of(session: Session) -> Scores | None:
@@ -107,9 +90,8 @@ def relevance_of(session: Session) -> Scores | None:
 
 def session_grades(session: Session, attribution: Attribution) -> Scores:
     """Graded scores of the passages that a session's reader read, `(n_read,)`."""
-    score = session.settings.rerank.score
-    relevance, contributions = relevance_of(session), contributions_of(session, attribution)
-    return answer_grades(session.answer, session.encoded.passages, contributions, relevance, score)
+    contributions = passage_scores(attribution, session.settings.rerank.score)
+    return answer_grades(session.answer, session.encoded.passages, contributions, relevance_of(session))
 
 
 def probability(relevance: Scores) -> Scores:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rag.grades import answer_grades, contributions_of, order_of, probability, relevance_of
+from rag.grades import answer_grades, order_of, probability, relevance_of
 from rag.notices import notices, of_cuts
 from rag.readers.base import Closable, Notice, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import as_hits
-from rag.scores import FUSION, Scores, passage_scores
+from rag.scores import Scores, passage_scores
 from rag.session import Session, default_screener
 from rag.settings import Settings, load_settings
 from rag.threads import set_threads
@@ -31,7 +31,7 @@ class Ranked(NamedTuple):
         rank: its rank before, from 1.
         score: what the passages are ordered by, in [0, 1]; see `rag.grades`.
         relevance: how relevant the reader finds it, in [0, 1]; None if the reader does not say.
-        contribution: its `rerank.score`, before any fusion; None if it was not attributed.
+        contribution: its `rerank.score`; None if it was not attributed.
         value: its value for the answer; None if it was not attributed.
         error: standard error of the value; None likewise.
     """
@@ -146,13 +146,13 @@ class Reranker(Closable):
         read = [places[place] for place in session.read]
         if relevance is None and (said := relevance_of(session)) is not None:
             relevance = _spread(said, read, len(given))
-        contributions = _spread(contributions_of(session, attribution), read, len(given))
-        scores = answer_grades(session.answer, given, contributions, relevance, self.settings.rerank.score)
+        contributions = passage_scores(attribution, self.settings.rerank.score)
+        scores = answer_grades(session.answer, given, _spread(contributions, read, len(given)), relevance)
         if session.passages and not session.answer:
             by = "what pulls towards one" if relevance is None else "relevance alone"
             told.append(Notice(f"the reader finds no answer in these passages, so they are ordered by {by}"))
         parts = zip(
-            passage_scores(attribution, self.settings.rerank.score.removesuffix(FUSION)).tolist(),
+            contributions.tolist(),
             attribution.values[attribution.output].tolist(),
             attribution.errors[attribution.output].tolist(),
             strict=True,

@@ -1,4 +1,4 @@
-"""What passages are ordered by: scores of an attribution, their fusion with another order, and the order itself.
+"""What passages contributed: scores of an attribution, and the order by influence that screens passages.
 
 The scores of values are functions of arrays, `(values (n_outputs, n_players), outputs, output) -> (n_players,)`, so
 that a stopping rule can ask about the very order that is used.
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.settings_base import SettingsError
-from retrievers.base import RRF_K
 
 if TYPE_CHECKING:
     from attribution import Attribution
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
 Scores = NDArray[np.float64]
 ScoreOfValues = Callable[[Scores, Sequence[str], int], Scores]
 
-ScoreName = Literal["value", "positive", "pivots", "value+rrf", "positive+rrf", "pivots+rrf"]
+ScoreName = Literal["value", "positive", "pivots"]
 SCORES: tuple[str, ...] = get_args(ScoreName)
 DEFAULT_SCORE: ScoreName = "positive"
-FUSION = "+rrf"
 
 
 def value(values: Scores, outputs: Sequence[str], output: int) -> Scores:
@@ -56,39 +54,21 @@ def _pivots(attribution: Attribution) -> Scores:
 
 
 def passage_scores(attribution: Attribution, score: str = DEFAULT_SCORE) -> Scores:
-    """The score of each passage, `(n_passages,)`; a fused score is 1 for a passage that is first in both orders.
+    """The score of each passage, `(n_passages,)`.
 
     Raises:
         SettingsError: the score is unknown, or the attribution lacks the pivots that it needs.
     """
     if score not in SCORES:
         raise SettingsError(f"rerank.score: {score!r} is unknown; known: {', '.join(SCORES)}")
-    name = score.removesuffix(FUSION)
-    if name in OF_VALUES:
-        scores = OF_VALUES[name](attribution.values, attribution.outputs, attribution.output)
-    else:
-        scores = _pivots(attribution)
-    return fuse(scores) * (RRF_K + 1) / 2 if score.endswith(FUSION) else scores
-
-
-def _descending(scores: Scores) -> NDArray[np.intp]:
-    # Imported here because the settings, which name scores, are read where nothing is attributed.
-    from attribution.attribution import descending
-
-    return descending(scores)
+    if score in OF_VALUES:
+        return OF_VALUES[score](attribution.values, attribution.outputs, attribution.output)
+    return _pivots(attribution)
 
 
 def needs_pivots(score: str) -> bool:
     """Whether a score is read from pivots, which not every estimator gives."""
-    return score.startswith("pivots")
-
-
-def fuse(scores: Scores, rrf_k: float = RRF_K) -> Scores:
-    """1 / (rrf_k + rank) in the order given plus the same by score (Cormack, Clarke and Büttcher 2009), `(n,)`."""
-    ranks = np.empty(len(scores))
-    ranks[_descending(scores)] = np.arange(1, len(scores) + 1)
-    fused: Scores = 1 / (rrf_k + np.arange(1, len(scores) + 1)) + 1 / (rrf_k + ranks)
-    return fused
+    return score == "pivots"
 
 
 def influence_order(attribution: Attribution, relevance: Scores) -> list[int]:

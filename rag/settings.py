@@ -145,7 +145,7 @@ class HierarchySettings(Section):
 class RerankSettings(Section):
     """The order of the passages, and how many the final answer is read from.
 
-    `score` with "+rrf" is fused with the retriever's order by reciprocal ranks.
+    `score` is what counts as a passage's contribution (see `rag.scores`).
     `keep` is a number, or "smallest": as few of the first passages as still give the full answer.
     """
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
@@ -23,7 +25,7 @@ from eval.retrieval.learned_attention import score_by_learned_attention
 from rag.grades import session_grades
 from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
-from rag.scores import DEFAULT_SCORE, OF_VALUES, Scores, fuse, passage_scores
+from rag.scores import DEFAULT_SCORE, OF_VALUES, Scores, passage_scores
 from rag.session import Session
 from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
@@ -167,3 +169,11 @@ def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores
     scores = fuse(scored.scores, rrf_k) if fused else scored.scores
     order = descending(scores)
     return order.tolist(), scores[order]
+
+
+def fuse(scores: Scores, rrf_k: float) -> Scores:
+    """1 / (rrf_k + rank) in the order given plus the same by score (Cormack, Clarke and Büttcher 2009), `(n,)`."""
+    ranks = np.empty(len(scores))
+    ranks[descending(scores)] = np.arange(1, len(scores) + 1)
+    fused: Scores = 1 / (rrf_k + np.arange(1, len(scores) + 1)) + 1 / (rrf_k + ranks)
+    return fused

@@ -228,17 +228,6 @@ def test_rerank_puts_contributing_passages_first_and_breaks_ties_by_rank(reader,
     assert [h.score for h in reranked] == sorted((h.score for h in reranked), reverse=True)
 
 
-@pytest.mark.parametrize("score", ["value", "positive", "pivots"])
-def test_a_fused_score_adds_reciprocal_ranks_of_both_orders(reader, passages, score):
-    hits = [Hit(p, 10.0 - i) for i, p in enumerate(reversed(passages))]
-    given = [hit.passage.id for hit in hits]
-    by_score = [hit.passage.id for hit in Reranker(reader, ordered_by(score)).rerank("where?", hits)]
-    plain = {id: 1 / (61 + given.index(id)) + 1 / (61 + by_score.index(id)) for id in given}
-    fused = Reranker(reader, ordered_by(f"{score}+rrf")).rerank("where?", hits)
-    assert [hit.passage.id for hit in fused] == sorted(given, key=lambda id: -plain[id])
-    assert [hit.score for hit in fused] == pytest.approx([plain[hit.passage.id] * 61 / 2 for hit in fused])
-
-
 def test_rerank_when_the_answer_is_no_answer_prefers_what_pulls_towards_an_answer(reader, passages):
     class Shy:
         """Answers only when it sees two passages or fewer."""

@@ -266,7 +266,7 @@ def test_more_documents_than_are_attributed_are_ranked_by_relevance():
     ]
 
 
-@pytest.mark.parametrize("score", ["value", "positive", "pivots", "positive+rrf"])
+@pytest.mark.parametrize("score", ["value", "positive", "pivots"])
 def test_the_ranking_is_the_rerankers(score):
     reader = ScriptedReader()
     texts = [f"Town{'n' * (i % 6)} it is." for i in range(12)]
