@@ -24,7 +24,7 @@ from rag.provenance import sources, versions
 from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
-from rag.session import Session
+from rag.session import Session, decodes_of
 from rag.settings import AnswerSettings, HierarchySettings, Settings, load_settings
 from rag.settings_base import SettingsError
 from rag.threads import set_threads
@@ -214,6 +214,15 @@ class Pipeline(Closable):
                 "made_with": dict(self.made_with),
             },
         )
+
+    def rehearse(self, question: str, passages: Sequence[Passage | Hit | str], *, answer: str | None = None) -> int:
+        """How many coalitions `explain` may ask the reader about, at most; a costly reader logs what they cost.
+
+        Nothing is asked, except that an endpoint may be tried out for log-probabilities of an answer that is given.
+        """
+        players = [hit.passage for hit in as_hits(passages)]
+        session = Session(self.reader, question, players, self.settings, screener=self.screener, answer=answer)
+        return decodes_of(self.settings.attribution, session.n_read)
 
     def _answered(
         self, question: str, kept: Mapping[int, Hit], progress: Progress | None

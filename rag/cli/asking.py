@@ -20,6 +20,7 @@ Level = Annotated[str | None, typer.Option("--level", help="Attribute the answer
 QuestionWords = Annotated[
     bool, typer.Option("--question-words", help="Also attribute the answer to the words of the question.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and ask the reader nothing.")]
 Budget = Annotated[int | None, typer.Option("--budget", help="Number of coalitions to evaluate.")]
 
 
@@ -40,6 +41,7 @@ def ask(
     level: Level = None,
     question_words: QuestionWords = False,
     budget: Budget = None,
+    dry_run: DryRun = False,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
     as_json: opt.Json = False,
@@ -52,6 +54,8 @@ def ask(
 
         changes = _settings(overrides, k, level, budget, question_words)
         with Pipeline.from_config(config, corpus=corpus, index=index, overrides=changes) as pipeline:
+            if dry_run:
+                return _say_cost(pipeline.rehearse(question, pipeline.search(question)), as_json)
             answer = pipeline.ask(question, progress=opt.stage_progress(progress))
     _show(answer, as_json, html)
 
@@ -75,6 +79,7 @@ def explain(
     question_words: QuestionWords = False,
     html: Html = None,
     budget: Budget = None,
+    dry_run: DryRun = False,
     config: opt.Config = None,
     overrides: opt.Overrides = None,
     as_markdown: Annotated[
@@ -99,12 +104,22 @@ def explain(
         own = list(load_corpus(passages, **settings.reading))
         reader = load_reader(settings.reader)
         with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
+            if dry_run:
+                return _say_cost(pipeline.rehearse(question, own, answer=_given(answer)), as_json)
             spans = [parse_span(one) for one in span] if span else None
             bars = opt.stage_progress(progress)
             explained = pipeline.explain(question, own, answer=_given(answer), spans=spans, progress=bars)
     if as_markdown and as_json:
         raise typer.BadParameter("give one of --markdown and --json", param_hint="--markdown")
     _show(explained, as_json, html, as_markdown)
+
+
+def _say_cost(coalitions: int, as_json: bool) -> None:
+    """Print the bound on what is asked; what it costs was logged if it costs anything."""
+    if as_json:
+        opt.print_json({"coalitions": coalitions, "warnings": list(opt.heard)})
+    else:
+        opt.say(f"At most {coalitions:,} coalitions would be asked about; nothing was asked.")
 
 
 def _given(answer: str | None) -> str | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from rag.readers.encoding import chunks
 from rag.readers.pretrained import load_config, load_model, load_tokenizer
 from rag.readers.prompt.prefixes import SharedReading, can_go_back
 from rag.readers.prompt.reply import NoReplyError, Reply
+from rag.readers.prompt.usage import Usage
 from rag.readers.rules import BIASES, FORBIDDING, check_applied, check_tokens, end_tokens
 
+_TIMED_TOKENS = 128
+_STEPS = 3  # of writing after a prompt, beyond a draft that is right
 _LOG = logging.getLogger(__name__)
 
 
@@ -71,6 +76,7 @@ class CausalModel:
         self.control_tokens = tuple(t.content for t in added if t.special or t.content.startswith("<"))
         self.max_answer_tokens = max_answer_tokens
         self.memory_mb = memory_mb
+        self.usage = Usage()
         self._forward = inspect.signature(self.model.forward).parameters
         self._pad: int = self.tokenizer.pad_token_id or 0  # masked, so that any token will do
         own = self.model.generation_config
@@ -102,6 +108,30 @@ class CausalModel:
         offsets: list[tuple[int, int]] = found.offset_mapping
         return offsets
 
+    def seconds(self, tokens: int, calls: int) -> float:
+        """About how long it takes to read so many tokens of so many prompts, and to write a few after each of them."""
+        return tokens * self._pace + calls * _STEPS * self._step
+
+    @cached_property
+    def _pace(self) -> float:
+        """Seconds to read one token of many."""
+        return self._timed(_TIMED_TOKENS) / _TIMED_TOKENS
+
+    @cached_property
+    def _step(self) -> float:
+        """Seconds to write one token."""
+        return self._timed(1)
+
+    @torch.inference_mode()
+    def _timed(self, tokens: int) -> float:
+        """Seconds that so many tokens take, once the library has prepared for them."""
+        ids = torch.ones(1, tokens, dtype=torch.long, device=self.model.device)
+        options = {"logits_to_keep": 1} if "logits_to_keep" in self._forward else {}
+        for _ in range(2):
+            started = time.perf_counter()
+            self.model(ids, use_cache=False, **options).logits[0, -1, 0].item()
+        return time.perf_counter() - started
+
     @torch.inference_mode()
     def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
         """The greedy reply to each prompt, of `tokens` or `max_answer_tokens` at most, whichever is more.
@@ -111,7 +141,11 @@ class CausalModel:
         """
         limit = max(tokens, self.max_answer_tokens)
         rows = self._rows(prompts, limit)
+        fed = 0 if self._shared is None else self._shared.walk.fed
         written = self._padded_replies(rows, limit) if self._shared is None else self._shared.replies(rows, limit)
+        total = sum(map(len, rows))
+        cached = 0 if self._shared is None else max(0, total - (self._shared.walk.fed - fed))
+        self.usage += Usage(len(rows), total, cached, sum(map(len, written)))
         ends, replies = set(end_tokens(self.model.generation_config)), []
         for reply, text in zip(written, self.tokenizer.batch_decode(written, skip_special_tokens=True), strict=True):
             try:

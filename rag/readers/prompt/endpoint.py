@@ -25,6 +25,7 @@ from rag.readers.prompt.cache import ReplyCache
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
 from rag.readers.prompt.given_text import LIMITS, WAYS, GivenTextError, Way, dump_tokens, load_tokens
 from rag.readers.prompt.reply import BYTES_PER_TOKEN, NoReplyError, Reply, read_completion
+from rag.readers.prompt.usage import Usage
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds
 _SHORTEST_SECRET = 6  # characters; a shorter header, such as a version, is no secret
@@ -47,6 +48,8 @@ class _Request(NamedTuple):
 
 class Endpoint(Closable):
     """Asks for chat completions at temperature 0; every reply is cached as it arrives.
+
+    Prompts go out in lexicographic order, so that the prefix cache of a server is of use.
 
     Reasoning is no part of a reply; a reply of reasoning alone, and one that was withheld, are errors.
 
@@ -96,6 +99,7 @@ class Endpoint(Closable):
         self.retries = retries
         self.max_calls = max_calls
         self.calls = 0
+        self.usage = Usage()
         self.scoring = ""  # what was found out about the log-probabilities of given texts
         fields = {"model": model, "temperature": 0, "max_tokens": max_answer_tokens, **(request or {})}
         self._fields = {name: value for name, value in fields.items() if value is not None}
@@ -123,6 +127,10 @@ class Endpoint(Closable):
         bytes_of = np.arange(0, len(text.encode()), BYTES_PER_TOKEN)
         bounds = [*np.searchsorted(ends, bytes_of, side="right").tolist(), len(text)]
         return list(pairwise(bounds))
+
+    def seconds(self, tokens: int, calls: int) -> float:
+        """0, as it is not known."""
+        return 0.0
 
     def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
         """The reply to each prompt, from the cache where it is known; the limit of tokens is raised to `tokens`.
@@ -206,6 +214,8 @@ class Endpoint(Closable):
         keys = [self.cache.key(request.url, request.body) for request in requests]
         known = {key: self.cache.get(key) for key in keys}
         missing = {key: request for key, request in zip(keys, requests, strict=True) if known[key] is None}
+        # Prompts that begin alike go out one after another, so that an endpoint finds what it read in its cache.
+        missing = dict(sorted(missing.items(), key=lambda item: str(item[1].body)))
         if missing:
             known.update(self._ask_all(missing))
         return [held for key in keys if (held := known[key]) is not None]
@@ -283,8 +293,11 @@ class Endpoint(Closable):
             kind = EndpointUnavailableError if status in _UNAVAILABLE else EndpointError
             wait = retry_after(response.headers.get("Retry-After")) if passing else 0.0
             raise kind(message, retry_after=wait, passing=passing)
+        content = _json(response)
+        with self._lock:
+            self.usage += Usage.of(content)
         try:
-            return request.read(_json(response))
+            return request.read(content)
         except NoReplyError as error:
             sent = f": {self._excerpt(response)}" if error.passing else ""
             raise EndpointError(f"{request.url} {error}{sent}", passing=error.passing) from None

@@ -24,8 +24,10 @@ from rag.readers.long_questions import kept_text
 from rag.readers.prompt.answer import find_answer, find_text, is_cut
 from rag.readers.prompt.reply import Reply
 from rag.readers.prompt.template import DEFAULT_TEMPLATE, LONG_TEMPLATE, NO_ANSWER, Prompt
+from rag.readers.prompt.usage import Usage
 from retrievers import Passage
 
+_LONG = 20.0  # seconds from which a time is worth saying
 _LOG = logging.getLogger(__name__)
 _TOKENS_PER_WORD = 2  # more than any common tokenizer needs for English
 
@@ -37,16 +39,22 @@ class LanguageModel(Protocol):
         name: the model's name in results.
         control_tokens: strings by which the model's chat format is controlled.
         priced: whether calls cost money; the cost is then announced before the first call.
+        usage: what was asked of the model so far.
         scoring: how log-probabilities of given replies are found, if that had to be found out; shown with the cost.
     """
 
     name: str
     control_tokens: tuple[str, ...]
     priced: bool
+    usage: Usage
     scoring: str
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """The characters [start, end) that each token of a text stands for."""
+        ...
+
+    def seconds(self, tokens: int, calls: int) -> float:
+        """About how long it takes to read so many tokens of so many prompts; 0 if it is not known."""
         ...
 
     def complete(self, prompts: Sequence[str], tokens: int = 0) -> list[Reply]:
@@ -68,10 +76,14 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True)
 class Cost:
-    """The largest number of calls for a question, and about how many tokens they read and write."""
+    """The largest number of calls for a question, and about how many tokens they read and write.
+
+    Of the tokens read, `tokens_shared` are passages at the beginning of a prompt that another prompt begins with too.
+    """
 
     calls: int
     tokens_read: int
+    tokens_shared: int
     tokens_written: int
 
 
@@ -81,6 +93,7 @@ class _State:
     quoted: tuple[str, ...]  # as they stand in the prompt
     tokens: tuple[int, ...]  # of each passage
     frame_tokens: int  # of the prompt without passages
+    usage: Usage  # of the model before this question
     replies: dict[str, Reply] = field(default_factory=dict)  # by prompt
 
 
@@ -129,7 +142,7 @@ class PromptReader(Closable):
             tokens.append(len(read))
             cut.append(len(places) - len(read))
         frame = len(self.model.places(self.prompt.render(asked, [])))
-        state = _State(asked, tuple(quoted), tuple(tokens), frame)
+        state = _State(asked, tuple(quoted), tuple(tokens), frame, self.model.usage)
         return EncodedQuestion(question, tuple(passages), tuple(cut), question_cut, state, frame + sum(tokens))
 
     def close(self) -> None:
@@ -164,6 +177,9 @@ class PromptReader(Closable):
         if reasoned := [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens]:
             sentence = "{:,} of {:,} replies held reasoning, about {:,} tokens, which is no part of the answers"
             told.append(Notice(sentence, (len(reasoned), len(replies), sum(reasoned))))
+        if self.model.priced and (usage := self.model.usage - encoded.state.usage).calls:
+            sentence = "{:,} calls; {:,} tokens read, {:,} of them from the endpoint's cache, and {:,} written"
+            told.append(Notice(sentence, (usage.calls, usage.read, usage.cached, usage.written)))
         return told
 
     def score(self, encoded: EncodedQuestion, coalitions: Coalitions, answers: Sequence[str]) -> NDArray[np.float64]:
@@ -204,16 +220,46 @@ class PromptReader(Closable):
         `words` is that of `write`, or 0.
         """
         state: _State = encoded.state
-        read = calls * (state.frame_tokens + sum(state.tokens) / 2)
-        return Cost(calls, round(read), calls * max(self.max_answer_tokens, _TOKENS_PER_WORD * words))
+        tokens, n = np.array(state.tokens, dtype=float), len(state.tokens)
+        if calls >= 2**n:
+            rows = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+        else:
+            rows = np.random.default_rng(0).random((calls, n)) < 0.5
+        read = calls * state.frame_tokens + tokens.sum() / 2 * calls
+        return Cost(
+            calls,
+            round(read),
+            round(shared_tokens(rows, tokens)),
+            calls * max(self.max_answer_tokens, _TOKENS_PER_WORD * words),
+        )
 
     def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> None:
-        """Log the largest cost of the question, if the model is priced."""
+        """Log the largest cost of the question, or how long it may take a model that is run here."""
+        cost = self.cost(encoded, calls, words)
         if self.model.priced:
-            cost = self.cost(encoded, calls, words)
             _LOG.warning(
-                "%s: at most %s calls, about %s tokens read and at most %s written, less what is cached%s",
+                "%s: at most %s calls, about %s tokens read, of which %s are at the same place in another prompt, "
+                "and at most %s written, less what is cached%s",
                 self.name,
-                *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_written)),
+                *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_shared, cost.tokens_written)),
                 self.model.scoring and f"; {self.model.scoring}",
             )
+        elif (seconds := cost.calls and self.model.seconds(cost.tokens_read - cost.tokens_shared, cost.calls)) > _LONG:
+            _LOG.warning(
+                "%s: at most %s coalitions, about %s tokens, of which %s are read once for several; it may take %s min",
+                self.name,
+                *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_shared)),
+                f"{seconds / 60:.1f}",
+            )
+
+
+def shared_tokens(coalitions: Coalitions, tokens: NDArray[np.float64]) -> float:
+    """How many tokens of passages prompts have in common with one before, if read depth-first.
+
+    Args:
+        coalitions: bool `(n_coalitions, n_passages)`.
+        tokens: `(n_passages,)` of each passage.
+    """
+    rows = coalitions[np.lexsort(coalitions.T[::-1])] if coalitions.size else coalitions
+    agree = np.cumprod(rows[1:] == rows[:-1], axis=1, dtype=bool)
+    return float(((agree & rows[1:]) @ tokens).sum())

@@ -10,6 +10,7 @@ import runpy
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rag import Pipeline, Reranker, load_settings
@@ -17,7 +18,8 @@ from rag.cli import run
 from rag.readers.loading import load_reader
 from rag.readers.prompt.causal import CausalModel
 from rag.readers.prompt.endpoint import Endpoint, EndpointError
-from rag.readers.prompt.reader import PromptReader
+from rag.readers.prompt.prefixes import common_length
+from rag.readers.prompt.reader import PromptReader, shared_tokens
 from rag.settings import Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
@@ -85,7 +87,7 @@ def test_cut_replies_and_reasoning_are_counted_in_the_answer(server, tmp_path):
             answer = pipeline.explain("Which capital?", PASSAGES)
         assert answer.text == "Oslo"
         assert {other.text for other in answer.others} == {"Rome and", ""}
-        cut, reasoned = answer.warnings
+        cut, reasoned = (warning for warning in answer.warnings if "tokens read" not in warning)
         assert cut.startswith("4 of 16 replies ended at the limit of 32 tokens")
         assert reasoned.startswith("8 of 16 replies held reasoning, about 800 tokens")
     assert len(server.bodies) == 16
@@ -126,6 +128,63 @@ def test_the_cost_is_announced_before_the_first_call_and_holds(server, caplog):
     assert cost.tokens_written == 16 * 32
 
 
+def usage(**fields) -> dict:
+    return {"usage": {"prompt_tokens": 100, "completion_tokens": 3, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "cached"),
+    [
+        (usage(prompt_tokens_details={"cached_tokens": 60}), 60),  # OpenAI, vLLM, SGLang
+        ({**usage(), "timings": {"cache_n": 60, "prompt_n": 40}}, 60),  # llama.cpp
+        (usage(prompt_tokens_details=None), 0),
+        (usage(prompt_tokens_details={"cached_tokens": "many"}), 0),
+        ({"usage": []}, 0),
+    ],
+)
+def test_what_was_spent_is_said_with_the_tokens_of_the_servers_cache(server, fields, cached):
+    server.complete = lambda prompt: json.dumps({**json.loads(completion(capital_rule(prompt))), **fields}).encode()
+    settings = load_settings(overrides=[f"reader.checkpoint={server.url}#tiny", "reader.endpoint.cache=null"])
+    pipeline = Pipeline(None, load_reader(settings.reader), settings)
+    said = [warning for warning in pipeline.explain("Which capital?", PASSAGES).warnings if "tokens read" in warning]
+    read, written = (1600, 48) if fields["usage"] else (0, 0)
+    assert said == [
+        f"16 calls; {read:,} tokens read, {16 * cached:,} of them from the endpoint's cache, and {written} written"
+    ]
+    again = pipeline.explain("Which capital?", PASSAGES)  # of a cache in memory: nothing is spent
+    assert not any("tokens read" in warning for warning in again.warnings)
+
+
+def test_prompts_that_begin_alike_are_sent_one_after_another(server):
+    reader = PromptReader(Endpoint(server.url, "tiny", concurrency=1))
+    rows = random_coalitions(40, 4, seed=3)
+    reader.generate(reader.encode("Which capital?", PASSAGES), rows)
+    sent = [body["messages"][0]["content"] for body in server.bodies]
+    for place in range(2, len(sent)):
+        shared = [common_length(sent[place], before) for before in sent[:place]]
+        assert shared[-1] == max(shared)
+
+
+def test_shared_tokens_are_those_of_the_trie_less_its_nodes():
+    tokens = np.array([3.0, 5.0, 7.0, 11.0])
+    for rows in (random_coalitions(9, 4, seed=1), (np.arange(16)[:, None] >> np.arange(4) & 1).astype(bool)):
+        rows = np.unique(rows, axis=0)
+        paths = [tuple(np.flatnonzero(row)) for row in rows]
+        nodes = {path[:end] for path in paths for end in range(1, len(path) + 1)}
+        read = sum(tokens[path[-1]] for path in nodes)
+        assert shared_tokens(np.random.default_rng(0).permutation(rows), tokens) == (rows @ tokens).sum() - read
+
+
+def test_a_local_model_says_how_long_it_may_take(gpt2, caplog, monkeypatch):
+    settings = load_settings(overrides=["attribution.minimal_sets=0"])
+    local = PromptReader(CausalModel(gpt2, max_answer_tokens=2))
+    Pipeline(None, local, settings).rehearse("Which capital?", PASSAGES)
+    assert "it may take" not in caplog.text  # no time worth saying
+    monkeypatch.setattr(CausalModel, "_timed", lambda self, tokens: 12.8 if tokens > 1 else 0.1)
+    Pipeline(None, PromptReader(CausalModel(gpt2)), settings).rehearse("Which capital?", PASSAGES)
+    assert re.search(r"at most 16 coalitions, about [\d,]+ tokens, of which [\d,]+ are read once", caplog.text)
+
+
 def explain(server, tmp_path, *overrides: str) -> list[str]:
     """Arguments of the command."""
     (tmp_path / "mine.jsonl").write_text(
@@ -146,6 +205,17 @@ def test_the_command_says_the_cost_first_and_screens(server, tmp_path, capfd):
     assert {e["id"] for e in content["evidence"]} == {"oslo", "rome"}
     assert len(server.bodies) == 4
     assert re.search(r"#tiny: at most 4 calls, about [\d,]+ tokens read", err)
+
+
+def test_a_dry_run_says_the_cost_and_asks_nothing(server, tmp_path, capfd):
+    arguments = explain(server, tmp_path)
+    assert run([*arguments, "--dry-run"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["coalitions"] == 16
+    assert re.search(r"#tiny: at most 16 calls, about [\d,]+ tokens read", err)
+    assert run([*arguments[:-1], "--dry-run"]) == 0
+    assert "At most 16 coalitions" in capfd.readouterr().out
+    assert server.bodies == []
 
 
 def test_the_command_stops_at_the_cap_in_one_line_and_goes_on(server, tmp_path, capfd):
