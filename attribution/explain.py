@@ -8,6 +8,7 @@ from attribution.banzhaf import BanzhafSampling
 from attribution.estimator import SEMIVALUES, Estimator, check_budget, check_semivalue, run
 from attribution.exact import MAX_PLAYERS, exact_estimator
 from attribution.games import Game, Progress
+from attribution.gaussian_process import MAX_PLAYERS as FEW_PLAYERS
 from attribution.gaussian_process import GaussianProcess
 from attribution.kernel import KernelSampling
 from attribution.permutation import PermutationSampling
@@ -23,6 +24,7 @@ _OF = {
     "banzhaf": ("banzhaf",),
 }
 _WITH_PIVOTS = ("exact", "permutation")
+_FEW = 1026  # evaluations up to which "auto" takes the Gaussian process, which then takes half a second itself
 
 
 def explain(
@@ -54,8 +56,9 @@ def explain(
         players: names of the players, by default "player 0", "player 1", ...
         estimator: "exact"; "permutation", "kernel", "gaussian-process" or "regression-adjusted" for Shapley; "banzhaf";
             or "auto": exact for at most 14 players if the budget admits all 2^n_players coalitions and neither
-            `permutations` nor `until` is given; else "kernel" for Shapley ("permutation" for `permutations` or
-            `pivots`), or "banzhaf".
+            `permutations` nor `until` is given; else "banzhaf", or for Shapley "permutation" for `permutations` or
+            `pivots`, "gaussian-process" for at most 200 players, a budget of at most 1,026 and no `until`, and "kernel"
+            for more.
         semivalue: "shapley" or "banzhaf", or the baselines "leave-one-out" and "first-in", which are always exact.
         p: inclusion probability of the Banzhaf value.
         budget: the most distinct coalitions to evaluate, including the full and the empty one.
@@ -67,8 +70,7 @@ def explain(
         output: index or name of the output to explain, which the full or the empty coalition must show; by default
             the answer of the full coalition for votes, else output 0.
         batch_size: the most coalitions in one call of `game`.
-        until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it, and
-            "gaussian-process" takes none.
+        until: `TopKCertain` or `TargetError`, to stop before the budget is spent; exact values need all of it.
         pivots: whether pivots are needed. "auto" then chooses an estimator that gives them; they come with "exact"
             and "permutation", so never with sampled Banzhaf values.
 
@@ -130,7 +132,8 @@ def _checked(
         raise ValueError(f"`until` must be a stopping rule such as TopKCertain(5), got {until!r}")
     if estimator == "auto":
         enumerable = n_players <= MAX_PLAYERS and 2**n_players <= budget and permutations is None and until is None
-        shapley = "permutation" if pivots or permutations is not None else "kernel"
+        few = n_players <= FEW_PLAYERS and budget <= _FEW and until is None
+        shapley = "permutation" if pivots or permutations is not None else "gaussian-process" if few else "kernel"
         samplers = {"shapley": shapley, "banzhaf": "banzhaf"}
         estimator = "exact" if enumerable else samplers.get(semivalue, "exact")
     if semivalue not in _OF[estimator]:
@@ -146,11 +149,6 @@ def _checked(
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")
     if estimator == "exact" and until is not None:
         raise ValueError("exact values need all coalitions, so `until` cannot stop earlier; choose another estimator")
-    if estimator == "gaussian-process" and until is not None:
-        raise ValueError(
-            "estimator 'gaussian-process' takes no `until`: on some games its errors are too small for a promise; "
-            "use 'kernel', or a budget"
-        )
     chosen = _make(estimator, semivalue, p, permutations)
     check_budget(chosen, n_players, budget)
     return chosen

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attribution.games import CachedGame, Values
-from attribution.kernel import KernelSampling
-from attribution.pairs import PairSample, PairSampling, Solution
+from attribution.kernel import KernelSampling, regression
+from attribution.pairs import PairSample, PairSampling, Solution, solution
 from attribution.replicates import N_GROUPS
 
 MAX_PLAYERS = 200
@@ -16,7 +16,7 @@ MAX_PAIRS = 1024
 _FITTED = 128  # pairs of which the likelihood is maximised first, at most
 _STEPS = 8  # by which it is then improved on all pairs
 _SPREAD = 2.0  # standard deviation of the prior of log(-log xi), whose mean is log(1 / n)
-_NOISE = (1e-3, 1e2)  # least and most, in parts of the variance of the process; with less, errors come out too small
+_NOISE = (0.03, 1e2)  # least and most, in parts of the variance of the process
 _JITTER = 1e-10
 
 
@@ -53,13 +53,16 @@ class GaussianProcess(PairSampling):
     - s has a closed form and is put into the likelihood. Every output has its own; all have xi and the noise in common,
       which maximise the mean of their likelihoods. With xi of its own for each output, all votes of the embedded reader
       together were estimated no better, and the work would grow with the number of outputs.
-    - The noise is at least 0.001 s. With less, the errors came out too small.
+    - The noise is at least 0.03 s. Votes may turn on combinations of passages of which a sample shows few. With less
+      noise those few are taken at their word, and values and errors of votes come out worse.
     - Parameters are fitted to at most 128 of the pairs, spread over the sample, and improved on all in eight steps.
+    - Standard errors are the deviations of the posterior, given the parameters, and in squares the errors that the
+      regression of `KernelSampling` would have if it were made on what each pair differs from its prediction by all
+      others. The first alone are too small where the game is unlike a draw from any such process.
 
     Time grows with the cube of the pairs, so at most 1,024 are evaluated (2,050 evaluations), and a larger budget is
-    left unspent. It takes up to 200 players. Standard errors are the deviations of the posterior, given the parameters.
-    They are too small where the pairs happen to show nothing of a player that matters, so `explain` takes no stopping
-    rule with it.
+    left unspent. It takes up to 200 players. Where the drawn pairs show nothing of a player that matters, errors say
+    nothing of it either.
     """
 
     name = "gaussian-process"
@@ -88,12 +91,14 @@ class GaussianProcess(PairSampling):
         draws = np.zeros((N_GROUPS if deviations else 0, len(total), n))
         moving = np.abs(targets).max(axis=0) > 0
         if moving.any():
-            process = fit(signs, targets[:, moving])
-            values[moving], scales, covariance = posterior(process, signs, targets[:, moving])
-            errors[moving] = np.sqrt(np.outer(scales.diagonal(), covariance.diagonal()))
-            if deviations:
+            found = posterior(fit(signs, targets[:, moving]), signs, targets[:, moving])
+            left = found.surprises[1:] * np.sqrt(sample.unseen)[:, None]
+            missed = solution(found.values, left, regression(sample)[1], deviations=deviations)
+            values[moving] = found.values
+            errors[moving] = np.sqrt(np.outer(found.scales.diagonal(), found.covariance.diagonal()) + missed.errors**2)
+            if missed.deviations is not None:
                 normal = np.random.default_rng(0).standard_normal((N_GROUPS, moving.sum(), n)) / N_GROUPS**0.5
-                draws[:, moving] = _root(scales) @ normal @ _root(covariance).T
+                draws[:, moving] = _root(found.scales) @ normal @ _root(found.covariance).T + missed.deviations
         return Solution(values, errors, draws if deviations else None)
 
 
@@ -143,14 +148,25 @@ def negative_log_posterior(parameters: Values, signs: Values, targets: Values) -
     return float(likelihood + (away**2).sum() / 2), gradient
 
 
-def posterior(process: Process, signs: Values, targets: Values) -> tuple[Values, Values, Values]:
-    """The distribution of the Shapley values given the pairs; see `fit` for the arguments.
+class Posterior(NamedTuple):
+    """The distribution of the Shapley values given the pairs.
 
-    Returns:
-        The means, (n_outputs, n_players), and two factors of the covariance: that of output c of player i with output d
-        of player j is the product of the first at (c, d), (n_outputs, n_outputs), and of the second at (i, j),
-        (n_players, n_players).
+    Attributes:
+        values: the means, (n_outputs, n_players).
+        scales: the covariance of output c of player i with output d of player j is `scales[c, d] * covariance[i, j]`;
+            (n_outputs, n_outputs).
+        covariance: see `scales`; (n_players, n_players).
+        surprises: targets less what the process makes of each from all others, (n_pairs, n_outputs).
     """
+
+    values: Values
+    scales: Values
+    covariance: Values
+    surprises: Values
+
+
+def posterior(process: Process, signs: Values, targets: Values) -> Posterior:
+    """Condition the process on the pairs; see `fit` for the arguments."""
     rates, noise = process
     n = len(rates)
     covariance, _ = _covariances(rates, signs)
@@ -161,7 +177,8 @@ def posterior(process: Process, signs: Values, targets: Values) -> tuple[Values,
     values = explained.T @ whitened
     missing = 2 * targets[0] - values.sum(axis=1)  # by rounding
     left = covariance_of_values(rates) + noise * covariance_of_shares(n) - whitened.T @ whitened
-    return values + missing[:, None] / n, explained.T @ explained / len(signs), left
+    surprises = inverse.T @ explained / (inverse**2).sum(axis=0)[:, None]
+    return Posterior(values + missing[:, None] / n, explained.T @ explained / len(signs), left, surprises)
 
 
 def _covariances(rates: Values, signs: Values) -> tuple[Values, Values]:

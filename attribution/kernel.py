@@ -28,17 +28,20 @@ class KernelSampling(PairSampling):
 
     def solve(self, sample: PairSample, odd: Values, total: Values, *, deviations: bool) -> Solution:
         """Weighted least squares."""
-        pairs, weights = sample.pairs, sample.weights
-        n = pairs.shape[1]
-        # Centred, a complement is the negative of its coalition: each pair is one row of the regression.
-        rows = pairs - pairs.sum(axis=1, keepdims=True) / n
-        targets = odd / 2
-        # Centred rows sum to zero, so one direction is empty, and rounding must not fill it.
-        inverse = np.linalg.pinv((rows * weights[:, None]).T @ rows, rcond=1e-10, hermitian=True)
-        influence = (rows * weights[:, None]) @ inverse
+        targets, (rows, influence) = odd / 2, regression(sample)
         shares = (influence.T @ targets).T
         residuals = targets - rows @ shares.T
         # A residual is shrunk by its row's leverage (MacKinnon and White 1985, HC3).
         leverage = np.minimum((influence * rows).sum(axis=1), 1 - 1e-9)
         left = residuals * (np.sqrt(sample.unseen) / (1 - leverage))[:, None]
-        return solution(shares + total[:, None] / n, left, influence, deviations=deviations)
+        return solution(shares + total[:, None] / rows.shape[1], left, influence, deviations=deviations)
+
+
+def regression(sample: PairSample) -> tuple[Values, Values]:
+    """Rows of the regression, and what each brings into the values per unit of its target; (n_pairs, n_players)."""
+    pairs, weights = sample.pairs, sample.weights
+    # Centred, a complement is the negative of its coalition: each pair is one row of the regression.
+    rows = pairs - pairs.mean(axis=1, keepdims=True)
+    # Centred rows sum to zero, so one direction is empty, and rounding must not fill it.
+    inverse = np.linalg.pinv((rows * weights[:, None]).T @ rows, rcond=1e-10, hermitian=True)
+    return rows, (rows * weights[:, None]) @ inverse

@@ -347,7 +347,8 @@ def default_screener() -> Screener:
 
 def _screening(screener: Screener | None, question: str, passages: Sequence[Passage], seed: int) -> Session:
     """A session of the reader that screens."""
-    attribution = AttributionSettings(budget=max(_SCREENING_BUDGET, 4 * len(passages)), seed=seed)
+    budget = max(_SCREENING_BUDGET, 4 * len(passages))
+    attribution = AttributionSettings(estimator="kernel", budget=budget, seed=seed)
     return Session(screener or default_screener(), question, passages, Settings(attribution=attribution))
 
 

@@ -86,7 +86,7 @@ class AttributionSettings(Section):
         "auto", "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted", "banzhaf"
     ] = "auto"
     p: float = Field(default=0.5, gt=0, lt=1)
-    budget: int = Field(default=1000, ge=2)
+    budget: int = Field(default=640, ge=2)
     permutations: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
     screen: int = Field(default=0, ge=0)

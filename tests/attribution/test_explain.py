@@ -26,6 +26,9 @@ def size(coalitions):
     [
         (10, {}, "exact"),
         (11, {}, "kernel"),  # 2,048 coalitions, above the default budget
+        (11, {"budget": 1026}, "gaussian-process"),
+        (11, {"budget": 1027}, "kernel"),
+        (201, {"budget": 500}, "kernel"),
         (11, {"budget": 2048}, "exact"),
         (14, {"budget": 16_384}, "exact"),
         (15, {"budget": 20_000}, "kernel"),
@@ -189,7 +192,7 @@ WRONG = [
     ({"semivalue": "banzhaf", "permutations": 10}, "applies to estimator 'permutation', not 'banzhaf'"),
     ({"permutations": 7}, "an even number"),
     ({"budget": 0}, "budget must be 1 evaluation or more, got 0"),
-    ({"budget": 10}, "'kernel' needs a budget of at least 42 evaluations for 20 players, got 10"),
+    ({"budget": 10}, "'gaussian-process' needs a budget of at least 22 evaluations for 20 players, got 10"),
     ({"estimator": "regression-adjusted", "budget": 41}, "needs a budget of at least 42 evaluations"),
     ({"estimator": "permutation", "budget": 77}, "needs a budget of at least 78 evaluations"),
     ({"semivalue": "banzhaf", "p": 0.25, "budget": 65}, "needs a budget of at least 66 evaluations"),

@@ -3,7 +3,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from attribution import CachedGame, GaussianProcess, TopKCertain, VotesGame, exact, explain
+from attribution import CachedGame, GaussianProcess, VotesGame, exact, explain
 from attribution import gaussian_process as module
 from attribution.gaussian_process import Process, negative_log_posterior, posterior
 from attribution.pairs import draw_pairs
@@ -47,7 +47,13 @@ def dense_posterior(process, signs, targets):
     covariance = found @ prior @ found.T + 1e-10 * unit * np.eye(len(signs))
     gain = weights @ prior @ found.T @ np.linalg.inv(covariance)
     left = weights @ prior @ weights.T - gain @ found @ prior @ weights.T
-    return (gain @ targets).T, left / unit, targets.T @ np.linalg.solve(covariance, targets) * unit / len(signs)
+    surprises = []
+    for pair in range(len(signs)):
+        others = np.arange(len(signs)) != pair
+        weights_of_others = np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, pair])
+        surprises.append(targets[pair] - weights_of_others @ targets[others])
+    scales = targets.T @ np.linalg.solve(covariance, targets) * unit / len(signs)
+    return (gain @ targets).T, left / unit, scales, np.array(surprises)
 
 
 @pytest.mark.parametrize(("n", "pairs"), [(2, 1), (3, 2), (5, 4), (6, 12), (7, 3)])
@@ -56,11 +62,12 @@ def test_values_and_covariance_are_those_of_a_normal_distribution_of_all_worths(
     rng = np.random.default_rng(n)
     process, signs = Process(rng.exponential(size=n), noise), signs_of(n, pairs)
     targets = rng.normal(size=(len(signs), 3))
-    values, scales, covariance = posterior(process, signs, targets)
-    by_hand, left, sizes = dense_posterior(process, signs, targets)
-    np.testing.assert_allclose(values, by_hand, atol=1e-6)
-    np.testing.assert_allclose(covariance, left, atol=1e-6)
-    np.testing.assert_allclose(scales, sizes, rtol=1e-6)
+    found = posterior(process, signs, targets)
+    values, left, scales, surprises = dense_posterior(process, signs, targets)
+    np.testing.assert_allclose(found.values, values, atol=1e-6)
+    np.testing.assert_allclose(found.covariance, left, atol=1e-6)
+    np.testing.assert_allclose(found.scales, scales, rtol=1e-6)
+    np.testing.assert_allclose(found.surprises, surprises, atol=1e-6)
 
 
 def test_the_gradient_is_that_of_finite_differences():
@@ -101,8 +108,8 @@ def test_values_converge_to_exact_ones(voting, table):
 def test_additive_games_are_found():
     weights = np.linspace(-1, 2, 20)
     result = sample(lambda c: c @ weights + 3, 20, budget=128)
-    np.testing.assert_allclose(result.values[0], weights, atol=5e-3)
-    assert result.errors.max() < 0.05
+    np.testing.assert_allclose(result.values[0], weights, atol=0.05)
+    assert (np.abs(result.values[0] - weights) < 1.96 * result.errors[0]).all()
 
 
 def test_few_evaluations_do_better_than_a_regression():
@@ -159,8 +166,6 @@ def test_budget_nan_and_too_many_players_are_refused():
         explain(game, 1000, estimator="gaussian-process", budget=3000)
     with pytest.raises(ValueError, match="values must be finite"):
         explain(lambda c: np.where(c[:, 0], np.nan, 1.0), 12, estimator="gaussian-process")
-    with pytest.raises(ValueError, match=r"'gaussian-process' takes no `until`: .* too small"):
-        explain(game, 20, estimator="gaussian-process", until=TopKCertain(5))
     assert explain(game, 1000, budget=2002).estimator == "kernel"
 
 
@@ -196,3 +201,16 @@ def test_the_same_seed_gives_the_same_values(table):
     )
     assert first == same
     assert not np.array_equal(first.values, other.values)
+
+
+def test_errors_hold_exact_values_of_games_unlike_the_process():
+    """A quota met by weights and by noise of each coalition's own; the deviations of the posterior alone hold 80 %."""
+    rows, held = coalitions(10), []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        weights = rng.random(10) ** 3 * (rng.random(10) < 0.6)
+        worth = (rows @ weights + rng.normal(size=1024) * 0.1 >= 0.4 * weights.sum()).astype(float)
+        game = lambda c, worth=worth: worth[c @ (1 << np.arange(10))]  # noqa: E731
+        found = sample(game, 10, budget=64, seed=seed)
+        held += (np.abs(found.values - exact(game, 10).values) <= 1.96 * found.errors + 1e-9).ravel().tolist()
+    assert np.mean(held) > 0.88

@@ -17,7 +17,7 @@ from attribution import (
 )
 from attribution.stopping import Look
 
-ESTIMATORS = ["kernel", "permutation", "regression-adjusted"]
+ESTIMATORS = ["kernel", "permutation", "regression-adjusted", "gaussian-process"]
 
 
 def certain(rule, values, errors, number=0, unseen=0.0):

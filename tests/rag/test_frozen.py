@@ -1,6 +1,6 @@
 """Answers, votes and values of the example corpus stay as they were when `frozen_answers.json` was written.
 
-The file is written anew only when the weights that ship or the rule of cutting words change:
+The file is written anew only when the weights that ship, the rule of cutting words or the default estimator change:
 `python -m tests.rag.test_frozen`.
 """
 

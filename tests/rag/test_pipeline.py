@@ -112,7 +112,7 @@ def test_as_many_must_be_certain_as_are_kept(reader, keep, k, certain):
     overrides = ["attribution.until=top-k certain", f"rerank.keep={keep}", f"attribution.k={k or 'null'}"]
     answer = Pipeline(None, reader, load_settings(overrides=overrides)).explain("where?", many)
     assert answer.attribution.until.startswith(f"the first {certain} are certain at 95%")
-    assert answer.attribution.reached is (answer.attribution.evaluations < 999)
+    assert answer.attribution.reached is (answer.attribution.evaluations < 639)
 
 
 def test_a_target_error_stops_sampling(reader):
@@ -289,7 +289,7 @@ def test_json_is_complete_and_plain(reader, passages):
     assert content["format"] == "ragshap-answer"
     assert content["answer"] == "Paris"
     assert [e["id"] for e in content["evidence"]] == ["paris", "paris again", "rome", "nothing"]
-    assert content["settings"]["attribution"]["budget"] == 1000
+    assert content["settings"]["attribution"]["budget"] == 640
     assert content["attribution"]["format"] == "ragshap-attribution"
 
 
