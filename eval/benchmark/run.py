@@ -20,7 +20,7 @@ from rag.settings_base import SettingsError
 
 SECTIONS = {
     "speed": "eval.benchmark",
-    **dict.fromkeys(("shape", "peak", "votes", "certain", "growth", "levels", "accuracy"), "eval.own_tables"),
+    **dict.fromkeys(("shape", "peak", "votes", "certain", "growth", "levels"), "eval.own_tables"),
 }
 """The package of each section's module, which holds a function of the section's name; a wheel has no `own_tables`."""
 
@@ -48,7 +48,6 @@ def benchmark_attribution(
 
     Raises:
         SettingsError: an unknown section, one that is not installed, or no questions.
-        ImportError: a library to compare with is missing.
     """
     settings = settings or BenchmarkSettings()
     wanted = installed_sections() if only is None else only
@@ -56,8 +55,6 @@ def benchmark_attribution(
     if unknown or not wanted:
         raise SettingsError(f"unknown sections {', '.join(unknown) or '(none)'}; known: {', '.join(SECTIONS)}")
     modules = {name: _module(name) for name in SECTIONS if name in wanted}
-    for module in modules.values():
-        getattr(module, "check_libraries", lambda: None)()  # a missing library must show now, not after an hour
     folder = data_folder(root)
     examples = questions(settings, folder)
     own, reader = reader, reader or load_reader(settings.reader)
@@ -70,9 +67,7 @@ def benchmark_attribution(
         report(name)(0, 1)
         sections.append(getattr(module, name)(settings, reader, examples, report(name)))
         report(name)(1, 1)
-    made = made_with(
-        settings.model_dump(mode="json"), own or settings.reader, [(folder.name, folder)], "captum", "shap", "shapiq"
-    )
+    made = made_with(settings.model_dump(mode="json"), own or settings.reader, [(folder.name, folder)])
     return BenchmarkResult(sections, settings, machine(), made, folder.name, quick)
 
 
@@ -102,11 +97,11 @@ def questions(settings: BenchmarkSettings, folder: Path) -> list[Example]:
 
     Of openqa only the odd ones, which are for reporting.
     """
-    most = max(settings.passages, settings.players, settings.many_passages)
+    most = max(settings.passages, settings.many_passages)
     selection = Selection(
         data=[str(folder)],
         k=[most],
         ids="odd" if folder.name == "openqa" else "all",
-        limit=settings.questions,
+        limit=max(settings.timed_questions, settings.vote_questions, settings.certain_questions),
     )
     return list(select_questions(selection).examples())

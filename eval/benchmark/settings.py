@@ -37,7 +37,6 @@ class BenchmarkSettings(Section):
 
     Attributes:
         reader: the reader that is timed and attributed.
-        questions: number of questions for `accuracy`; the other sections take the first few of them.
         repeats: repetitions of each timing, of which the median counts.
         passages: passages per question, and `permutations` orderings of them.
         timed_questions: questions of `speed` and `peak`; one repetition runs all of them.
@@ -50,13 +49,10 @@ class BenchmarkSettings(Section):
         peak_seconds: how long `peak` multiplies matrices of each size.
         many_passages: the larger number of passages of `growth`.
         word_permutations: nested orders of `levels`; flat sampling is timed on `flat_sample` coalitions beside it.
-        players: passages per question in `accuracy`, at most 14.
-        budgets: budgets compared there, with `seeds` seeds each.
         shape: the random T5 of `shape`.
     """
 
     reader: ReaderSettings = ReaderSettings()
-    questions: int = Field(default=60, ge=1)
     repeats: int = Field(default=5, ge=1)
     passages: int = Field(default=20, ge=2)
     permutations: int = Field(default=100, ge=4, multiple_of=2)
@@ -73,15 +69,11 @@ class BenchmarkSettings(Section):
     many_passages: int = Field(default=100, ge=2)
     word_permutations: int = Field(default=64, ge=16, multiple_of=8)
     flat_sample: int = Field(default=12, ge=2)
-    players: int = Field(default=12, ge=2, le=14)
-    budgets: list[int] = Field(default=[32, 64, 128, 256, 512, 1024], min_length=1)
-    seeds: int = Field(default=3, ge=1)
     shape: Shape = Shape()
 
 
 # Small enough for a test of the machinery; its numbers mean nothing.
 QUICK = {
-    "questions": 2,
     "repeats": 1,
     "passages": 5,
     "permutations": 4,
@@ -98,9 +90,6 @@ QUICK = {
     "many_passages": 8,
     "word_permutations": 16,
     "flat_sample": 2,
-    "players": 6,
-    "budgets": [24, 40],
-    "seeds": 1,
     "shape": {
         "layers": 2,
         "width": 32,

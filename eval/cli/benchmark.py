@@ -38,11 +38,10 @@ def attribution(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Sections, by comma: speed, and in a checkout of the repository shape, peak, votes, certain, growth, "
-            "levels and accuracy; by default all that are there."
+            help="Sections, by comma: speed, and in a checkout of the repository shape, peak, votes, certain, growth "
+            "and levels; by default all that are there."
         ),
     ] = None,
-    questions: Annotated[int | None, typer.Option(min=1, help="Questions of the section accuracy.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Sizes that try the machinery; the numbers mean nothing.")] = (
         False
     ),
@@ -50,10 +49,10 @@ def attribution(
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Votes attributed by ours, by the naive way and by the released way, and our estimates against other libraries'.
+    """Votes attributed by ours, by the naive way and by the released way.
 
     Without --root it asks the example corpus's questions. Leave the machine alone meanwhile: other work spoils the
-    timings. Other settings: passages, permutations, players, budgets, repeats, reader.… (with --set).
+    timings. Other settings: passages, permutations, repeats, reader.… (with --set).
     """
     with opt.progress_bars(quiet) as progress:
         from eval.benchmark import QUICK, BenchmarkSettings, benchmark_attribution
@@ -63,9 +62,8 @@ def attribution(
 
         if plots is not None:
             figure_class()  # a missing library must show now, not after an hour
-        base = {**(QUICK if quick else {}), **opt.given_values({"questions": questions})}
         result = benchmark_attribution(
-            load_section(BenchmarkSettings, None, overrides or [], base=base),
+            load_section(BenchmarkSettings, None, overrides or [], base=QUICK if quick else {}),
             root=root,
             only=None if only is None else opt.split_names([only]),
             quick=quick,
