@@ -15,17 +15,8 @@ if TYPE_CHECKING:
 def notices(session: Session) -> Iterator[Notice]:
     """The warnings about a session."""
     encoded, given = session.encoded, len(session.passages)
-    if isinstance(session.reader, EnglishReader) and not session.reader.reads(encoded.question):
-        name = session.reader.name.replace("{", "{{").replace("}", "}}")
-        yield Notice(
-            f"the question is in a language that the reader {name!r} does not read, so do not rely on "
-            "the answer and the values; name another reader (reader.checkpoint), or search alone"
-        )
-    if isinstance(session.reader, EnglishReader) and session.given and not session.reader.reads(session.answer):
-        yield (
-            f"the answer to explain is in a language that the reader {session.reader.name!r} does not read, so do not "
-            "rely on the values; name another reader (reader.checkpoint)"
-        )
+    if isinstance(session.reader, EnglishReader):
+        yield from _of_language(session.reader, encoded.question, session.answer if session.given else None)
     if isinstance(session.reader, RemarkingReader):
         yield from session.reader.remarks(encoded)
     if out := given - session.n_read:
@@ -36,6 +27,20 @@ def notices(session: Session) -> Iterator[Notice]:
         )
     yield from of_cuts(encoded.cut_tokens, encoded.question_cut_tokens)
     yield from _of_repeats(encoded.passages)
+
+
+def _of_language(reader: EnglishReader, question: str, given: str | None) -> Iterator[Notice]:
+    name = reader.name.replace("{", "{{").replace("}", "}}")  # a notice is a template
+    if not reader.reads(question):
+        yield Notice(
+            f"the question is in a language that the reader {name!r} does not read, so do not rely on "
+            "the answer and the values; name another reader (reader.checkpoint), or search alone"
+        )
+    if given is not None and not reader.reads(given):
+        yield Notice(
+            f"the answer to explain is in a language that the reader {name!r} does not read, so do not rely on the "
+            "values; name another reader (reader.checkpoint)"
+        )
 
 
 def of_cuts(passages: Iterable[int], question: int = 0) -> Iterator[Notice]:

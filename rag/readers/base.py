@@ -159,8 +159,8 @@ class Screener(Reader, Protocol):
 class EnglishReader(Reader, Protocol):
     """A reader that reads English alone, as the embedded one does."""
 
-    def reads(self, question: str) -> bool:
-        """Whether the question may be English."""
+    def reads(self, text: str) -> bool:
+        """Whether a question, or an answer, may be English."""
         ...
 
 

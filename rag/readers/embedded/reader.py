@@ -87,10 +87,10 @@ class EmbeddedReader:
         self.dtype = getattr(torch, dtype)
         self.pass_cost = PASS_COST[self.device.type]
 
-    def reads(self, question: str) -> bool:
-        """Whether a question may be English: most of its letters are Latin, and it knows most of its word pieces."""
-        pieces = self.tokenizer.encode([question])[0].ids
-        return latin(question) > 0.5 and 2 * pieces.count(UNKNOWN) <= len(pieces)
+    def reads(self, text: str) -> bool:
+        """Whether a text may be English: most of its letters are Latin, and it knows most of its word pieces."""
+        pieces = self.tokenizer.encode([text])[0].ids
+        return latin(text) > 0.5 and 2 * pieces.count(UNKNOWN) <= len(pieces)
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
