@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,11 @@ def end_tokens(config: GenerationConfig, *others: int | None) -> list[int]:
     """The tokens that end an answer by the generation settings, and `others` (None: no token)."""
     own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     return [token for token in dict.fromkeys((*own, *others)) if token is not None]
+
+
+def through_end(tokens: Sequence[int], ends: Container[int]) -> Sequence[int]:
+    """The tokens up to the first that ends an answer, and that one; all if none does."""
+    return tokens[: next((place for place, token in enumerate(tokens, 1) if token in ends), len(tokens))]
 
 
 def check_tokens(config: GenerationConfig, vocab_size: int, names: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from rag.readers.pretrained import load_config, load_model, load_tokenizer
 from rag.readers.prompt.prefixes import SharedReading, can_go_back
 from rag.readers.prompt.reply import NoReplyError, Reply
 from rag.readers.prompt.usage import Usage
-from rag.readers.rules import BIASES, FORBIDDING, check_applied, check_tokens, end_tokens
+from rag.readers.rules import BIASES, FORBIDDING, check_applied, check_tokens, end_tokens, through_end
 
 _TIMED_TOKENS = 128
 _STEPS = 3  # of writing after a prompt, beyond a draft that is right
@@ -190,8 +190,7 @@ class CausalModel:
             ids, mask = self._pad_left([rows[index] for index in batch])
             written = self.model.generate(ids, attention_mask=mask, max_new_tokens=limit)[:, ids.shape[1] :].tolist()
             for index, tokens in zip(batch, written, strict=True):
-                end = next((place for place, token in enumerate(tokens, 1) if token in ends), len(tokens))
-                replies[index] = tokens[:end]
+                replies[index] = list(through_end(tokens, ends))
         return replies
 
     @torch.inference_mode()

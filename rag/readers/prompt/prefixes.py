@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 from rag.readers.decoding import fork_cache
 from rag.readers.interruption import checkpoint
-from rag.readers.rules import end_tokens
+from rag.readers.rules import end_tokens, through_end
 
 ROUNDING = {torch.float32: 0.02, torch.bfloat16: 0.5}
 """How far a log-probability may be apart when the same tokens are read in other parts."""
@@ -214,8 +214,7 @@ class SharedReading:
             max_new_tokens=limit - min(len(one.reply) for one in waiting),
         )[:, longest:].tolist()
         for one, tokens in zip(waiting, written, strict=True):
-            end = next((place for place, token in enumerate(tokens, 1) if token in self._ends), len(tokens))
-            one.reply.extend(tokens[: min(end, limit - len(one.reply))])
+            one.reply.extend(through_end(tokens, self._ends)[: limit - len(one.reply)])
             self._remember(one.reply)
         count = len(waiting)
         waiting.clear()
