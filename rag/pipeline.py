@@ -13,6 +13,7 @@ import numpy as np
 
 from attribution import Attribution
 from rag.answer import Answer, Evidence, OtherAnswer, TwoReaders
+from rag.estimation import decodes_of
 from rag.explanation.citations import by_sentences, cite
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
@@ -24,7 +25,7 @@ from rag.provenance import sources, versions
 from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader
 from rag.retrieval import Corpus, SearchFunction, as_hits, as_searcher, open_retriever
-from rag.session import Session, decodes_of
+from rag.session import Session
 from rag.settings import AnswerSettings, HierarchySettings, Settings, load_settings
 from rag.settings_base import SettingsError
 from rag.threads import set_threads

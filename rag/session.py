@@ -7,29 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from attribution import (
-    Attribution,
-    CachedGame,
-    LikelihoodGame,
-    StoppingRule,
-    TargetError,
-    TopKCertain,
-    VotesGame,
-    check,
-    explain,
-)
+from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
+from rag.estimation import check_scoring, check_settings, decodes_of, estimation
 from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
 from rag.explanation.spans import Span, explained_spans
 from rag.matching import Matching, Votes
-from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener, TokenReader
-from rag.readers.hidden_parts import PartsReader
+from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener
 from rag.readers.interruption import checkpoint
-from rag.scores import OF_VALUES, Scores, influence_order, needs_pivots
-from rag.settings import AttributionSettings, HierarchySettings, Settings
+from rag.scores import Scores, influence_order
+from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
@@ -37,7 +27,6 @@ Progress = Callable[[int, int], None]
 S = TypeVar("S", bound="Session")
 
 _SCREENING_BUDGET = 1000
-_CERTAIN = 5  # passages that must be certain where no setting says how many
 
 
 class Session:
@@ -109,7 +98,7 @@ class Session:
             self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
         self.batch_size = 1024
         if isinstance(reader, CostlyReader):
-            scores = _check_scoring(reader, own.utility, self.given or spans is not None)
+            scores = check_scoring(reader, own.utility, self.given or spans is not None)
             words = 0 if scores or not self.given else len(self.answer.split())
             self.batch_size = reader.batch_size
             decodes = decodes_of(own, self.n_read) if most_decodes is None else most_decodes
@@ -215,7 +204,7 @@ class Session:
             seed=settings.seed,
             batch_size=game.batch_size if game else self.batch_size,
             progress=progress,
-            **_estimation(settings, score, self.settings.rerank.keep),
+            **estimation(settings, score, self.settings.rerank.keep),
         )
 
     def share(self, answer: str) -> float:
@@ -259,82 +248,6 @@ class Session:
         started = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
-
-
-def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
-    """Raise `SettingsError` where settings contradict one another, the reader, or the number of passages it gets."""
-    if settings.hierarchy.asks:
-        _check_parts(reader, settings.hierarchy, settings.attribution)
-    try:
-        check(n_passages, **_estimation(settings.attribution, settings.rerank.score, settings.rerank.keep))
-    except ValueError as error:
-        raise SettingsError(f"attribution: {error}") from None
-
-
-def _check_scoring(reader: Reader, utility: str, given: bool) -> bool:
-    """Whether log-probabilities will be asked for; an endpoint is tried out now, because the cost says what was found.
-
-    Raises:
-        SettingsError: likelihood or logits are asked for and the reader gives none.
-    """
-    if utility in SIMILARITIES or not (given or utility in ("likelihood", "logit")):
-        return False
-    able = isinstance(reader, TokenReader) and reader.scores_tokens()
-    if utility != "votes" and not able and isinstance(reader, TokenReader):
-        raise SettingsError(
-            f"attribution.utility: the reader {reader.name!r} gives no log-probabilities of given answers; use votes, "
-            "similarity or rouge-l"
-        )
-    return able
-
-
-def _estimation(settings: AttributionSettings, score: str, keep: int | str) -> dict[str, Any]:
-    """How values are estimated, as `attribution.explain` and `attribution.check` take it."""
-    options = settings.model_dump(include={"estimator", "semivalue", "p", "budget", "permutations"})
-    return {**options, "until": stopping_rule(settings, score, keep), "pivots": needs_pivots(score)}
-
-
-def _check_parts(reader: Reader, hierarchy: HierarchySettings, attribution: AttributionSettings) -> None:
-    key, given = ("level", hierarchy.level) if hierarchy.level != "passage" else ("question", "true")
-    if not isinstance(reader, PartsReader):
-        raise SettingsError(
-            f"hierarchy.{key}: reader {reader.name!r} cannot hide parts of passages and questions; "
-            "use hierarchy.level=passage and hierarchy.question=false"
-        )
-    for name, value, wanted in (
-        ("semivalue", attribution.semivalue, ("shapley",)),
-        ("utility", attribution.utility, ("votes", "likelihood")),
-    ):
-        if value not in wanted:
-            raise SettingsError(f"hierarchy.{key}: {given} goes with attribution.{name}={wanted[-1]}, not {value}")
-
-
-def stopping_rule(settings: AttributionSettings, score: str, keep: int | str) -> StoppingRule | None:
-    """The rule that the settings name; None to spend the whole budget.
-
-    Args:
-        settings: `until`, and what it takes.
-        score: what the passages are ordered by.
-        keep: `rerank.keep`, which says how many must be certain where `k` does not.
-    """
-    if settings.until == "top-k certain":
-        k = settings.k or (keep if isinstance(keep, int) else _CERTAIN)
-        if score not in OF_VALUES:
-            raise SettingsError(
-                f"attribution.until: top-k certain speaks of an order by {' or '.join(OF_VALUES)}, not by {score}"
-            )
-        return TopKCertain(k, settings.confidence, settings.margin, OF_VALUES[score])
-    return TargetError(settings.target_error) if settings.until == "target error" else None
-
-
-def decodes_of(settings: AttributionSettings, n_passages: int) -> int:
-    """How many coalitions may be decoded to explain one question, at most.
-
-    Beyond the budget, the final answer may ask for the first 0, 1, … passages, and what is made of the attribution for
-    single ones, for the minimal sets, and for interactions.
-    """
-    examined = 2 * settings.minimal_sets + settings.interactions * settings.budget + n_passages
-    return int(min(settings.budget + n_passages + 1 + examined, 2**n_passages))
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rag import Answer, Pipeline, Reranker, Settings, load_settings
-from rag.session import decodes_of
+from rag.estimation import decodes_of
 from rag.settings_base import SettingsError
 from retrievers import BM25Retriever, Hit, Passage
 
