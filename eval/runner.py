@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eval.named_models import named_models
 from eval.records import Records
 from rag.notices import Tally, of_cuts
 from rag.provenance import made_with
@@ -33,19 +34,9 @@ def provenance(run: Any, root: Path, reader: Any, *libraries: str) -> dict[str, 
         libraries: distributions that matter beside the usual ones.
     """
     named = [path for field in _PATHS for path in _as_list(getattr(run, field, None))]
-    named += [file for field in ("rerank", "methods") for file in _models(getattr(run, field, None) or [])]
+    named += [file for field in ("rerank", "methods") for file in named_models(getattr(run, field, None) or [])]
     settings = run.model_dump(mode="json", exclude={"name", "report"})
     return made_with(settings, reader, ((path, root / path) for path in named), *libraries)
-
-
-def _models(scores: Sequence[str]) -> Iterator[str]:
-    """The models that scores name, which may be files or folders."""
-    from eval.retrieval.scoring import NAMED  # not above, because its package imports this module
-
-    for name in scores:
-        kind, _, model = name.removesuffix("+rrf").partition(":")
-        if kind in NAMED:
-            yield model
 
 
 def _as_list(paths: Sequence[str] | str | None) -> Sequence[str]:

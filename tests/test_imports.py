@@ -96,7 +96,8 @@ def test_a_command_names_what_hides_a_package_and_so_does_the_doctor(tmp_path, f
         assert (done.returncode, done.stdout) == (1, "")
         assert f"ragshap: {place} hides ragshap's own package {place.stem} (" in done.stderr
         assert "Traceback" not in done.stderr
-    checks = "from rag.doctor import _packages; print(*[(c.name, c.state, c.finding) for c in _packages()], sep='\\n')"
+    lines = "print(*[(c.name, c.state, c.finding) for c in check_packages()], sep='\\n')"
+    checks = f"from rag.doctor.environment import check_packages; {lines}"
     found = [line for line in python(checks, cwd=tmp_path).stdout.splitlines() if "hides" in line]
     assert len(found) == 1
     assert found[0].startswith(f"('{place.stem}', 'problem', '{place} hides ")

@@ -20,6 +20,7 @@ import numpy as np
 from attribution import Attribution
 from attribution.attribution import descending
 from attribution.estimator import SEMIVALUES
+from eval.named_models import CROSS_ENCODER, LEARNED_ATTENTION, NAMED
 from eval.retrieval.cross_encoder import score_by_cross_encoder
 from eval.retrieval.learned_attention import score_by_learned_attention
 from rag.grades import session_grades
@@ -33,10 +34,6 @@ from retrievers import Passage
 
 _MODES = (*OF_VALUES, "graded", "pivots", "likelihood")
 _OWN = ("relevance", "attention")
-_CROSS_ENCODER, _LEARNED = "cross-encoder", "learned-attention"
-NAMED = {_CROSS_ENCODER: "a model's name or folder", _LEARNED: "a file of weights"}
-"""Scores of a model whose name stands behind a colon, and what the name is."""
-
 _PER_PASSAGE = 10  # evaluations that are enough for any estimator
 
 
@@ -123,9 +120,9 @@ class ScoredSession(Session):
 def score_passages(session: ScoredSession, scoring: Scoring, seed: int | None = None) -> Scored:
     """Score a session's passages; raises `SettingsError` where reader or estimator cannot."""
     reader, encoded = session.reader, session.encoded
-    if scoring.semivalue == _CROSS_ENCODER:
+    if scoring.semivalue == CROSS_ENCODER:
         return Scored(score_by_cross_encoder(scoring.mode, session.encoded.question, session.passages), 0)
-    if scoring.semivalue == _LEARNED:
+    if scoring.semivalue == LEARNED_ATTENTION:
         return Scored(score_by_learned_attention(scoring.mode, reader, encoded, session.answer), 1)
     if scoring.semivalue == "relevance":
         if not isinstance(reader, EmbeddedReader):

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from retrievers.dense.encoder import DEFAULT, Encoder
 from retrievers.errors import EngineError, EngineUnavailableError
 from retrievers.passage import Hit, Passage
 from retrievers.search_engines.base import FUSED, SearchEngine, check_address, check_timeout, engine_encoder, secret
+from retrievers.search_engines.milvus_collection import BLOCK, METADATA, Layout
 from retrievers.storage.passage_store import check_known, check_new, distinct_ids
 
-_KEY, _BLOCK, _METADATA, _FULL_TEXT = "key", "block", "metadata", "full_text"  # of the collections that are made here
-_FIRST = f"{_BLOCK} == 0"  # of the entities of a passage, the one that holds the passage
-_LONGEST, _LONGEST_ID = 65535, 1024  # bytes; the first is Milvus's limit
+_FIRST = f"{BLOCK} == 0"  # of the entities of a passage, the one that holds the passage
 _SLAB = 512  # passages in one request
 # No connection (2), rate limit (8), and the codes of calls.
 _UNAVAILABLE = (2, 8, "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "RATE_LIMIT")
@@ -89,9 +87,10 @@ class MilvusRetriever(SearchEngine):
         name = DEFAULT if made is None else made.name
         super().__init__({"uri": uri, "collection": collection, "mode": mode, "encoder": name, **named, **asked}, made)
         self._uri, self._collection, self._mode = uri, collection, mode
-        self._names, self._batch_size, self._analyzer = named, batch_size, analyzer
+        self._names, self._batch_size = named, batch_size
         self._fields: dict[str, dict[str, Any]] = {}
         self._milvus = _pymilvus()
+        self._layout = Layout(self._milvus, named, made, None if mode == "dense" else analyzer)
         self._client: Any = None
         if not self._local or Path(uri).exists():  # the client would make the file
             self._connect()
@@ -138,7 +137,7 @@ class MilvusRetriever(SearchEngine):
             self._connect()
         if not self._fields:
             self._create()
-        ours = {field.get("name") for field in self._layout().to_dict()["fields"]}
+        ours = {field.get("name") for field in self._layout.schema().to_dict()["fields"]}
         if ours != self._fields.keys():
             raise EngineError(
                 f"{self} has the fields {', '.join(self._fields)}, not those of a collection made here "
@@ -149,7 +148,7 @@ class MilvusRetriever(SearchEngine):
             for start in range(0, len(new), _SLAB):
                 slab = new[start : start + _SLAB]
                 with self._explained():
-                    self._client.insert(self._collection, self._rows(slab))
+                    self._client.insert(self._collection, self._layout.entities(slab, self._batch_size))
                 done += [passage.id for passage in slab]
                 if progress:
                     progress(len(done))
@@ -224,7 +223,7 @@ class MilvusRetriever(SearchEngine):
             raise EngineError(f"{self} is not there; `ragshap index CORPUS --kind milvus` makes it")
 
     def _wanted(self) -> list[str]:
-        names = [self._names["id"], self._names["title"], self._names["text"], _METADATA]
+        names = [self._names["id"], self._names["title"], self._names["text"], METADATA]
         return [name for name in names if name in self._fields]
 
     def _find(self, query: str, k: int) -> list[Hit]:
@@ -240,7 +239,7 @@ class MilvusRetriever(SearchEngine):
         """The passages of the entities whose field `name` is nearest, each with the best score of its entities."""
         dense, field = name == "vector", str(self._names[name])
         data, limit = self._vector(query) if dense else query, k
-        blocks = [_BLOCK] if self._filter() else []
+        blocks = [BLOCK] if self._filter() else []
         while True:
             found = self._client.search(
                 self._collection,
@@ -257,14 +256,14 @@ class MilvusRetriever(SearchEngine):
                 break
             limit = min(2 * limit, _MOST)
         rows = {name: hit["entity"] for name, hit in list(best.items())[:k]}
-        if later := [name for name, row in rows.items() if row.get(_BLOCK)]:
+        if later := [name for name, row in rows.items() if row.get(BLOCK)]:
             first = self._client.query(self._collection, filter=self._filter(later), output_fields=self._wanted())
             rows.update((row[str(self._names["id"])], row) for row in first)
         return [Hit(self._passage(row), self._score(field, best[name]["distance"])) for name, row in rows.items()]
 
     def _filter(self, ids: Sequence[str] | None = None, *, every: bool = False) -> str:
         """What chooses passages, all or those with some ids: by their first entities, or by every one of them."""
-        parts = [_FIRST] if _BLOCK in self._fields and not every else []
+        parts = [_FIRST] if BLOCK in self._fields and not every else []
         if ids is not None:
             parts.append(f"{self._names['id']} in {json.dumps(list(ids), ensure_ascii=False)}")
         return " and ".join(parts)
@@ -277,46 +276,15 @@ class MilvusRetriever(SearchEngine):
 
     def _passage(self, row: dict[str, Any]) -> Passage:
         title = row.get(self._names["title"] or "") or ""
-        return Passage(str(row[str(self._names["id"])]), row[str(self._names["text"])], title, row.get(_METADATA) or {})
-
-    def _layout(self) -> Any:
-        """The schema of a new collection."""
-        types, names = self._milvus.DataType, self._names
-        schema = self._milvus.MilvusClient.create_schema(auto_id=True, enable_dynamic_field=False)
-        schema.add_field(_KEY, types.INT64, is_primary=True)
-        schema.add_field(names["id"], types.VARCHAR, max_length=_LONGEST_ID)
-        schema.add_field(_BLOCK, types.INT32)
-        for name in (names["title"], names["text"]):
-            if name is not None:
-                schema.add_field(name, types.VARCHAR, max_length=_LONGEST)
-        schema.add_field(_METADATA, types.JSON)
-        if self._encoder is not None:
-            schema.add_field(names["vector"], types.FLOAT_VECTOR, dim=self._encoder.dimension)
-        if self._mode != "dense":
-            analyzer = {"type": self._analyzer}
-            schema.add_field(
-                _FULL_TEXT, types.VARCHAR, max_length=_LONGEST, enable_analyzer=True, analyzer_params=analyzer
-            )
-            schema.add_field(names["sparse"], types.SPARSE_FLOAT_VECTOR)
-            schema.add_function(
-                self._milvus.Function(
-                    name="bm25",
-                    function_type=self._milvus.FunctionType.BM25,
-                    input_field_names=[_FULL_TEXT],
-                    output_field_names=[names["sparse"]],
-                )
-            )
-        return schema
+        return Passage(str(row[str(self._names["id"])]), row[str(self._names["text"])], title, row.get(METADATA) or {})
 
     def _create(self) -> None:
         with self._explained():
-            indexes = self._client.prepare_index_params()
-            if self._encoder is not None:
-                indexes.add_index(self._names["vector"], index_type="AUTOINDEX", metric_type="COSINE")
-            if self._mode != "dense":
-                indexes.add_index(self._names["sparse"], index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
             self._client.create_collection(
-                self._collection, schema=self._layout(), index_params=indexes, consistency_level="Strong"
+                self._collection,
+                schema=self._layout.schema(),
+                index_params=self._layout.indexes(self._client.prepare_index_params()),
+                consistency_level="Strong",
             )
         self._describe()
 
@@ -330,27 +298,6 @@ class MilvusRetriever(SearchEngine):
                 found = self._client.query(self._collection, filter=chosen, output_fields=[field])
             known |= {row[field] for row in found}
         return known
-
-    def _rows(self, passages: Sequence[Passage]) -> list[dict[str, Any]]:
-        """The entities of passages: the first of each holds it, and each has the vector of one of its blocks."""
-        blocks = [[""]] * len(passages) if self._encoder is None else self._encoder.cut(passages)
-        rows = []
-        for passage, own in zip(passages, blocks, strict=True):
-            for block in range(len(own)):
-                held = passage if block == 0 else Passage(passage.id, "")
-                values = {"id": held.id, "title": held.title, "text": held.text}
-                row: dict[str, Any] = {
-                    str(self._names[key]): value for key, value in values.items() if self._names[key] is not None
-                }
-                row |= {_BLOCK: block, _METADATA: dict(held.metadata)}
-                if self._mode != "dense":
-                    row[_FULL_TEXT] = held.full_text
-                rows.append(row)
-        if self._encoder is not None:
-            vectors = self._encoder.encode_documents(list(chain.from_iterable(blocks)), self._batch_size)
-            for row, vector in zip(rows, vectors, strict=True):
-                row[str(self._names["vector"])] = vector
-        return rows
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

