@@ -13,7 +13,7 @@ from rag.cli import options as opt
 from rag.index_cost import IndexCost, check_room, estimate, folder_bytes, peak_memory
 from rag.settings import Settings
 from retrievers import Retriever
-from retrievers.corpora.corpus import Corpus, open_corpus
+from retrievers.corpora.corpus import Corpus, load_corpus
 from retrievers.corpora.skips import describe
 from retrievers.corpora.stream import add_stream
 
@@ -43,7 +43,7 @@ class Work:
     def change(self, retriever: Retriever, change: Callable[[Retriever, Corpus, Callable[[int], None]], T]) -> T:
         """Change a retriever by the corpus and save it; what was left out of the corpus is said, also on failure."""
         started = time.perf_counter()
-        corpus = open_corpus(self.corpus, **self.settings.reading)
+        corpus = load_corpus(self.corpus, **self.settings.reading)
         self.skipped = corpus.skipped
         try:
             with opt.progress_bars(self.quiet) as progress:

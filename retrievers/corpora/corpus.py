@@ -6,8 +6,9 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from retrievers.corpora import formats, tables
 from retrievers.corpora.chunking import split_document
@@ -35,7 +36,7 @@ def load_corpus(
     id_field: str | None = None,
     text_field: str | None = None,
     title_field: str | None = None,
-) -> Iterator[Passage]:
+) -> Corpus:
     """Stream the passages of a corpus, in its order; the content is checked as it is read.
 
     Passages of BEIR folders and DPR tables are kept as they are. Documents of the other layouts are cut into
@@ -65,62 +66,6 @@ def load_corpus(
         ImportError: A Hugging Face data set is asked for and ``datasets`` is not installed.
         ValueError: ``format`` or ``encoding`` is unknown, or ``passage_words`` is below 1.
     """
-    corpus = open_corpus(
-        source,
-        format=format,
-        passage_words=passage_words,
-        encoding=encoding,
-        strict=strict,
-        include=include,
-        exclude=exclude,
-        id_field=id_field,
-        text_field=text_field,
-        title_field=title_field,
-    )
-    return _warning(corpus, source)
-
-
-def _warning(corpus: Corpus, source: str | Path) -> Iterator[Passage]:
-    yield from corpus.passages
-    if corpus.skipped:
-        warnings.warn(describe(corpus.skipped, source), CorpusWarning, stacklevel=2)
-
-
-class Corpus(NamedTuple):
-    """An open corpus: its layout, and two streams, of which one feeds the other.
-
-    Attributes:
-        layout: As in :func:`load_corpus`.
-        files: What is read, in order; empty for a data set by name.
-        read: Counts the documents that the passages so far come from, and their characters; the files that have been
-            opened, and the documents of the last of them (``"here"``).
-        passages: The stream that :func:`load_corpus` gives.
-        rest: The documents that have not been asked for yet.
-        skipped: What has been left out so far; whole when the stream has ended.
-    """
-
-    layout: str
-    files: Sequence[Path]
-    read: Counter[str]
-    passages: Iterator[Passage]
-    rest: Iterator[Record]
-    skipped: Skips
-
-
-def open_corpus(
-    source: str | Path,
-    *,
-    format: str = "auto",
-    passage_words: int | None = 100,
-    encoding: str | None = None,
-    strict: bool = False,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    id_field: str | None = None,
-    text_field: str | None = None,
-    title_field: str | None = None,
-) -> Corpus:
-    """As :func:`load_corpus`, for those who want to know how far the stream has been read and what was left out."""
     if format != "auto" and format not in _FORMATS:
         raise ValueError(f"format must be 'auto' or one of {', '.join(map(repr, _FORMATS))}, got {format!r}")
     if passage_words is not None and passage_words < 1:
@@ -142,7 +87,41 @@ def open_corpus(
         records = _records(layout, files, path, fields, encoding, skips, read)
     rest = _counted(records, read)
     max_words = None if layout in _KEEPS_PASSAGES else passage_words
-    return Corpus(layout, files, read, _passages(rest, source, max_words, skips), rest, skips)
+    return Corpus(source, layout, files, read, _passages(rest, source, max_words, skips), rest, skips)
+
+
+@dataclass
+class Corpus(Iterator[Passage]):
+    """The passages of a corpus that is being read, one after another, and how far the reading has come.
+
+    Attributes:
+        source: As in :func:`load_corpus`.
+        layout: What ``format`` says, or what was found.
+        files: What is read, in order; empty for a data set by name.
+        read: Counts the documents that the passages so far come from, and their characters; the files that have been
+            opened, and the documents of the last of them (``"here"``).
+        passages: The same passages, without the ``CorpusWarning`` at their end.
+        rest: The documents that have not been asked for yet.
+        skipped: What has been left out so far; whole when the stream has ended.
+    """
+
+    source: str | Path
+    layout: str
+    files: Sequence[Path]
+    read: Counter[str]
+    passages: Iterator[Passage]
+    rest: Iterator[Record]
+    skipped: Skips
+    _warned: bool = False
+
+    def __next__(self) -> Passage:
+        try:
+            return next(self.passages)
+        except StopIteration:
+            if self.skipped and not self._warned:
+                self._warned = True
+                warnings.warn(describe(self.skipped, self.source), CorpusWarning, stacklevel=2)
+            raise
 
 
 def _records(

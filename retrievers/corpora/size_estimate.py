@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from retrievers.corpora.corpus import open_corpus
+from retrievers.corpora.corpus import load_corpus
 from retrievers.passage import Passage
 
 
@@ -31,7 +31,7 @@ def sample_corpus(source: str | Path, n_passages: int = 2000, **options: Any) ->
     Raises:
         As :func:`retrievers.load_corpus`, for the part that is read.
     """
-    corpus = open_corpus(source, **options)
+    corpus = load_corpus(source, **options)
     passages = list(islice(corpus.passages, n_passages))
     n_characters = sum(len(passage.text) for passage in passages)
     if next(corpus.passages, None) is None:

@@ -9,7 +9,6 @@ import pytest
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage, Retriever, load_corpus, load_index
 from retrievers.changes import add_documents, document_of, passage_ids, sync_documents
 from retrievers.corpora import stream
-from retrievers.corpora.corpus import open_corpus
 
 LONG = "Seven words are in this one sentence. " * 30
 
@@ -102,7 +101,7 @@ def test_an_index_follows_its_folder(index: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_read_now_stays_in_the_index(index: Path, tmp_path: Path) -> None:
     folder = write(tmp_path / "notes", long="")
     (folder / "fees.txt").write_bytes(b"\xff\xfe\xfd")
-    corpus = open_corpus(folder)
+    corpus = load_corpus(folder)
     retriever = load_index(index)
     changes = sync_documents(retriever, corpus.passages, lambda: corpus.skipped.unread)
     assert (changes.kept, changes.removed) == (["fees.txt"], ["long.txt"])

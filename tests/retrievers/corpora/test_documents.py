@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from retrievers import CorpusError, load_corpus
-from retrievers.corpora.corpus import open_corpus
 
 INSTALL = r"needs pip install 'ragshap\[documents\]'"
 ENCRYPTED = (
@@ -68,7 +67,7 @@ def epub(**changed: str) -> bytes:
 
 
 def left_out(folder: Path, **options) -> dict[str, str]:
-    corpus = open_corpus(folder, **options)
+    corpus = load_corpus(folder, **options)
     list(corpus.passages)
     return {item.where: item.reason for item in corpus.skipped}
 
@@ -77,7 +76,7 @@ def test_pdf_passages_know_their_pages(tmp_path: Path) -> None:
     pytest.importorskip("pypdfium2")
     filler = "\n".join(["Seven words are in this one sentence."] * 10)
     (tmp_path / "manual.pdf").write_bytes(pdf(filler, None, filler, "The valve is red."))
-    corpus = open_corpus(tmp_path)
+    corpus = load_corpus(tmp_path)
     passages = list(corpus.passages)
     assert [(p.metadata["page"], p.metadata.get("last_page")) for p in passages] == [(1, None), (3, 4)]
     assert "The valve is red." in passages[-1].text

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from retrievers import CorpusError, CorpusWarning, load_corpus
-from retrievers.corpora.corpus import open_corpus
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -22,7 +21,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def read(source: Path, **options) -> tuple[dict[str, str], dict[str, str]]:
     """Texts by id, and reasons by what was left out."""
-    corpus = open_corpus(source, **options)
+    corpus = load_corpus(source, **options)
     texts = {passage.id: passage.text for passage in corpus.passages}
     return texts, {item.where: item.reason for item in corpus.skipped}
 
