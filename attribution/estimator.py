@@ -153,8 +153,9 @@ def _estimate(
     """
     if until is None:
         return estimator.estimate(game, np.random.default_rng(seed)), None
-    # The errors of the least possible sample rest on too little to be looked at.
-    whole, part, number = game.budget, 2 * estimator.minimum_budget(game.n_players), 0
+    # The errors of the least possible sample, and of one that is small for the players, rest on too little.
+    least = max(estimator.minimum_budget(game.n_players), game.n_players + 2)
+    whole, part, number = game.budget, 2 * least, 0
     while True:
         game.budget = min(part, whole)
         estimate = estimator.estimate(game, np.random.default_rng(seed), deviations=True)

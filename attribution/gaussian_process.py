@@ -8,11 +8,13 @@ import numpy as np
 
 from attribution.games import CachedGame, Values
 from attribution.kernel import KernelSampling, regression
-from attribution.pairs import PairSample, PairSampling, Solution, solution
+from attribution.pairs import PairSample, PairSampling, Solution, draw_pairs, solution, weigh
 from attribution.replicates import N_GROUPS
+from attribution.splitting import split_pairs
 
 MAX_PLAYERS = 200
 MAX_PAIRS = 1024
+_FEW = 4  # evaluations for each player, below which pairs come from splitting groups
 _FITTED = 128  # pairs of which the likelihood is maximised first, at most
 _STEPS = 8  # by which it is then improved on all pairs
 _SPREAD = 2.0  # standard deviation of the prior of log(-log xi), whose mean is log(1 / n)
@@ -55,6 +57,8 @@ class GaussianProcess(PairSampling):
       together were estimated no better, and the work would grow with the number of outputs.
     - The noise is at least 0.03 s. Votes may turn on combinations of passages of which a sample shows few. With less
       noise those few are taken at their word, and values and errors of votes come out worse.
+    - Between one and four evaluations for each player, the pairs are no mere draws: see `choose`, `split_pairs`, and
+      docs/leaderboard.md for what that gains.
     - Parameters are fitted to at most 128 of the pairs, spread over the sample, and improved on all in eight steps.
     - Standard errors are the deviations of the posterior, given the parameters, and in squares the errors that the
       regression of `KernelSampling` would have if it were made on what each pair differs from its prediction by all
@@ -68,17 +72,29 @@ class GaussianProcess(PairSampling):
     name = "gaussian-process"
 
     def minimum_budget(self, n_players: int) -> int:
-        """Empty and full coalition, and half as many pairs as players; raises ValueError above 200 players."""
+        """Empty and full coalition and one pair; raises ValueError above 200 players."""
         if n_players > MAX_PLAYERS:
             raise ValueError(
                 f"estimator {self.name!r} takes at most {MAX_PLAYERS} players, got {n_players}; "
                 "use 'kernel' or 'permutation'"
             )
-        return int(min(2**n_players, 2 + 2 * ceil(n_players / 2)))
+        return min(2**n_players, 4)
 
     def pairs_within(self, game: CachedGame) -> int:
         """Half of what is left after the empty and the full coalition, and no more than 1,024."""
         return min(super().pairs_within(game), MAX_PAIRS)
+
+    def choose(self, game: CachedGame, rng: np.random.Generator, n_pairs: int, *, growing: bool) -> PairSample:
+        """Drawn pairs; with one to four evaluations for each player, first up to one pair for each by splitting."""
+        n = game.n_players
+        if growing or not n < 2 * n_pairs < _FEW * n - 2:
+            return draw_pairs(n, n_pairs, rng)
+        pairs = split_pairs(game, min(n_pairs, n))
+        known = set(map(bytes, np.packbits(pairs, axis=1)))
+        drawn = draw_pairs(n, n_pairs, rng).pairs
+        others = [row for row in drawn if bytes(np.packbits(row)) not in known]
+        chosen = np.linspace(0, len(others), n_pairs - len(pairs), endpoint=False).astype(np.intp)
+        return weigh(np.concatenate([pairs, *(others[place][None] for place in chosen)]))
 
     def solve(self, sample: PairSample, odd: Values, total: Values, *, deviations: bool) -> Solution:
         """Fit the process and condition it on all pairs; all pairs there are need no process."""

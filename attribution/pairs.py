@@ -34,7 +34,7 @@ class PairSampling(ABC):
         if n < 2:
             values = np.repeat(total[:, None], n, axis=1)
             return exact_estimate(values)
-        sample = draw_pairs(n, self.pairs_within(game), rng)
+        sample = self.choose(game, rng, self.pairs_within(game), growing=deviations)
         m = len(sample.pairs)
         worth = game(np.concatenate([sample.pairs, ~sample.pairs]))
         # The number of outputs may have grown; those not seen in the full and empty coalition are 0 there.
@@ -48,6 +48,10 @@ class PairSampling(ABC):
     def pairs_within(self, game: CachedGame) -> int:
         """Half of what the budget leaves after the empty and the full coalition."""
         return (game.budget - 2) // 2
+
+    def choose(self, game: CachedGame, rng: np.random.Generator, n_pairs: int, *, growing: bool) -> "PairSample":
+        """The pairs to evaluate, by default drawn; with `growing`, a larger sample must begin with a smaller one."""
+        return draw_pairs(game.n_players, n_pairs, rng)
 
     @abstractmethod
     def solve(self, sample: "PairSample", odd: Values, total: Values, *, deviations: bool) -> "Solution":
@@ -112,14 +116,21 @@ def draw_pairs(n: int, n_pairs: int, rng: np.random.Generator) -> PairSample:
         _distinct(n, size, count, take, seed)
         for size, count, take, seed in zip(sizes, counts, quota, rng.spawn(len(counts)), strict=True)
     ]
+    return weigh(np.concatenate(drawn))
+
+
+def weigh(pairs: Coalitions) -> PairSample:
+    """Distinct pairs, given by the smaller coalition of each, with their weights and what was not drawn of each size.
+
+    A pair stands for its share of all pairs of its size.
+    """
+    n, sizes = pairs.shape[1], pairs.sum(axis=1).tolist()
+    taken = np.bincount(sizes, minlength=n + 1).tolist()
     # In proportion to the coalitions of a class times their weight 1 / (C(n, s) s (n - s)): C(n, s) cancels, which is
     # beyond the range of floats for some 1,000 players.
-    kernel = [
-        (1 + (2 * size < n)) / max(1, take) / (size * (n - size)) for size, take in zip(sizes, quota, strict=True)
-    ]
-    weights = np.repeat(kernel, quota)
-    unseen = np.repeat([1 - take / count for count, take in zip(counts, quota, strict=True)], quota)
-    return PairSample(np.concatenate(drawn), weights / weights.sum(), unseen)
+    weights = np.array([(1 + (2 * size < n)) / taken[size] / (size * (n - size)) for size in sizes])
+    unseen = np.array([1 - taken[size] / (comb(n, size) // (1 + (2 * size == n))) for size in sizes])
+    return PairSample(pairs, weights / weights.sum(), unseen)
 
 
 def _distinct(n: int, size: int, count: int, take: int, rng: np.random.Generator) -> Coalitions:

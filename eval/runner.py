@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -24,18 +24,21 @@ Progress = Callable[[str, int, int], None]
 _PATHS = ("data", "runs", "pool", "qrels", "index", "corpus")
 
 
-def provenance(run: Any, root: Path, reader: Any, *libraries: str) -> dict[str, Any]:
+def provenance(
+    run: Any, root: Path, reader: Any, *libraries: str, beside: Collection[str] = ("name", "report")
+) -> dict[str, Any]:
     """What the records of a run depend on: settings, checksums of the files and of the reader, versions.
 
     Args:
-        run: the settings; `name` and `report` do not count, because they change no record.
+        run: the settings.
         root: folder that the run's paths are relative to.
         reader: a reader, the settings of one, or None if none is used.
         libraries: distributions that matter beside the usual ones.
+        beside: settings that do not count, because they change no record.
     """
     named = [path for field in _PATHS for path in _as_list(getattr(run, field, None))]
     named += [file for field in ("rerank", "methods") for file in named_models(getattr(run, field, None) or [])]
-    settings = run.model_dump(mode="json", exclude={"name", "report"})
+    settings = run.model_dump(mode="json", exclude=set(beside))
     return made_with(settings, reader, ((path, root / path) for path in named), *libraries)
 
 

@@ -116,7 +116,8 @@ def evaluate_citations(
     """
     root = root or Path()
     cases = compose(load_questions(root / path for path in run.data), run.limit, run.distractors, run.seed)
-    made = provenance(run, root, reader or run.reader, "scipy")
+    # The first cases are the same, however many there are.
+    made = provenance(run, root, reader or run.reader, "scipy", beside=("limit",))
     records, warnings = measure_questions(
         run,
         cases,  # type: ignore[arg-type]  # what has an id

@@ -192,7 +192,7 @@ WRONG = [
     ({"semivalue": "banzhaf", "permutations": 10}, "applies to estimator 'permutation', not 'banzhaf'"),
     ({"permutations": 7}, "an even number"),
     ({"budget": 0}, "budget must be 1 evaluation or more, got 0"),
-    ({"budget": 10}, "'gaussian-process' needs a budget of at least 22 evaluations for 20 players, got 10"),
+    ({"budget": 3}, "'gaussian-process' needs a budget of at least 4 evaluations for 20 players, got 3"),
     ({"estimator": "regression-adjusted", "budget": 41}, "needs a budget of at least 42 evaluations"),
     ({"estimator": "permutation", "budget": 77}, "needs a budget of at least 78 evaluations"),
     ({"semivalue": "banzhaf", "p": 0.25, "budget": 65}, "needs a budget of at least 66 evaluations"),

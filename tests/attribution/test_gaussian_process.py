@@ -159,9 +159,9 @@ def test_200_players():
 
 def test_budget_nan_and_too_many_players_are_refused():
     game = lambda c: c.sum(axis=1)  # noqa: E731
-    message = "'gaussian-process' needs a budget of at least 22 evaluations for 20 players, got 21"
+    message = "'gaussian-process' needs a budget of at least 4 evaluations for 20 players, got 3"
     with pytest.raises(ValueError, match=message):
-        explain(game, 20, estimator="gaussian-process", budget=21)
+        explain(game, 20, estimator="gaussian-process", budget=3)
     with pytest.raises(ValueError, match="at most 200 players, got 1000; use 'kernel' or 'permutation'"):
         explain(game, 1000, estimator="gaussian-process", budget=3000)
     with pytest.raises(ValueError, match="values must be finite"):

@@ -146,7 +146,7 @@ def test_search_prints_passages(index, capfd):
         (["ask", "who?", "-i", "INDEX", "-s", "attribution.budgett=3"], 2, "did you mean 'budget'"),
         (["ask", "who?", "-i", "INDEX", "-s", "reader.device=nosuch"], 2, "reader.device"),
         (["ask", "who?", "-i", "INDEX", "-s", "reader.checkpoint=./nosuch"], 2, "reader.checkpoint"),
-        (["ask", "who built it?", "-i", "INDEX", "--budget", "5"], 2, "budget of at least 22"),
+        (["ask", "who built it?", "-i", "INDEX", "--budget", "3"], 2, "budget of at least 4"),
         (["ask", "who?", "-i", "INDEX", "-k", "0"], 2, "-k"),
         (["explain", "who?", "-p", "x", "--level", "letter"], 2, "'passage', 'sentence' or 'word' (got 'letter')"),
         (["ask", "who?", "-i", "INDEX", "--level", "letter"], 2, "hierarchy.level"),

@@ -101,7 +101,7 @@ CONTRADICTIONS = [
     (["rerank.score=pivots", "attribution.semivalue=banzhaf"], "pivots"),
     (["attribution.semivalue=banzhaf", "attribution.estimator=kernel"], "banzhaf"),
     (["attribution.estimator=exact", "attribution.budget=70000"], "at most 14 players"),
-    (["attribution.budget=10"], "budget of at least 18"),
+    (["attribution.budget=3"], "budget of at least 4"),
     (["attribution.permutations=20", "attribution.estimator=kernel"], "permutation"),
     (["attribution.p=0.3"], "p="),
     (["hierarchy.level=word"], "cannot hide parts"),
