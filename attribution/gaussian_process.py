@@ -78,7 +78,7 @@ class GaussianProcess(PairSampling):
                 f"estimator {self.name!r} takes at most {MAX_PLAYERS} players, got {n_players}; "
                 "use 'kernel' or 'permutation'"
             )
-        return min(2**n_players, 4)
+        return int(min(2**n_players, 4))
 
     def pairs_within(self, game: CachedGame) -> int:
         """Half of what is left after the empty and the full coalition, and no more than 1,024."""
