@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from attribution import StoppingRule, TargetError, TopKCertain, check
 from rag.explanation.similarity import SIMILARITIES
-from rag.readers.base import Reader, TokenReader
+from rag.readers.base import CostlyReader, Reader, TokenReader
 from rag.readers.hidden_parts import PartsReader
 from rag.scores import OF_VALUES, needs_pivots
 from rag.settings import AttributionSettings, HierarchySettings, Settings
 from rag.settings_base import SettingsError
 
+_BUDGET = 640  # coalitions where no setting says how many
+_COSTLY_BUDGET, _COSTLY_PASSAGES = 32, 10  # so many for every so many passages, where each costs money or seconds
 _CERTAIN = 5  # passages that must be certain where no setting says how many
+
+
+def budget_of(settings: AttributionSettings, reader: Reader, n_passages: int) -> int:
+    """How many coalitions may be evaluated: as set, or by default 640; of a costly reader 32 for every ten passages."""
+    if settings.budget is not None:
+        return settings.budget
+    return _COSTLY_BUDGET * max(1, ceil(n_passages / _COSTLY_PASSAGES)) if isinstance(reader, CostlyReader) else _BUDGET
 
 
 def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
@@ -20,7 +30,8 @@ def check_settings(settings: Settings, reader: Reader, n_passages: int) -> None:
     if settings.hierarchy.asks:
         _check_parts(reader, settings.hierarchy, settings.attribution)
     try:
-        check(n_passages, **estimation(settings.attribution, settings.rerank.score, settings.rerank.keep))
+        budget = budget_of(settings.attribution, reader, n_passages)
+        check(n_passages, **estimation(settings.attribution, budget, settings.rerank.score, settings.rerank.keep))
     except ValueError as error:
         raise SettingsError(f"attribution: {error}") from None
 
@@ -42,10 +53,10 @@ def check_scoring(reader: Reader, utility: str, given: bool) -> bool:
     return able
 
 
-def estimation(settings: AttributionSettings, score: str, keep: int | str) -> dict[str, Any]:
+def estimation(settings: AttributionSettings, budget: int, score: str, keep: int | str) -> dict[str, Any]:
     """How values are estimated, as `attribution.explain` and `attribution.check` take it."""
-    options = settings.model_dump(include={"estimator", "semivalue", "p", "budget", "permutations"})
-    return {**options, "until": stopping_rule(settings, score, keep), "pivots": needs_pivots(score)}
+    options = settings.model_dump(include={"estimator", "semivalue", "p", "permutations"})
+    return {**options, "budget": budget, "until": stopping_rule(settings, score, keep), "pivots": needs_pivots(score)}
 
 
 def _check_parts(reader: Reader, hierarchy: HierarchySettings, attribution: AttributionSettings) -> None:
@@ -81,11 +92,12 @@ def stopping_rule(settings: AttributionSettings, score: str, keep: int | str) ->
     return TargetError(settings.target_error) if settings.until == "target error" else None
 
 
-def decodes_of(settings: AttributionSettings, n_passages: int) -> int:
-    """How many coalitions may be decoded to explain one question, at most.
+def decodes_of(settings: AttributionSettings, budget: int, n_passages: int, n_given: int = 0) -> int:
+    """How many coalitions may be read to explain one question, at most.
 
     Beyond the budget, the final answer may ask for the first 0, 1, … passages, and what is made of the attribution for
-    single ones, for the minimal sets, and for interactions.
+    single ones, for the minimal sets, and for interactions. Each of `n_given` sentences of an answer that was given is
+    read without the passages that carry it, and from these alone; nothing else is then asked.
     """
-    examined = 2 * settings.minimal_sets + settings.interactions * settings.budget + n_passages
-    return int(min(settings.budget + n_passages + 1 + examined, 2**n_passages))
+    examined = 2 * settings.minimal_sets + settings.interactions * budget + n_passages
+    return int(min(budget + (2 * n_given or n_passages + 1 + examined), 2**n_passages))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rag.readers.base import EnglishReader, Notice, RemarkingReader
+from rag.readers.base import EncodedQuestion, EnglishReader, Notice, RemarkingReader
 from retrievers import Passage
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def notices(session: Session) -> Iterator[Notice]:
     """The warnings about a session."""
     encoded, given = session.encoded, len(session.passages)
     if isinstance(session.reader, EnglishReader):
-        yield from _of_language(session.reader, encoded.question, session.answer if session.given else None)
+        yield from _of_language(session.reader, encoded, session.answer if session.given else None)
     if isinstance(session.reader, RemarkingReader):
         yield from session.reader.remarks(encoded)
     if out := given - session.n_read:
@@ -29,9 +29,10 @@ def notices(session: Session) -> Iterator[Notice]:
     yield from _of_repeats(encoded.passages)
 
 
-def _of_language(reader: EnglishReader, question: str, given: str | None) -> Iterator[Notice]:
+def _of_language(reader: EnglishReader, encoded: EncodedQuestion, given: str | None) -> Iterator[Notice]:
     name = reader.name.replace("{", "{{").replace("}", "}}")  # a notice is a template
-    if not reader.reads(question):
+    asked = reader.reads(encoded.question)
+    if not asked:
         yield Notice(
             f"the question is in a language that the reader {name!r} does not read, so do not rely on "
             "the answer and the values; name another reader (reader.checkpoint), or search alone"
@@ -40,6 +41,13 @@ def _of_language(reader: EnglishReader, question: str, given: str | None) -> Ite
         yield Notice(
             f"the answer to explain is in a language that the reader {name!r} does not read, so do not rely on the "
             "values; name another reader (reader.checkpoint)"
+        )
+    unread = sum(not reader.reads(passage.full_text) for passage in encoded.passages)
+    if asked and 2 * unread > len(encoded.passages):
+        yield Notice(
+            f"{{:,}} of {{:,}} passages are in a language that the reader {name!r} does not read, so do not rely on "
+            "the answer and the values; name another reader (reader.checkpoint)",
+            (unread, len(encoded.passages)),
         )
 
 

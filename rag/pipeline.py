@@ -13,7 +13,7 @@ import numpy as np
 
 from attribution import Attribution
 from rag.answer import Answer, Evidence, OtherAnswer, TwoReaders
-from rag.estimation import decodes_of
+from rag.estimation import budget_of
 from rag.explanation.citations import by_sentences, cite
 from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
 from rag.explanation.hierarchy import explain_parts
@@ -183,7 +183,9 @@ class Pipeline(Closable):
         if own.minimal_sets and not session.given:
             sufficient, counterfactual = minimal_sets(session, order, own.minimal_sets)
         conflicting = conflicts(attribution, session) if attribution.utility == "votes" else ()
-        interacting = pair_interactions(attribution, session, own.budget) if own.interactions and not answer else None
+        interacting = None
+        if own.interactions and not answer:
+            interacting = pair_interactions(attribution, session, budget_of(own, self.reader, session.n_read))
         clock.stop("examine")
         hierarchy = explain_parts(session, attribution, progress) if self.settings.hierarchy.asks else None
         reading: dict[str, float] = {
@@ -223,7 +225,7 @@ class Pipeline(Closable):
         """
         players = [hit.passage for hit in as_hits(passages)]
         session = Session(self.reader, question, players, self.settings, screener=self.screener, answer=answer)
-        return decodes_of(self.settings.attribution, session.n_read)
+        return session.most_decodes
 
     def _answered(
         self, question: str, kept: Mapping[int, Hit], progress: Progress | None

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from attribution import Attribution, CachedGame, LikelihoodGame, VotesGame, explain
-from rag.estimation import check_scoring, check_settings, decodes_of, estimation
+from rag.estimation import budget_of, check_scoring, check_settings, decodes_of, estimation
 from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
 from rag.explanation.spans import Span, explained_spans
 from rag.matching import Matching, Votes
@@ -46,7 +46,7 @@ class Session:
         answer: the answer to explain; by default the reader's own.
         spans: the parts of it to explain, as words or as characters [start, end); by default its sentences, or, if it
             is short and the reader's own, the whole.
-        most_decodes: the number of coalitions announced to a costly reader; by default what one explanation may take.
+        most_decodes: the most coalitions that will be asked about; by default what one explanation may take.
 
     Raises:
         ValueError: two passages have the same id, the question or the answer is blank, or the answer does not hold the
@@ -59,6 +59,7 @@ class Session:
         encoded: the question with the passages that were read.
         given: whether the answer to explain was given.
         spans: the parts of it that were chosen; None if none were.
+        most_decodes: the most coalitions that will be asked about, as announced to a costly reader.
         batch_size: the most coalitions that the reader is asked about at once.
         seconds: the time spent in each of "screen" (if there was any), "encode", "generate" and "score".
     """
@@ -82,10 +83,10 @@ class Session:
         self._likelihoods: dict[tuple[bytes, str], float] = {}
         self._votes: Votes | None = None
         own = self.settings.attribution
-        self.given = answer is not None
+        self.given, n_given = answer is not None, 0
         if answer is not None:
             self.answer = _check_answer(answer)
-            explained_spans(self.answer, spans)  # raises before anything is encoded
+            n_given = len(explained_spans(self.answer, spans))  # raises before anything is encoded
         self.spans = spans
         _check_ids(self.passages)
         screened = 0 < own.screen < len(self.passages)
@@ -96,13 +97,14 @@ class Session:
                 self.read = _screening(screener, question, self.passages, own.seed).screened(own.screen)
         with self._timed("encode"):
             self.encoded = reader.encode(question, [self.passages[place] for place in self.read])
+        self.most_decodes = most_decodes or decodes_of(own, budget_of(own, reader, self.n_read), self.n_read, n_given)
         self.batch_size = 1024
         if isinstance(reader, CostlyReader):
             scores = check_scoring(reader, own.utility, self.given or spans is not None)
-            words = 0 if scores or not self.given else len(self.answer.split())
+            given = self.answer if self.given else ""
+            words, scored = (0, given) if scores else (len(given.split()), "")
             self.batch_size = reader.batch_size
-            decodes = decodes_of(own, self.n_read) if most_decodes is None else most_decodes
-            reader.announce(self.encoded, decodes, words)
+            reader.announce(self.encoded, self.most_decodes, words, scored)
 
     @property
     def n_read(self) -> int:
@@ -197,6 +199,7 @@ class Session:
             progress: called as progress(evaluations, budget).
         """
         settings, score = settings or self.settings.attribution, score or self.settings.rerank.score
+        budget = budget_of(settings, self.reader, self.n_read)
         return explain(
             game or self.game(settings.utility),
             self.n_read,
@@ -204,7 +207,7 @@ class Session:
             seed=settings.seed,
             batch_size=game.batch_size if game else self.batch_size,
             progress=progress,
-            **estimation(settings, score, self.settings.rerank.keep),
+            **estimation(settings, budget, score, self.settings.rerank.keep),
         )
 
     def share(self, answer: str) -> float:

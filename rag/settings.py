@@ -64,7 +64,10 @@ class RetrieverSettings(EngineSections):
 
 
 class AttributionSettings(Section):
-    """How passages are valued; `budget` counts distinct coalitions.
+    """How passages are valued.
+
+    `budget` counts distinct coalitions; null is 640, or, of a causal model or an endpoint, 32 for every ten passages
+    that it gets, or part of ten (see `rag.estimation.budget_of`).
 
     `utility` is what is measured of a short answer of the reader's own: how often it is given ("votes"), or its
     log-probability ("likelihood"). Longer answers and given ones are explained sentence by sentence: by likelihood, or,
@@ -86,7 +89,7 @@ class AttributionSettings(Section):
         "auto", "exact", "permutation", "kernel", "gaussian-process", "regression-adjusted", "banzhaf"
     ] = "auto"
     p: float = Field(default=0.5, gt=0, lt=1)
-    budget: int = Field(default=640, ge=2)
+    budget: int | None = Field(default=None, ge=2)
     permutations: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
     screen: int = Field(default=0, ge=0)

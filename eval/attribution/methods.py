@@ -20,6 +20,7 @@ import numpy as np
 
 from attribution import Game, interactions
 from eval.retrieval.scoring import Scored, ScoredSession, Scoring, parse_scoring, score_passages
+from rag.estimation import budget_of
 from rag.readers.base import Coalitions
 from rag.scores import Scores
 
@@ -99,7 +100,8 @@ class QuestionMethods:
         return costed
 
     def _score(self, name: str, seed: int) -> Scored:
-        n, budget = self.session.n_read, self.session.sampling.budget
+        n = self.session.n_read
+        budget = budget_of(self.session.sampling, self.session.reader, n)
         scoring = parse_method(name)
         if scoring is not None:
             return score_passages(self.session, scoring, seed)

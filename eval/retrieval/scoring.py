@@ -23,6 +23,7 @@ from attribution.estimator import SEMIVALUES
 from eval.named_models import CROSS_ENCODER, LEARNED_ATTENTION, NAMED
 from eval.retrieval.cross_encoder import score_by_cross_encoder
 from eval.retrieval.learned_attention import score_by_learned_attention
+from rag.estimation import budget_of
 from rag.grades import session_grades
 from rag.readers.base import AttentiveReader, Reader
 from rag.readers.embedded import EmbeddedReader
@@ -112,7 +113,7 @@ class ScoredSession(Session):
         n_scores: int = 1,
     ):
         self.sampling = sampling
-        most = min(2 ** len(passages), n_scores * sampling.budget)
+        most = min(2 ** len(passages), n_scores * budget_of(sampling, reader, len(passages)))
         unlimited = AttributionSettings(budget=_PER_PASSAGE * len(passages) + _PER_PASSAGE)
         super().__init__(reader, question, passages, Settings(attribution=unlimited), most_decodes=most)
 

@@ -69,8 +69,11 @@ class CostlyReader(Reader, Protocol):
 
     batch_size: int
 
-    def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> None:
-        """Announce what at most `calls` coalitions will cost, before the first of them; `words` is that of `write`."""
+    def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0, scored: str = "") -> None:
+        """Announce what at most `calls` coalitions will cost, before the first of them.
+
+        `words` is that of `write`; `scored` is the answer that is scored and not written, if one is.
+        """
         ...
 
 

@@ -96,8 +96,8 @@ def test_no_more_is_decoded_than_is_announced(interacting):
     overrides = ["attribution.budget=70", "attribution.minimal_sets=40", f"attribution.interactions={interacting}"]
     settings, counting = load_settings(overrides=[*overrides, "rerank.keep=smallest"]), Counting()
     Pipeline(None, counting, settings).explain("where?", many)
-    assert 70 < counting.decoded <= decodes_of(settings.attribution, 16)
-    assert decodes_of(settings.attribution, 5) == 32
+    assert 70 < counting.decoded <= decodes_of(settings.attribution, 70, 16)
+    assert decodes_of(settings.attribution, 70, 5) == 32
 
 
 def test_what_was_not_looked_for_is_not_reported(reader, passages):
@@ -289,7 +289,7 @@ def test_json_is_complete_and_plain(reader, passages):
     assert content["format"] == "ragshap-answer"
     assert content["answer"] == "Paris"
     assert [e["id"] for e in content["evidence"]] == ["paris", "paris again", "rome", "nothing"]
-    assert content["settings"]["attribution"]["budget"] == 640
+    assert content["attribution"]["budget"] == 640
     assert content["attribution"]["format"] == "ragshap-attribution"
 
 

@@ -18,6 +18,7 @@ from rag.readers.decoding import PrefixTracker, greedy_decode
 from rag.readers.drafts import PASS_COST, SeenAnswers, decode_in_chunks
 from rag.readers.embedded.blocks import UNKNOWN, BlockTokenizer, assemble
 from rag.readers.embedded.decoder import EmbeddedDecoder, State, decoder_states
+from rag.readers.embedded.english import may_be_english
 from rag.readers.embedded.hidden import HiddenBlocks, hidden_blocks, hidden_head, question_alone, whole_head
 from rag.readers.embedded.model import CopyReaderModel, Source
 from rag.readers.embedded.weights import WEIGHTS, load_model
@@ -88,9 +89,11 @@ class EmbeddedReader:
         self.pass_cost = PASS_COST[self.device.type]
 
     def reads(self, text: str) -> bool:
-        """Whether a text may be English: most of its letters are Latin, and it knows most of its word pieces."""
+        """Whether a text may be English: by its letters, its stop words, and as most of its word pieces are known."""
+        if latin(text) <= 0.5 or not may_be_english(text):
+            return False
         pieces = self.tokenizer.encode([text])[0].ids
-        return latin(text) > 0.5 and 2 * pieces.count(UNKNOWN) <= len(pieces)
+        return 2 * pieces.count(UNKNOWN) <= len(pieces)
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:

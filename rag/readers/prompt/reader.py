@@ -214,10 +214,10 @@ class PromptReader(Closable):
         rows = check_coalitions(coalitions, len(encoded.passages))
         return [prompt.render(state.question, [state.quoted[i] for i in np.flatnonzero(row)]) for row in rows]
 
-    def cost(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> Cost:
+    def cost(self, encoded: EncodedQuestion, calls: int, words: int = 0, scored: str = "") -> Cost:
         """What `calls` coalitions of a question cost if each holds half of the passages on average.
 
-        `words` is that of `write`, or 0.
+        `words` is that of `write`, or 0; `scored` is an answer that is read behind each prompt, and nothing written.
         """
         state: _State = encoded.state
         tokens, n = np.array(state.tokens, dtype=float), len(state.tokens)
@@ -225,17 +225,17 @@ class PromptReader(Closable):
             rows = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
         else:
             rows = np.random.default_rng(0).random((calls, n)) < 0.5
-        read = calls * state.frame_tokens + tokens.sum() / 2 * calls
+        read = calls * (state.frame_tokens + len(self.model.places(scored))) + tokens.sum() / 2 * calls
         return Cost(
             calls,
             round(read),
             round(shared_tokens(rows, tokens)),
-            calls * max(self.max_answer_tokens, _TOKENS_PER_WORD * words),
+            0 if scored else calls * max(self.max_answer_tokens, _TOKENS_PER_WORD * words),
         )
 
-    def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0) -> None:
+    def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0, scored: str = "") -> None:
         """Log the largest cost of the question, or how long it may take a model that is run here."""
-        cost = self.cost(encoded, calls, words)
+        cost = self.cost(encoded, calls, words, scored)
         if self.model.priced:
             _LOG.warning(
                 "%s: at most %s calls, about %s tokens read, of which %s are at the same place in another prompt, "

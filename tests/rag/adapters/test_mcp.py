@@ -217,7 +217,7 @@ def test_a_call_that_is_given_up_ends(passages):
         batch_size = 1
         decoded = 0
 
-        def announce(self, encoded, calls, words=0):
+        def announce(self, encoded, calls, words=0, scored=""):
             pass
 
         def generate(self, encoded, coalitions):

@@ -244,6 +244,21 @@ def test_an_answer_in_a_language_that_the_reader_does_not_read_is_reported():
     assert not Pipeline(None, English()).explain("who?", PASSAGES, answer="Rowe built.").warnings
 
 
+def test_passages_that_the_reader_mostly_does_not_read_are_reported():
+    class English(WordReader):
+        def reads(self, text: str) -> bool:
+            return text.isascii()
+
+    def warnings(*texts):
+        passages = [Passage(str(number), text) for number, text in enumerate(texts)]
+        return Pipeline(None, English()).explain("who?", passages).warnings
+
+    said = "2 of 3 passages are in a language that the reader"
+    assert any(said in warning for warning in warnings("Rowe.", "罗伊建了一座塔。", "琼斯挖了隧道。"))
+    assert not warnings("Rowe.", "Jones.", "琼斯挖了隧道。")
+    assert not warnings()
+
+
 def test_a_blank_answer_is_refused():
     with pytest.raises(ValueError, match="the answer to explain is empty"):
         Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=" \n")

@@ -95,6 +95,13 @@ def test_answers_are_copied_with_their_accents_and_without_hyphens(reader, text,
         ("यह मीनार कहाँ है?", False),
         ("Где находится башня?", False),
         ("أين البرج القديم؟", False),
+        ("Wie hoch ist der Alte Mann von Hoy?", False),
+        ("Quelle est la hauteur de la tour Eiffel ?", False),
+        ("¿Cuál es la capital de España?", False),
+        ("De kerk werd in 1382 gebouwd en is 112 meter hoog.", False),
+        ("Van Gogh and the Los Angeles County Museum", True),
+        ("Die Hard box office", True),
+        ("Paris", True),
     ],
 )
 def test_it_says_which_questions_it_does_not_read(reader, question, read):

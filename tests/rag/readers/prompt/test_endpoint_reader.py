@@ -126,6 +126,10 @@ def test_the_cost_is_announced_before_the_first_call_and_holds(server, caplog):
     sent = sum(len(body["messages"][0]["content"]) for body in server.bodies) / 4
     assert cost.tokens_read == pytest.approx(sent, rel=0.15)
     assert cost.tokens_written == 16 * 32
+    given = "The capital of the islands is Kirkwall."
+    scored = reader.cost(reader.encode("Which capital?", PASSAGES), 16, scored=given)
+    assert scored.tokens_read == cost.tokens_read + 16 * len(reader.model.places(given))
+    assert scored.tokens_written == 0
 
 
 def usage(**fields) -> dict:
