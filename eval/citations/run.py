@@ -116,8 +116,7 @@ def evaluate_citations(
     """
     root = root or Path()
     cases = compose(load_questions(root / path for path in run.data), run.limit, run.distractors, run.seed)
-    # The first cases are the same, however many there are.
-    made = provenance(run, root, reader or run.reader, "scipy", beside=("limit",))
+    made = provenance_of(run, root, reader or run.reader)
     records, warnings = measure_questions(
         run,
         cases,  # type: ignore[arg-type]  # what has an id
@@ -130,6 +129,11 @@ def evaluate_citations(
         progress=progress,
     )
     return summarise(run, records, made, warnings)
+
+
+def provenance_of(run: CitationsRun, root: Path, reader: Any) -> dict[str, Any]:
+    """What the records depend on; the first cases are the same, however many there are."""
+    return provenance(run, root, reader, "scipy", beside=("limit",))
 
 
 def measure_case(run: CitationsRun, reader: Reader, case: Case) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class TokenReader(Reader, Protocol):
 
     Attributes:
         least_support: the log-probability per token that passages must give a sentence to support it, as measured
-            for the reader; None where it has not been measured.
+            for readers of its kind; None where it has not been measured.
     """
 
     least_support: float | None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eval.citations import Case, CitationsRun, compose
-from eval.citations.run import measure_case, summarise
+from eval.citations.run import measure_case, provenance_of, summarise
 from rag.questions import load_questions
 from rag.readers.base import EncodedQuestion, TokenScores
 from retrievers import Passage
@@ -93,3 +93,12 @@ def test_what_is_cited_rightly_is_counted():
     share = next(share for share in result.shares if share.what == "right passage first")
     assert share.percent == pytest.approx(100 * 2 / 3)
     assert share.low < share.percent < share.high
+
+
+def test_more_answers_continue_a_run_of_fewer(tmp_path):
+    (tmp_path / "squad.json").write_text("{}", encoding="utf-8")
+    few, many, other = (
+        CitationsRun(data=["squad.json"], **changed) for changed in ({"limit": 10}, {"limit": 30}, {"seed": 1})
+    )
+    assert provenance_of(few, tmp_path, None) == provenance_of(many, tmp_path, None)
+    assert provenance_of(few, tmp_path, None) != provenance_of(other, tmp_path, None)

@@ -90,9 +90,9 @@ def test_a_model_behind_an_endpoint_scores_as_it_does_here(server, llama):
     expected = local.score_tokens(local.encode("where is it ?", passages), coalitions, text)
     encoded = remote.encode("where is it ?", passages)
     found = remote.score_tokens(encoded, coalitions, text)
-    assert found.log_probs == pytest.approx(expected.log_probs)
+    assert found.log_probs == pytest.approx(expected.log_probs, rel=1e-5)  # what is read together differs
     assert [text[a:b].strip() for a, b in found.offsets] == [text[a:b].strip() for a, b in expected.offsets]
-    assert remote.score(encoded, coalitions, [text])[:, 0] == pytest.approx(expected.log_probs.sum(axis=1))
+    assert remote.score(encoded, coalitions, [text])[:, 0] == pytest.approx(expected.log_probs.sum(axis=1), rel=1e-5)
 
 
 def ignores_all(path: str, body: dict) -> tuple[int, bytes]:
