@@ -1,37 +1,22 @@
 """Shapley values from few coalitions: those of a Gaussian process that is fitted to pairs of complements."""
 
 from dataclasses import dataclass
-from math import ceil, lgamma, log
-from typing import NamedTuple
 
 import numpy as np
 
-from attribution.games import CachedGame, Values
+from attribution.design import most_informative
+from attribution.games import CachedGame, Coalitions, Values
 from attribution.kernel import KernelSampling, regression
 from attribution.pairs import PairSample, PairSampling, Solution, draw_pairs, solution, weigh
+from attribution.process import fit, posterior, prior
 from attribution.replicates import N_GROUPS
 from attribution.splitting import split_pairs
 
 MAX_PLAYERS = 200
 MAX_PAIRS = 1024
 _FEW = 4  # evaluations for each player, below which pairs come from splitting groups
-_FITTED = 128  # pairs of which the likelihood is maximised first, at most
-_STEPS = 8  # by which it is then improved on all pairs
-_SPREAD = 2.0  # standard deviation of the prior of log(-log xi), whose mean is log(1 / n)
-_NOISE = (0.03, 1e2)  # least and most, in parts of the variance of the process
-_JITTER = 1e-10
-
-
-class Process(NamedTuple):
-    """The parameters of the process: all outputs have them in common but for their scales.
-
-    Attributes:
-        rates: -log xi of each player, (n_players,); the closer to 0, the less the player matters.
-        noise: variance of what is unlike from pair to pair, in parts of the variance of the process.
-    """
-
-    rates: Values
-    noise: float
+_CHOSEN = 31  # pairs up to which the others are chosen, which takes a tenth of a second
+_POOL = 2048  # pairs to choose from, at most
 
 
 @dataclass(frozen=True)
@@ -55,14 +40,15 @@ class GaussianProcess(PairSampling):
     - s has a closed form and is put into the likelihood. Every output has its own; all have xi and the noise in common,
       which maximise the mean of their likelihoods. With xi of its own for each output, all votes of the embedded reader
       together were estimated no better, and the work would grow with the number of outputs.
-    - The noise is at least 0.03 s. Votes may turn on combinations of passages of which a sample shows few. With less
-      noise those few are taken at their word, and values and errors of votes come out worse.
-    - Between one and four evaluations for each player, the pairs are no mere draws: see `choose`, `split_pairs`, and
-      docs/leaderboard.md for what that gains.
+    - The noise is at least 0.03 s where some output has fewer different targets than half of the pairs, as votes have.
+      Such a game may turn on combinations of players of which a sample shows few. With less noise those few are taken
+      at their word, and values and errors come out worse. Elsewhere, as with log-probabilities, it is at least 0.001 s.
+    - Where there are few evaluations for the players, the pairs are no mere draws: see `choose`, `split_pairs`,
+      `most_informative`, and docs/leaderboard.md for what they gain.
     - Parameters are fitted to at most 128 of the pairs, spread over the sample, and improved on all in eight steps.
-    - Standard errors are the deviations of the posterior, given the parameters, and in squares the errors that the
-      regression of `KernelSampling` would have if it were made on what each pair differs from its prediction by all
-      others. The first alone are too small where the game is unlike a draw from any such process.
+    - A standard error is the larger of two: the deviation of the posterior, given the parameters, and the error that
+      the regression of `KernelSampling` would have if it were made on what each pair differs from its prediction by all
+      others. The first alone is too small where the game is unlike a draw from any such process.
 
     Time grows with the cube of the pairs, so at most 1,024 are evaluated (2,050 evaluations), and a larger budget is
     left unspent. It takes up to 200 players. Where the drawn pairs show nothing of a player that matters, errors say
@@ -85,23 +71,30 @@ class GaussianProcess(PairSampling):
         return min(super().pairs_within(game), MAX_PAIRS)
 
     def choose(self, game: CachedGame, rng: np.random.Generator, n_pairs: int, *, growing: bool) -> PairSample:
-        """Drawn pairs; with one to four evaluations for each player, first up to one pair for each by splitting."""
+        """Drawn pairs, unless there is more than one evaluation for each player, and fewer than four or up to 64.
+
+        Up to one pair for each player comes from splitting groups then. Up to 64 evaluations, the others are those that
+        say the most of the values.
+        """
         n = game.n_players
-        if growing or not n < 2 * n_pairs < _FEW * n - 2:
+        informed = n_pairs <= _CHOSEN
+        if growing or 2 * n_pairs <= n or (not informed and 2 * n_pairs >= _FEW * n - 2):
             return draw_pairs(n, n_pairs, rng)
         pairs = split_pairs(game, min(n_pairs, n))
+        candidates = draw_pairs(n, max(n_pairs, min(_POOL, 2 ** (n - 1) - 1)) if informed else n_pairs, rng).pairs
         known = set(map(bytes, np.packbits(pairs, axis=1)))
-        drawn = draw_pairs(n, n_pairs, rng).pairs
-        others = [row for row in drawn if bytes(np.packbits(row)) not in known]
-        chosen = np.linspace(0, len(others), n_pairs - len(pairs), endpoint=False).astype(np.intp)
-        return weigh(np.concatenate([pairs, *(others[place][None] for place in chosen)]))
+        others = candidates[[bytes(row) not in known for row in np.packbits(candidates, axis=1)]]
+        if informed:
+            return weigh(_extended(game, pairs, others, n_pairs))
+        places = np.linspace(0, len(others), n_pairs - len(pairs), endpoint=False).astype(np.intp)
+        return weigh(np.concatenate([pairs, others[places]]))
 
     def solve(self, sample: PairSample, odd: Values, total: Values, *, deviations: bool) -> Solution:
         """Fit the process and condition it on all pairs; all pairs there are need no process."""
         if not sample.unseen.any():
             return KernelSampling().solve(sample, odd, total, deviations=deviations)
         n = sample.pairs.shape[1]
-        signs = np.where(np.concatenate([np.ones((1, n), np.bool_), sample.pairs]), 1.0, -1.0)
+        signs = _signs(sample.pairs)
         targets = np.concatenate([total[None], odd + np.outer(signs[1:].sum(axis=1) / n, total)]) / 2
         values, errors = np.zeros((2, len(total), n))
         draws = np.zeros((N_GROUPS if deviations else 0, len(total), n))
@@ -111,170 +104,45 @@ class GaussianProcess(PairSampling):
             left = found.surprises[1:] * np.sqrt(sample.unseen)[:, None]
             missed = solution(found.values, left, regression(sample)[1], deviations=deviations)
             values[moving] = found.values
-            errors[moving] = np.sqrt(np.outer(found.scales.diagonal(), found.covariance.diagonal()) + missed.errors**2)
+            own = np.sqrt(np.outer(found.scales.diagonal(), np.maximum(found.covariance.diagonal(), 0.0)))
+            errors[moving] = np.maximum(own, missed.errors)
             if missed.deviations is not None:
                 normal = np.random.default_rng(0).standard_normal((N_GROUPS, moving.sum(), n)) / N_GROUPS**0.5
-                draws[:, moving] = _root(found.scales) @ normal @ _root(found.covariance).T + missed.deviations
+                both = _root(found.scales) @ normal @ _root(found.covariance).T + missed.deviations
+                # One factor for all players of an output, so that what all win stays what it is.
+                squares = (errors[moving] ** 2).sum(axis=1), (own**2 + missed.errors**2).sum(axis=1)
+                draws[:, moving] = both * np.sqrt(squares[0] / np.maximum(squares[1], 1e-300))[:, None]
         return Solution(values, errors, draws if deviations else None)
 
 
-def fit(signs: Values, targets: Values) -> Process:
-    """The process that makes the posterior of its parameters largest, by L-BFGS.
+def _extended(game: CachedGame, pairs: Coalitions, others: Coalitions, n_pairs: int) -> Coalitions:
+    """The pairs and as many of the others as are missing to `n_pairs`, those that say the most of the values.
 
-    Args:
-        signs: 1 for players of the coalition and -1 for others, (n_pairs, n_players); the first is the full coalition.
-        targets: half of what each coalition is worth more than its complement, (n_pairs, n_outputs); no output is 0
-            everywhere.
+    They are chosen in rounds, each a quarter as large as all before, and four pairs or more; after each, the process is
+    fitted anew.
     """
-    from scipy.optimize import minimize  # takes a while to import
-
-    m, n = signs.shape
-    found = np.append(np.full(n, -log(n)), log(0.1))
-    bounds = [(found[0] - 5 * _SPREAD, log(10.0))] * n + [(log(_NOISE[0]), log(_NOISE[1]))]
-    few = np.unique(np.linspace(0, m - 1, min(_FITTED, m)).astype(np.intp))
-    for rows, steps in ((few, 100), (np.arange(m), _STEPS)):
-        options = {"maxiter": steps, "ftol": 1e-5, "gtol": 1e-3}
-        seen = targets[rows][:, np.abs(targets[rows]).max(axis=0) > 0]  # an output may be 0 in the few
-        arguments = (signs[rows], seen)
-        found = minimize(negative_log_posterior, found, arguments, "L-BFGS-B", True, bounds=bounds, options=options).x
-        if len(few) == m:
-            break
-    parameters = np.exp(found)
-    return Process(parameters[:n], float(parameters[n]))
+    while len(pairs) < n_pairs:
+        signs, targets = _signs(pairs), _targets(game, pairs)
+        moving = np.abs(targets).max(axis=0) > 0
+        process = fit(signs, targets[:, moving]) if moving.any() else prior(pairs.shape[1])
+        count = min(n_pairs - len(pairs), max(4, len(pairs) // 4))
+        best = most_informative(process, signs, _signs(others)[1:], count)
+        pairs = np.concatenate([pairs, others[best]])
+        others = np.delete(others, best, axis=0)
+    return pairs
 
 
-def negative_log_posterior(parameters: Values, signs: Values, targets: Values) -> tuple[float, Values]:
-    """Of log rates and log noise, (n_players + 1,), but for a constant; and its gradient. See `fit` for the others."""
-    (m, n), n_outputs = signs.shape, targets.shape[1]
-    rates, noise = np.exp(parameters[:n]), float(np.exp(parameters[n]))
-    covariance, sums = _covariances(rates, signs)
-    lower = np.linalg.cholesky(_noisy(covariance, noise))
-    inverse = np.linalg.inv(lower)
-    precision = inverse.T @ inverse
-    weighed = precision @ targets
-    squares = (targets * weighed).sum(axis=0)
-    # A scale of s = squares / m for each output is the likeliest. Outputs depend on one another (of votes, one wins
-    # what others lose), so the mean of their likelihoods counts, not the sum.
-    likelihood = np.log(lower.diagonal()).sum() + m / 2 * np.log(squares).mean()
-    by_entry = precision / 2 - m / 2 / n_outputs * (weighed / squares) @ weighed.T
-    by_rate = ((by_entry * sums) @ signs * signs).sum(axis=0) - (by_entry * covariance).sum() / np.tanh(rates.sum() / 2)
-    by_noise = by_entry.diagonal()[1:].sum()
-    away = (parameters[:n] + log(n)) / _SPREAD
-    gradient = np.append(by_rate * rates / 2 + away / _SPREAD, by_noise * noise)
-    return float(likelihood + (away**2).sum() / 2), gradient
+def _signs(pairs: Coalitions) -> Values:
+    """Of the full coalition and these pairs, as `fit` takes them, (1 + n_pairs, n_players)."""
+    return np.where(np.concatenate([np.ones((1, pairs.shape[1]), np.bool_), pairs]), 1.0, -1.0)
 
 
-class Posterior(NamedTuple):
-    """The distribution of the Shapley values given the pairs.
-
-    Attributes:
-        values: the means, (n_outputs, n_players).
-        scales: the covariance of output c of player i with output d of player j is `scales[c, d] * covariance[i, j]`;
-            (n_outputs, n_outputs).
-        covariance: see `scales`; (n_players, n_players).
-        surprises: targets less what the process makes of each from all others, (n_pairs, n_outputs).
-    """
-
-    values: Values
-    scales: Values
-    covariance: Values
-    surprises: Values
-
-
-def posterior(process: Process, signs: Values, targets: Values) -> Posterior:
-    """Condition the process on the pairs; see `fit` for the arguments."""
-    rates, noise = process
-    n = len(rates)
-    covariance, _ = _covariances(rates, signs)
-    inverse = np.linalg.inv(np.linalg.cholesky(_noisy(covariance, noise)))
-    shares = np.concatenate([np.zeros((1, n)), pair_shares(signs[1:])])
-    whitened = inverse @ (values_of_covariance(rates, signs) + noise * shares)
-    explained = inverse @ targets
-    values = explained.T @ whitened
-    missing = 2 * targets[0] - values.sum(axis=1)  # by rounding
-    left = covariance_of_values(rates) + noise * covariance_of_shares(n) - whitened.T @ whitened
-    surprises = inverse.T @ explained / (inverse**2).sum(axis=0)[:, None]
-    return Posterior(values + missing[:, None] / n, explained.T @ explained / len(signs), left, surprises)
-
-
-def _covariances(rates: Values, signs: Values) -> tuple[Values, Values]:
-    """Covariances of pairs in units of their variance, and the same with a sum in place of the difference.
-
-    For signs x and y, (k(z, w) - k(z, not w)) / 2 is in proportion to sinh(sum_r rate_r x_r y_r / 2).
-    """
-    half = rates.sum() / 2
-    same = (signs * rates) @ signs.T / 2
-    unit = -np.expm1(-2 * half)
-    alike, unlike = np.exp(same - half) / unit, np.exp(-same - half) / unit
-    return alike - unlike, alike + unlike
-
-
-def _noisy(covariance: Values, noise: float) -> Values:
-    """With noise on all pairs but the first."""
-    diagonal = np.full(len(covariance), noise + _JITTER)
-    diagonal[0] = _JITTER
-    noisy: Values = covariance + np.diag(diagonal)
-    return noisy
-
-
-def values_of_covariance(rates: Values, signs: Values) -> Values:
-    """Shapley values of each pair's covariance with a coalition, as a game of that coalition: (n_pairs, n_players).
-
-    Player i of the game k(., w) has the value (k_i(1, w_i) - k_i(0, w_i)) int_0^1 prod_{r != i} (k_r(0, w_r) (1 - t) +
-    k_r(1, w_r) t) dt, since a player that arrives at a random time t finds each other one there with probability t.
-    """
-    times, weights = _quadrature(len(rates) - 1)
-    least = -np.expm1(-rates)  # 1 - xi
-    values: Values = np.zeros_like(signs)
-    for side in (1.0, -1.0):  # the coalition and its complement
-        for time, weight in zip(times, weights, strict=True):
-            factors = 1 - least * np.where(side * signs > 0, 1 - time, time)
-            values += weight * np.exp(np.log(factors).sum(axis=1, keepdims=True)) * signs * least / factors
-    values /= -np.expm1(-rates.sum())
-    return values
-
-
-def covariance_of_values(rates: Values) -> Values:
-    """Of the Shapley values of a game drawn from the process, (n_players, n_players)."""
-    times, weights = _quadrature(len(rates) - 1)
-    first, second = (grid.ravel() for grid in np.meshgrid(times, times))
-    least = -np.expm1(-rates)
-    factors = 1 - np.outer(first * (1 - second) + second * (1 - first), least)
-    products = np.exp(np.log(factors).sum(axis=1)) * np.outer(weights, weights).ravel()
-    others = least / factors
-    covariance: Values = (others * (products * (2 * first - 1) * (2 * second - 1))[:, None]).T @ others
-    np.fill_diagonal(covariance, 2 * products @ others)
-    covariance *= 2 / -np.expm1(-rates.sum())
-    return covariance
-
-
-def pair_shares(signs: Values) -> Values:
-    """What the Shapley values hold of (v(S) - v(all but S)) / 2 for each coalition S, (n_pairs, n_players)."""
-    n, sizes = signs.shape[1], (signs > 0).sum(axis=1)
-    inside, outside = (np.exp(_log_weights(n))[sizes - less] for less in (1, 0))
-    shares: Values = 2 * np.where(signs > 0, inside[:, None], -outside[:, None])
-    return shares
-
-
-def covariance_of_shares(n: int) -> Values:
-    """Of the Shapley values of a game in which all pairs but (all, none) are independent, with variance 1."""
-    sizes, weights = np.arange(1, n), np.exp(_log_weights(n))
-    # Each player's weights, squared, times the coalitions of a size that have the player, or have it not.
-    variance = 2 * (weights[sizes - 1] + weights[sizes]).sum() / n
-    # The values sum to 0 and players are alike.
-    covariance: Values = variance / max(1, n - 1) * (n * np.eye(n) - 1)
-    return covariance
-
-
-def _log_weights(n: int) -> Values:
-    """Logarithms of the Shapley weights 1 / (n C(n - 1, s)) of coalitions of s = 0 to n - 1 other players."""
-    return np.array([lgamma(s + 1) + lgamma(n - s) - lgamma(n + 1) for s in range(n)])
-
-
-def _quadrature(degree: int) -> tuple[Values, Values]:
-    """Nodes and weights between 0 and 1 that integrate polynomials of this degree exactly."""
-    nodes, weights = np.polynomial.legendre.leggauss(ceil((degree + 1) / 2))
-    return (nodes + 1) / 2, weights / 2
+def _targets(game: CachedGame, pairs: Coalitions) -> Values:
+    """Half of what the full coalition and each of these is worth more than its complement, (1 + n_pairs, n_outputs)."""
+    rows = np.concatenate([np.ones((1, pairs.shape[1]), np.bool_), pairs])
+    worth = game(np.concatenate([rows, ~rows]))
+    halves: Values = (worth[: len(rows)] - worth[len(rows) :]) / 2
+    return halves
 
 
 def _root(covariance: Values) -> Values:

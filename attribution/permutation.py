@@ -5,20 +5,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from attribution.estimator import Estimate
-from attribution.games import CachedGame
+from attribution.games import CachedGame, Values
 from attribution.moments import Moments
 
 _BLOCK = 4096  # coalitions looked up at a time: large batches for the game, bounded memory
+_PRIOR = 2  # degrees of freedom of the variance that all players have in common
 
 
 @dataclass(frozen=True)
 class PermutationSampling:
     """Mean marginal contribution over random orderings (Castro, Gómez and Tejada 2009).
 
-    Orderings come in antithetic pairs, each with its reverse (Mitchell et al. 2022), and standard errors are
-    taken over pairs. Sampling ends with the first pair that the budget does not admit. The estimate stays
-    unbiased, because what pairs cost, and so where sampling ends, does not depend on the players' names.
-    Orderings whose coalitions are all known cost nothing, so their number is bounded as well.
+    Orderings come in antithetic pairs, each with its reverse (Mitchell et al. 2022). Sampling ends with the first pair
+    that the budget does not admit. The estimate stays unbiased, because what pairs cost, and so where sampling ends,
+    does not depend on the players' names. Orderings whose coalitions are all known cost nothing, so their number is
+    bounded as well.
+
+    Few pairs say little of the variance between them: a player that mattered in none has none. So each player's
+    variance is shrunk towards the mean of all players', as if that had been seen in two more pairs (as moderated
+    variances of many genes are: Smyth 2004), and standard errors are stretched so that 1.96 of them are the quantile of
+    Student's t with two degrees of freedom more than the pairs alone have.
 
     Attributes:
         permutations: number of orderings, if the budget admits them; None means as many as it admits, up to
@@ -66,4 +72,17 @@ class PermutationSampling:
                 values.add(marginals.mean(axis=1))
                 pivots.add(np.maximum(marginals, 0.0).mean(axis=1))
             left = left - fit if fit == drawn else 0
-        return Estimate(values.mean, values.standard_error(), pivots.mean, values.count * together, values.deviations())
+        errors = _moderated(values.standard_error(), values.count - 1)
+        return Estimate(values.mean, errors, pivots.mean, values.count * together, values.deviations())
+
+
+def _moderated(errors: Values, degrees: int) -> Values:
+    """Standard errors, (n_outputs, n_players), of variances with `degrees` of freedom, shrunk and stretched."""
+    from scipy.special import stdtrit  # takes a while to import
+
+    if errors.shape[1] == 0:
+        return errors
+    squares = errors**2
+    shrunk = (degrees * squares + _PRIOR * squares.mean(axis=1, keepdims=True)) / (degrees + _PRIOR)
+    moderated: Values = np.sqrt(shrunk) * (stdtrit(degrees + _PRIOR, 0.975) / stdtrit(np.inf, 0.975))
+    return moderated

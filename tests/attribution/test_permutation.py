@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from attribution import CachedGame, PermutationSampling, VotesGame, exact, explain
 
@@ -160,7 +161,7 @@ def test_answers_that_appear_late_count_as_zero_before():
 
 
 def test_errors_over_blocks_are_those_over_all_pairs_at_once():
-    """Several blocks of pairs give the standard error that one list of pair means gives."""
+    """Several blocks of pairs give the standard error that one list of pair means gives, moderated."""
     n, game = 40, lambda c: np.sqrt(c @ np.arange(40))
     result = sample(game, n, permutations=300)
     rng, pairs = np.random.default_rng(0), []
@@ -174,4 +175,17 @@ def test_errors_over_blocks_are_those_over_all_pairs_at_once():
             pair[ordering] += np.diff(game(members)) / 2
         pairs.append(pair)
     np.testing.assert_allclose(result.values[0], np.mean(pairs, axis=0))
-    np.testing.assert_allclose(result.errors[0], np.std(pairs, axis=0, ddof=1) / np.sqrt(150))
+    variance = np.var(pairs, axis=0, ddof=1)
+    moderated = (149 * variance + 2 * variance.mean()) / 151
+    stretched = stats.t(151).ppf(0.975) / stats.norm.ppf(0.975)
+    np.testing.assert_allclose(result.errors[0], stretched * np.sqrt(moderated / 150))
+
+
+def test_errors_of_few_orderings_hold_exact_values(voting):
+    """Three pairs of orderings, in which some players matter never; 1.96 plain standard errors hold 62 %."""
+    game, held = voting(9, [5, 4, 3, 2, 2, 1, 1, 0, 0, 0]), []
+    truth = exact(game, 10).values[0]
+    for seed in range(100):
+        result = sample(game, 10, seed=seed, permutations=6)
+        held.append(np.abs(result.values[0] - truth) <= 1.96 * result.errors[0] + 1e-12)
+    assert np.mean(held) > 0.9

@@ -69,12 +69,13 @@ def test_values_from_two_evaluations_a_player_are_nearer_than_those_of_draws(mon
 
     split = error()
     monkeypatch.setattr("attribution.gaussian_process._FEW", 0)
+    monkeypatch.setattr("attribution.gaussian_process._CHOSEN", 0)
     assert split < error() / 2
 
 
 def test_enough_evaluations_and_too_few_are_drawn(counting):
-    """Above four evaluations a player, below one, and while a sample grows, pairs are those of `draw_pairs`."""
-    for budget, growing in ((48, False), (14, False), (30, True)):
+    """Above 64, below one for each player, and while a sample grows, pairs are those of `draw_pairs`."""
+    for budget, growing in ((66, False), (14, False), (30, True)):
         cached, n_pairs = CachedGame(lambda c: c[:, 0], 12), budget // 2 - 1
         chosen = GaussianProcess().choose(cached, np.random.default_rng(5), n_pairs, growing=growing)
         np.testing.assert_array_equal(chosen.pairs, draw_pairs(12, n_pairs, np.random.default_rng(5)).pairs)
