@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from retrievers.storage.atomic import replace_file
+
 Coalitions = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
@@ -71,10 +73,11 @@ class FrozenGames:
         return (self.answers == self.answers[:, -1:]).astype(np.float64)
 
     def save(self, path: Path) -> None:
-        """Write a compressed .npz without pickled objects; log-probabilities are rounded to 1 / 1024."""
+        """Write a compressed .npz, whole or not at all; log-probabilities are rounded to 1 / 1024."""
         rounded = (np.round(self.likelihoods * 1024) / 1024).astype(np.float32)
         answers = self.answers.astype(np.uint16)
-        np.savez_compressed(path, ids=np.array(self.ids), answers=answers, likelihoods=rounded)
+        with replace_file(path) as building, building.open("wb") as file:
+            np.savez_compressed(file, ids=np.array(self.ids), answers=answers, likelihoods=rounded)
 
     @classmethod
     def load(cls, path: Path) -> FrozenGames:

@@ -30,12 +30,14 @@ def test_costly_readers_answer_from_32_coalitions_for_every_ten_passages(n, budg
     assert budget_of(AttributionSettings(), ScriptedReader(), n) == 640
 
 
-def test_the_default_budget_is_what_is_spent():
+@pytest.mark.parametrize(("screen", "budget"), [(10, 32), (20, 64)])
+def test_the_default_budget_is_what_is_spent(screen, budget):
     reader = CostlyReader()
     passages = [Passage(str(i), f"Town {i} has {'a harbour' if i == 3 else 'none'}.") for i in range(13)]
-    found = Pipeline(None, reader, load_settings("endpoint")).explain("Which town?", passages)
-    assert found.attribution.budget == 64
-    assert found.attribution.evaluations <= 64
+    settings = load_settings("endpoint", [f"attribution.screen={screen}"])
+    found = Pipeline(None, reader, settings).explain("Which town?", passages)
+    assert found.attribution.budget == budget
+    assert found.attribution.evaluations <= budget
 
 
 def test_of_a_given_answer_no_more_is_announced_than_its_sentences_take():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import eval as package
 from attribution import exact
 from eval.own_tables.freeze_games import freeze
+from eval.own_tables.freeze_games import main as freeze_main
 from eval.own_tables.games import CountedGame, FrozenGames, all_coalitions
 from eval.own_tables.leaderboard import leaderboard, main, right_order, score, tables_of
 from eval.own_tables.peers import Peer
@@ -43,8 +46,23 @@ def examples():
     ]
 
 
-def test_frozen_games_are_those_of_the_reader_and_come_back_from_their_file(examples, tmp_path):
-    freeze(Counting(), examples, 3).save(tmp_path / "games.npz")
+class CountingOneByOne(Counting):
+    """One for which each coalition is a prompt."""
+
+    batch_size = 4
+
+    def announce(self, encoded, calls, words=0):
+        pass
+
+    def generate(self, encoded, coalitions):
+        (answer,) = super().generate(encoded, coalitions)
+        return [answer]
+
+
+@pytest.mark.parametrize("reader", [Counting(), CountingOneByOne()], ids=lambda reader: type(reader).__name__)
+def test_frozen_games_are_those_of_the_reader_and_come_back_from_their_file(reader, examples, tmp_path):
+    (frozen,) = freeze(reader, [*examples, examples[1]], 3)
+    frozen.save(tmp_path / "games.npz")
     games = FrozenGames.load(tmp_path / "games.npz")
     rows = all_coalitions(3)
     assert games.ids == ("q1",), "the other has too few passages"
@@ -53,9 +71,20 @@ def test_frozen_games_are_those_of_the_reader_and_come_back_from_their_file(exam
     np.testing.assert_allclose(games.likelihoods[0], -1 / (1 + rows.sum(axis=1)), atol=1 / 2048)
 
 
-def test_too_few_passages_are_refused(examples):
-    with pytest.raises(ValueError, match="no question has 4 passages"):
-        freeze(Counting(), examples, 4)
+def test_all_games_so_far_are_there_after_each(examples):
+    three = [replace(example.question, id=f"q{number}") for number, example in enumerate([examples[0]] * 3)]
+    found = list(freeze(Counting(), [Example(question, examples[0].passages) for question in three], 3))
+    assert [games.ids for games in found] == [("q0",), ("q0", "q1"), ("q0", "q1", "q2")]
+    assert found[2].likelihoods.shape == (3, 8)
+
+
+def test_too_few_passages_are_refused(tmp_path, capsys):
+    contexts = [{"id": "1", "title": "", "text": "The ferry goes to Torshavn."}]
+    data = [{"question": "Where does the ferry go?", "answers": ["Torshavn"], "ctxs": contexts}]
+    (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    assert freeze_main([str(tmp_path / "data.json"), "--players", "3", "--out", str(tmp_path / "games.npz")]) == 1
+    assert "no question has 3 passages" in capsys.readouterr().err
+    assert not (tmp_path / "games.npz").exists()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
@@ -64,7 +93,7 @@ def test_shipped_games_are_whole(path):
     n_games, size = games.answers.shape
     assert games.likelihoods.shape == (n_games, size)
     assert len(set(games.ids)) == n_games
-    assert size == 2**12
+    assert size == 2 ** (8 if path.stem.endswith("causal") else 12)
     assert np.isfinite(games.likelihoods).all()
     assert path.stat().st_size < 15_000 * n_games
 
@@ -111,7 +140,8 @@ def test_every_estimator_of_ours_is_there_and_a_budget_too_small_is_shown():
 
 
 def test_the_command_prints_tables_and_names_what_is_missing(examples, tmp_path, capsys):
-    freeze(Counting(), examples, 3).save(tmp_path / "games.npz")
+    *_, games = freeze(Counting(), examples, 3)
+    games.save(tmp_path / "games.npz")
     assert main([str(tmp_path / "games.npz"), "--ours", "--budgets", "8", "--seeds", "1", "--markdown"]) == 0
     assert "| ours, gaussian-process | 0 [0, 0] |" in capsys.readouterr().out
     assert main([str(tmp_path / "none.npz")]) == 1
