@@ -23,7 +23,7 @@ from rag.settings_base import SettingsError
 ROOT = Path(__file__).parents[2]
 ISLANDS = ROOT / "examples" / "islands"
 QUESTION = "According to modern measurement, how high is Hvannadalshnjúkur?"
-OVERRIDES = ["attribution.budget=64", "retriever.passages=12", "attribution.minimal_sets=0"]
+OVERRIDES = ["attribution.budget=96", "retriever.passages=12", "attribution.minimal_sets=0"]
 RUN = """
 import json, sys, torch
 from rag import Pipeline, Reranker, load_settings
