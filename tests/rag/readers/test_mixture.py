@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,20 +14,7 @@ from rag.readers.embedded.blocks import Tokens, assemble
 from rag.readers.embedded.model import CopyReaderConfig, CopyReaderModel
 from retrievers import Passage
 
-from .conftest import random_coalitions, random_passages
-
-QUESTION = "Where is the old tower?"
-KHYBER = Passage("k", "Khyber Pass The Khyber Pass is a mountain pass.", "Khyber Pass")
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_embedded) -> Path:
-    return tiny_embedded
-
-
-@pytest.fixture(scope="module")
-def reader(folder) -> EmbeddedReader:
-    return EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=5)
+from .conftest import KHYBER, QUESTION, random_coalitions, random_passages
 
 
 def slow_mixture(model: CopyReaderModel, source, seen: list[bool], answer: list[int]) -> torch.Tensor:
@@ -102,8 +88,8 @@ def slow_greedy(reader: EmbeddedReader, encoded, coalition: np.ndarray) -> list[
 
 @pytest.mark.parametrize("gate", [-3.0, -1.0])
 @pytest.mark.parametrize("threshold", [0.02, 0.5])
-def test_the_fast_choice_equals_the_mixture_written_out(folder, threshold, gate):
-    reader = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=6, no_answer_threshold=threshold)
+def test_the_fast_choice_equals_the_mixture_written_out(tiny_embedded, threshold, gate):
+    reader = EmbeddedReader(tiny_embedded, max_block_tokens=96, max_answer_tokens=6, no_answer_threshold=threshold)
     reader.model.gate.bias.data.fill_(gate)
     encoded = reader.encode(QUESTION, random_passages(4, seed=2))
     coalitions = random_coalitions(24, 4, seed=2)
@@ -116,8 +102,8 @@ def test_the_fast_choice_equals_the_mixture_written_out(folder, threshold, gate)
         assert answer.lower().split() == reader.tokenizer.decode(tokens).split()
 
 
-def test_the_fast_choice_stops_where_a_text_begins_afresh(folder):
-    reader = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=6)
+def test_the_fast_choice_stops_where_a_text_begins_afresh(tiny_embedded):
+    reader = EmbeddedReader(tiny_embedded, max_block_tokens=96, max_answer_tokens=6)
     joined = [replace(p, text=f"{p.title} {p.title} {p.text}") for p in random_passages(4, seed=2)]
     encoded, plain = reader.encode(QUESTION, joined), reader.encode(QUESTION, joined)
     assert encoded.state.source.afresh.sum() == 4
@@ -131,9 +117,9 @@ def test_the_fast_choice_stops_where_a_text_begins_afresh(folder):
         assert answer.lower().split() == reader.tokenizer.decode(tokens).split()
 
 
-def test_the_vocabulary_counts_towards_no_answer(folder):
+def test_the_vocabulary_counts_towards_no_answer(tiny_embedded):
     """The pointer alone would not reach the threshold, and is sure of its one word."""
-    reader = EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=1)
+    reader = EmbeddedReader(tiny_embedded, max_block_tokens=96, max_answer_tokens=1)
     stop = reader.model.config.stop_id
     with torch.no_grad():
         reader.model.vocabulary_bias[stop] = 100.0
@@ -174,20 +160,20 @@ def test_first_tokens_are_a_distribution():
     assert float(log_probs.double().exp().sum() + padding) == pytest.approx(1, abs=1e-5)
 
 
-def test_score_is_the_product_of_its_steps(reader):
+def test_score_is_the_product_of_its_steps(tiny_reader):
     passages = [Passage("t", "Stone tower by the stone tower."), *random_passages(2, seed=5), KHYBER]
-    encoded = reader.encode(QUESTION, passages)
+    encoded = tiny_reader.encode(QUESTION, passages)
     coalitions = random_coalitions(6, 4, seed=5)
     answers = ["stone tower", "Stone tower by the", "", "the old tower", "a word that stands nowhere"]
     answers += ["Khyber Pass", "Khyber Pass The Khyber Pass", "the Khyber Pass"]
-    scores = reader.score(encoded, coalitions, answers)
-    stop = reader.model.config.stop_id
+    scores = tiny_reader.score(encoded, coalitions, answers)
+    stop = tiny_reader.model.config.stop_id
     for row, coalition in enumerate(coalitions):
         for column, answer in enumerate(answers):
-            total, tokens = 0.0, [*reader.tokenizer.encode([answer])[0].ids, stop]
+            total, tokens = 0.0, [*tiny_reader.tokenizer.encode([answer])[0].ids, stop]
             with torch.inference_mode():
                 for step, token in enumerate(tokens):
                     before = tokens[:step]
-                    mixture = slow_mixture(reader.model, encoded.state.source, seen_by(encoded, coalition), before)
+                    mixture = slow_mixture(tiny_reader.model, encoded.state.source, seen_by(encoded, coalition), before)
                     total += math.log(mixture[token])
             assert scores[row, column] == pytest.approx(total, abs=1e-3)
