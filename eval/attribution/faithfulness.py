@@ -48,19 +48,28 @@ def area(curve: Scores) -> float:
 
 
 def curve_measures(log_probability: Curves, votes: Curves) -> dict[str, float]:
-    """Areas, and the log-probability's drop without the first k passages and its hold with these alone.
-
-    The drop is that of Cohen-Wang et al. (2024). SelfCite (Chuang et al. 2025) rewards the sum of drop and hold.
-    """
+    """The areas under the curves."""
     found = {}
     for name in Curves._fields:
         found[name] = area(np.exp(getattr(log_probability, name)))
         found[f"{name}:votes"] = area(getattr(votes, name))
-    (removed, added), full = log_probability, log_probability.deletion[0]
-    for k in KEPT:
-        first = min(k, len(removed) - 1)
-        found |= {f"drop@{k}": float(full - removed[first]), f"hold@{k}": float(added[first] - full)}
     return found
+
+
+def drop_and_hold(game: Game, scores: Scores) -> dict[str, float]:
+    """How much the log-probability drops without the first k passages, and how it holds with these alone.
+
+    The drop is that of Cohen-Wang et al. (2024). SelfCite (Chuang et al. 2025) rewards the sum of both.
+
+    Args:
+        game: the answer's log-probability, output 0.
+        scores: of the passages, `(n_passages,)`.
+    """
+    added = prefixes(descending(scores))[[min(k, len(scores)) for k in KEPT]]
+    full, *worth = np.asarray(game(np.concatenate([np.ones_like(added[:1]), ~added, added])))[:, 0].tolist()
+    removed, alone = worth[: len(KEPT)], worth[len(KEPT) :]
+    found = {f"drop@{k}": full - left for k, left in zip(KEPT, removed, strict=True)}
+    return found | {f"hold@{k}": held - full for k, held in zip(KEPT, alone, strict=True)}
 
 
 def datamodelling_score(scores: Scores, coalitions: Coalitions, worth: Scores) -> float:

@@ -3,7 +3,7 @@
 A method is named as a score of `evaluate retrieval` (see `eval.retrieval.scoring`), or
 
 - "lasso": ContextCite's surrogate (Cohen-Wang et al. 2024), a sparse linear model of the logit of the answer's
-  probability;
+  probability; "lasso@64": the same from 64 coalitions, whatever the budget;
 - "retriever": the reciprocal of the retriever's rank;
 - "random": standard normal;
 - "interactions", "interactions:likelihood": no score of a passage, but of each pair of passages.
@@ -11,6 +11,7 @@ A method is named as a score of `evaluate retrieval` (see `eval.retrieval.scorin
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ DEFAULT_METHODS = (
     *("lasso", "attention", "relevance", "retriever", "random", *PAIR_METHODS),
 )
 
+_LASSO = re.compile(r"lasso(?:@([1-9]\d*))?")
+
 
 class Costed(NamedTuple):
     """Scores of passages `(n_passages,)` or of pairs `(n_passages, n_passages)`, and what they cost alone.
@@ -45,8 +48,8 @@ class Costed(NamedTuple):
 
 
 def parse_method(name: str) -> Scoring | None:
-    """The scoring of a name; None for one of `OTHER_METHODS`; raises `ValueError` for anything else."""
-    if name in OTHER_METHODS:
+    """The scoring of a name; None for one of `OTHER_METHODS` or "lasso@…"; raises `ValueError` for anything else."""
+    if name in OTHER_METHODS or _LASSO.fullmatch(name):
         return None
     try:
         scoring = parse_scoring(name)
@@ -54,8 +57,8 @@ def parse_method(name: str) -> Scoring | None:
         scoring = None
     if scoring is None or scoring.fused:
         raise ValueError(
-            f"methods: {name!r} is unknown; write {', '.join(OTHER_METHODS)}, or a score of `evaluate retrieval` "
-            "without +rrf, such as shapley, banzhaf@0.1:likelihood or relevance"
+            f"methods: {name!r} is unknown; write {', '.join(OTHER_METHODS)}, lasso@64, or a score of "
+            "`evaluate retrieval` without +rrf, such as shapley, banzhaf@0.1:likelihood or relevance"
         )
     return scoring
 
@@ -63,7 +66,11 @@ def parse_method(name: str) -> Scoring | None:
 def is_sampled(name: str) -> bool:
     """Whether scores depend on a seed."""
     scoring = parse_method(name)
-    return name in ("lasso", "random") if scoring is None else scoring.semivalue in ("shapley", "banzhaf")
+    return (
+        bool(_LASSO.fullmatch(name)) or name == "random"
+        if scoring is None
+        else scoring.semivalue in ("shapley", "banzhaf")
+    )
 
 
 class QuestionMethods:
@@ -111,15 +118,15 @@ class QuestionMethods:
             return Scored(np.random.default_rng([seed, self._number]).standard_normal(n), 0)
         game = self.session.game(_utility(name))
         game(np.ones((1, n), dtype=np.bool_))  # first, so that the answer heads the outputs of votes
-        if name == "lasso":
-            scored = lasso(game, n, budget, self._alpha, seed)
+        if own := _LASSO.fullmatch(name):
+            scored = lasso(game, n, int(own[1] or budget), self._alpha, seed)
             return Scored(self._sign * scored.scores, scored.evaluations)
         found = interactions(game, n, budget=budget, seed=seed)
         return Scored(self._sign * found.values[0], found.evaluations)
 
 
 def _utility(name: str) -> str:
-    return "likelihood" if name.endswith(":likelihood") or name == "lasso" else "votes"
+    return "likelihood" if name.endswith(":likelihood") or _LASSO.fullmatch(name) else "votes"
 
 
 def lasso(game: Game, n_players: int, budget: int, alpha: float, seed: int) -> Scored:

@@ -11,7 +11,12 @@ _LABELS = {"deletion": "first passages removed, %", "insertion": "first passages
 
 
 def plot_curves(result: AttributionResult, folder: Path) -> list[Path]:
-    """Draw the mean probability of the answer to `curves.png` and `curves.svg`, a panel each for both kinds."""
+    """Draw the mean probability of the answer to `curves.png` and `curves.svg`, a panel each for both kinds.
+
+    Nothing is drawn where curves were not measured.
+    """
+    if not result.curves:
+        return []
     figure_type = figure_class()
     from matplotlib import colormaps
 
@@ -25,6 +30,5 @@ def plot_curves(result: AttributionResult, folder: Path) -> list[Path]:
         axes.set(title=kind, xlabel=label, xlim=(0, 100))
         axes.grid(alpha=0.3)
     panels[0].set(ylabel="probability of the answer", ylim=(0, None))  # shared, so once all is drawn
-    if result.curves:
-        panels[1].legend(frameon=False, fontsize=7, loc="lower right", ncols=2)
+    panels[1].legend(frameon=False, fontsize=7, loc="lower right", ncols=2)
     return save(figure, folder / "curves")

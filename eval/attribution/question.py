@@ -13,7 +13,7 @@ from attribution.exact import MAX_PLAYERS
 from attribution.interactions import minimum_budget
 from eval.attribution.agreement import kendall, spearman, stability
 from eval.attribution.evidence import evidence, pair_evidence
-from eval.attribution.faithfulness import curve_measures, curves, datamodelling_score
+from eval.attribution.faithfulness import curve_measures, curves, datamodelling_score, drop_and_hold
 from eval.attribution.methods import (
     PAIR_METHODS,
     Costed,
@@ -47,7 +47,7 @@ def measure_question(
     agreement need two passages, pairs three.
 
     Args:
-        run: methods, budget and seeds.
+        run: methods, budget, seeds and measures.
         reader: the reader.
         question: the question.
         passages: its passages.
@@ -63,7 +63,8 @@ def measure_question(
     methods, n = QuestionMethods(session, question.id, ranks, run.lasso_alpha), len(passages)
     names, marked = [passage.id for passage in passages], set(relevant)
     faithful, pairs = n >= 2 and session.answer != "", n >= 3 and len(marked) >= 2
-    reference = _reference(run, session) if faithful else {}
+    agreement = faithful and "agreement" in run.measures
+    reference = _reference(run, session) if agreement else {}
     wanted = [
         name
         for name in (run.systems() if n else ())
@@ -80,17 +81,23 @@ def measure_question(
     for name, found in costed.items():
         measures: dict[str, float] = {}
         drawn: dict[str, list[float]] = {}
-        if marked and name not in PAIR_METHODS:
-            measures |= evidence(found.scores, names, marked)
-        if pairs:
-            measures |= pair_evidence(found.scores, names, marked)
+        if "evidence" in run.measures:
+            if marked and name not in PAIR_METHODS:
+                measures |= evidence(found.scores, names, marked)
+            if pairs:
+                measures |= pair_evidence(found.scores, names, marked)
         if faithful and name not in PAIR_METHODS:
-            likelihood, votes = (curves(session.game(utility), found.scores) for utility in ("likelihood", "votes"))
-            measures |= curve_measures(likelihood, votes)
-            measures["LDS"] = _datamodelling_score(run, session, found.scores)
-            measures |= _agreement(run, session, name, found.scores, reference)
+            if "drop" in run.measures:
+                measures |= drop_and_hold(session.game("likelihood"), found.scores)
+            if "curves" in run.measures:
+                likelihood, votes = (curves(session.game(utility), found.scores) for utility in ("likelihood", "votes"))
+                measures |= curve_measures(likelihood, votes)
+                drawn = {side: _numbers(np.exp(curve)) for side, curve in likelihood._asdict().items()}
+            if "LDS" in run.measures:
+                measures["LDS"] = _datamodelling_score(run, session, found.scores)
+            if agreement:
+                measures |= _agreement(run, session, name, found.scores, reference)
             measures |= stability([found.scores, *repeated[name]]) if repeated.get(name) else {}
-            drawn = {side: _numbers(np.exp(curve)) for side, curve in likelihood._asdict().items()}
         records[name] = _record(found, measures) | drawn
     return {
         "id": question.id,
@@ -99,7 +106,7 @@ def measure_question(
         "passages": names,
         **cut_fields(session.encoded),
         "relevant": sorted(marked),
-        "reference": ("exact" if _is_exact(run, n) else "sampled") if faithful else None,
+        "reference": ("exact" if _is_exact(run, n) else "sampled") if agreement else None,
         "methods": records,
     }
 

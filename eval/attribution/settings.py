@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,9 @@ from rag.settings_base import Section
 
 SampledShapley = Literal["auto", "permutation", "kernel", "gaussian-process", "regression-adjusted"]
 """Estimators of Shapley values."""
+
+Measure = Literal["evidence", "drop", "curves", "LDS", "agreement"]
+"""Groups of measures: see `eval.attribution.faithfulness`, `agreement` and `evidence`."""
 
 
 class ComparedMethods(Section):
@@ -82,6 +85,7 @@ class AttributionRun(SearchSettings, ComparedMethods):
         passages: "own": those that came with the question, in their order; "retrieved": what the retriever finds.
         retriever: finds the passages; its order is the method "retriever".
         seeds: of the sampling; the first one's scores are measured, all of them compared for stability.
+        measures: what is measured of each method, which for a costly reader takes more coalitions than the methods do.
         coalitions: random coalitions of the linear datamodelling score.
         reference: coalitions from which reference values are made; exact where these are all, up to 14 passages.
     """
@@ -89,6 +93,7 @@ class AttributionRun(SearchSettings, ComparedMethods):
     passages: Literal["own", "retrieved"] = "retrieved"
     retriever: Literal["bm25", "dense", "hybrid"] = "bm25"
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    measures: list[Measure] = Field(default=[*get_args(Measure)], min_length=1)
     coalitions: int = Field(default=128, ge=8)
     reference: int = Field(default=4096, ge=64)
 

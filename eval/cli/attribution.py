@@ -39,7 +39,7 @@ def attribution(
     depth: Annotated[int | None, typer.Option(min=2, help="Most passages of a question.")] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(help="shapley, banzhaf@0.1:likelihood, lasso, attention, random, …; by default all."),
+        typer.Option(help="shapley, banzhaf@0.1:likelihood, lasso, lasso@64, attention, …; by default all."),
     ] = None,
     budget: Annotated[int | None, typer.Option(min=4, help="Coalitions that each sampled method may read.")] = None,
     baseline: Annotated[str | None, typer.Option(help="Test all against this one; by default the first.")] = None,
@@ -50,8 +50,8 @@ def attribution(
     """Faithfulness, agreement with exact values, and marked evidence of many ways to score passages.
 
     Options that take names also take several with commas between. Other settings: split, passage_words, estimator,
-    seeds, lasso_alpha, coalitions, reference, bm25.…, dense.…, reader.…, report.… (with --set). With --controlled:
-    games, tries, estimator, lasso_alpha, reader.…, report.….
+    seeds, measures, lasso_alpha, coalitions, reference, bm25.…, dense.…, reader.…, report.… (with --set). With
+    --controlled: games, tries, estimator, lasso_alpha, reader.…, report.….
     """
     from eval.attribution import AttributionRun, evaluate_attribution
     from eval.attribution.plots import plot_curves
@@ -103,4 +103,5 @@ def _print_result(result: AttributionResult, markdown: bool) -> None:
     say("Cost of each alone, per question")
     costs = [[name, f"{cost.evaluations:,.0f}", f"{cost.seconds:.2f}"] for name, cost in result.costs.items()]
     Table(["method", "coalitions", "seconds"], costs).print(markdown)
-    say(f"\n{legend(result.run.report, result.run.baseline())} Low deletion is good; of all others, high is good.")
+    good = "Low deletion is good; of all others, high is good." if result.curves else "High is good."
+    say(f"\n{legend(result.run.report, result.run.baseline())} {good}")

@@ -134,8 +134,9 @@ def pair(cited: Cited) -> str:
 
 
 def likely(cited: Cited) -> str:
-    """The mean log-probability of a sentence's tokens from all passages."""
-    assert cited.sentence.log_prob is not None, "worth is made of log-probabilities"
+    """The mean log-probability of a sentence's tokens from all passages; "" where the reader gives none."""
+    if cited.sentence.log_prob is None:
+        return ""
     return f"log-probability {wording.number(cited.sentence.log_prob, 2)} a token"
 
 
@@ -153,7 +154,7 @@ def citation_lines(answer: Answer) -> Group | None:
         if one.unsupported:
             note.append(UNSUPPORTED + "; " * bool(worth), "yellow")
         note.append(", ".join(worth), "dim")
-        told = [pair(one)] * bool(worth) + [likely(one)] * (one.sentence.log_prob is not None)
+        told = filter(None, [pair(one) if worth else "", likely(one)])
         note.append("; ".join(["", *told][not worth and not one.unsupported :]), "dim")
         lines.append(note)
     return Group(*lines)

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from eval.attribution.agreement import kendall, spearman, stability
 from eval.attribution.evidence import evidence, pair_evidence
-from eval.attribution.faithfulness import area, curve_measures, curves, datamodelling_score, prefixes
+from eval.attribution.faithfulness import area, curve_measures, curves, datamodelling_score, drop_and_hold, prefixes
 
 
 @pytest.fixture
@@ -48,8 +48,9 @@ def test_area_by_trapezoids():
 
 def test_drops_holds_and_areas_are_of_the_right_curves(rng):
     scores = rng.random(4)
-    along, votes = curves(worth(rng, 4), scores), curves(worth(rng, 4), scores)
-    found = curve_measures(along, votes)
+    game = worth(rng, 4)
+    along, votes = curves(game, scores), curves(worth(rng, 4), scores)
+    found = curve_measures(along, votes) | drop_and_hold(game, scores)
     assert found["drop@1"] == along.deletion[0] - along.deletion[1]
     assert found["drop@3"] == along.deletion[0] - along.deletion[3]
     assert found["drop@5"] == along.deletion[0] - along.deletion[4], "of four passages only four can go"

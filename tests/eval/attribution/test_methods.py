@@ -118,9 +118,16 @@ def test_cheap_orders(reader, passages):
     assert first == again != other
     many = np.array([mine("random", seed)().scores for seed in range(300)])
     assert many.mean() == pytest.approx(0, abs=0.1), "no sum of scores grows with the number of passages"
-    assert [is_sampled(name) for name in ("random", "lasso", "banzhaf@0.1", "leave-one-out", "retriever")] == [
-        True, True, True, False, False,
-    ]  # fmt: skip
+    assert all(map(is_sampled, ("random", "lasso", "lasso@64", "banzhaf@0.1")))
+    assert not any(map(is_sampled, ("leave-one-out", "retriever")))
+
+
+def test_a_lasso_with_a_budget_of_its_own(reader, passages):
+    few = methods(reader, passages, budget=20)
+    small, large = few("lasso", 1), few("lasso@60", 1)
+    assert (small().evaluations, large().evaluations) == (20, 60)
+    assert large().scores.tolist() == methods(reader, passages, budget=60)("lasso", 1)().scores.tolist()
+    assert small().scores.tolist() != large().scores.tolist()
 
 
 def test_nothing_is_read_twice_and_costs_are_of_each_alone(reader, passages):

@@ -72,6 +72,23 @@ def test_a_larger_game_has_a_sampled_reference(reader, passages):
     assert "spearman:own" not in found
 
 
+def test_only_what_is_asked_for_is_measured_and_read(reader, passages):
+    names = ["shapley:likelihood", "lasso", "lasso@24"]
+    few = {"methods": names, "budget": 16, "seeds": [0], "measures": ["drop"]}
+    record = measure(reader, passages, **few)
+    assert record["reference"] is None
+    whole = measure(reader, passages, methods=names, budget=16)["methods"]
+    for name in names:
+        found = record["methods"][name]
+        assert set(found["measures"]) == {f"{kind}@{k}" for kind in ("drop", "hold") for k in (1, 3, 5)}
+        assert found["measures"].items() <= whole[name]["measures"].items()
+    alone = type(reader)()
+    measure(alone, passages, **few)
+    asked = [kind for kind, *_ in alone.read]
+    assert asked.count("votes") <= 1, "the answer to explain"
+    assert asked.count("likelihood") <= 16 + 24 + 3 * 6
+
+
 def test_an_unanswered_question_counts_for_evidence_alone(passages):
     from .conftest import FormulaReader
 

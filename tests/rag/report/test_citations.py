@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from rag import Answer, Pipeline
+from rag import Answer, Pipeline, load_settings
+from rag.readers.base import EncodedQuestion
 from rag.report import render_page
 from rag.report.wording import number
 from retrievers import Passage
@@ -59,6 +61,30 @@ def test_the_page_links_sentences_and_passages_both_ways(given):
     assert "#sentence-2" not in links
     assert all(link[1:] in ids for link in links)
     assert "The passages support 2 of its 3 sentences." in page.text
+
+
+@pytest.mark.parametrize("utility", ["likelihood", "logit", "similarity", "rouge-l"])
+def test_sentences_of_every_utility_are_shown_on_every_face(utility):
+    class Quoting(WordReader):
+        def write(self, encoded: EncodedQuestion, coalitions: np.ndarray, words: int) -> list[str]:
+            return [
+                " ".join(p.text for p, seen in zip(encoded.passages, row, strict=True) if seen) for row in coalitions
+            ]
+
+    passages = [Passage("sheep", "Sheep graze here."), Passage("rowe", "Rowe built a tower.")]
+    settings = load_settings(overrides=[f"attribution.utility={utility}"])
+    explained = Pipeline(None, Quoting(), settings).explain(
+        "who?", passages, answer="Rowe built a tower. Sheep graze here."
+    )
+    assert [one.passages for one in explained.citations.sentences] == [("rowe",), ("sheep",)]
+    told, marked = screen(explained, 160), explained.to_markdown()
+    assert f"values of {utility}" in told
+    assert ("a token" in told) == (utility in ("likelihood", "logit")), "only these have log-probabilities"
+    assert marked.startswith("Rowe built a tower. [1] Sheep graze here. [2]\n")
+    page = Page(render_page(explained))
+    links = [value for name, value in page.attributes if name == "href"]
+    assert {"#sentence-1", "#sentence-2"} <= set(links)
+    assert Answer.from_json(explained.to_json()).citations == explained.citations
 
 
 def test_the_whole_answer_is_shown_where_only_a_part_is_explained():
