@@ -213,12 +213,13 @@ class CausalModel:
     def _rows(self, prompts: Sequence[str], new_tokens: int) -> list[list[int]]:
         """The tokens of each prompt; raises `ValueError` if one and what follows it exceed the model's window."""
         rows = [self._tokens(prompt) for prompt in prompts]
-        longest = max(map(len, rows), default=0) + new_tokens
+        longest = max(map(len, rows), default=0)
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and 0 < limit < longest:
+        if limit is not None and 0 < limit < longest + new_tokens:
             raise ValueError(
-                f"{self.name} reads at most {limit} tokens, this prompt and its reply take {longest}; give fewer "
-                "passages (retriever.passages, attribution.screen) or cut them (reader.max_passage_tokens)"
+                f"{self.name} reads at most {limit} tokens, this prompt takes {longest} and its reply {new_tokens}; give "
+                "fewer passages (retriever.passages, attribution.screen), cut them (reader.max_passage_tokens), or "
+                "explain a shorter answer"
             )
         return rows
 
