@@ -217,9 +217,9 @@ class CausalModel:
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and 0 < limit < longest + new_tokens:
             raise ValueError(
-                f"{self.name} reads at most {limit} tokens, this prompt takes {longest} and its reply {new_tokens}; give "
-                "fewer passages (retriever.passages, attribution.screen), cut them (reader.max_passage_tokens), or "
-                "explain a shorter answer"
+                f"{self.name} reads at most {limit} tokens, this prompt takes {longest} and its reply {new_tokens}; "
+                "give fewer passages (retriever.passages, attribution.screen), cut them (reader.max_passage_tokens), "
+                "or explain a shorter answer"
             )
         return rows
 

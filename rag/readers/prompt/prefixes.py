@@ -27,6 +27,7 @@ ROUNDING = {torch.float32: 0.02, torch.bfloat16: 0.5}
 
 _DRAFT_TOKENS = 16  # read at once of a draft, which may be wrong from its first token on
 _SEEN = 256  # replies kept as drafts
+_WRITTEN_AT_ONCE = 8  # a step for so many replies takes hardly longer than for one, being bound by memory
 
 
 def can_go_back(model: Any) -> bool:
@@ -144,8 +145,8 @@ class SharedReading:
                     done += 1
                 else:
                     waiting.append(self._waiting(row, rows[row], replies[row]))
-                # As many at once as came before: the first replies, which are drafts for the others, come soon.
-                if len(waiting) > done or self._full(waiting):
+                # No more at once than came before: the first replies, which are drafts for the others, come soon.
+                if len(waiting) >= max(done, _WRITTEN_AT_ONCE) or self._full(waiting):
                     done += self._write(rows, waiting, limit)
             self._write(rows, waiting, limit)
         return replies
