@@ -164,12 +164,12 @@ def _score_of(scoring: Scoring) -> str:
 
 def rerank(scored: Scored, fused: bool, rrf_k: float) -> tuple[list[int], Scores]:
     """Candidates from best to worst, equal ones in their given order, and the scores that say so, in that order."""
-    scores = fuse(scored.scores, rrf_k) if fused else scored.scores
+    scores = fuse_with_given_order(scored.scores, rrf_k) if fused else scored.scores
     order = descending(scores)
     return order.tolist(), scores[order]
 
 
-def fuse(scores: Scores, rrf_k: float) -> Scores:
+def fuse_with_given_order(scores: Scores, rrf_k: float) -> Scores:
     """1 / (rrf_k + rank) in the order given plus the same by score (Cormack, Clarke and Büttcher 2009), `(n,)`."""
     ranks = np.empty(len(scores))
     ranks[descending(scores)] = np.arange(1, len(scores) + 1)
