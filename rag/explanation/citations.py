@@ -189,6 +189,7 @@ def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tu
             "between each sentence and what the reader answers"
         )
     if not able:
+        warnings.append("similarity tells which passages a sentence resembles most, not whether they support it")
         return SimilarityToSentences(_regenerated(session), [answer[start:end] for start, end in spans], used), warnings
     assert isinstance(reader, TokenReader), "it is able to"
     return LikelihoodOfSentences(reader, session.encoded, answer, spans, used), warnings
