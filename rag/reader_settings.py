@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from rag.bfloat16 import computes_bfloat16
 from rag.readers.prompt.address import completions_address
 from rag.readers.prompt.template import check_template
 from rag.settings_base import Section
@@ -82,10 +83,8 @@ class ReaderSettings(Section):
         """The same settings with what "auto" means on this machine."""
         if "auto" not in (self.device, self.dtype):
             return self
-        import torch
-
         device = self.device if self.device != "auto" else "cuda" if self.on_gpu else "cpu"
-        fast = self.on_gpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        fast = self.on_gpu and computes_bfloat16(device)
         dtype = self.dtype if self.dtype != "auto" else "bfloat16" if fast else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
 

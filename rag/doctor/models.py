@@ -10,6 +10,7 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.bfloat16 import SLOW, computes_bfloat16
 from rag.doctor.check import Check
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def check_reader(settings: ReaderSettings, key: str) -> Iterator[Check]:
         return
     import torch
 
-    torch.empty(0, device=settings.resolved().device)
+    resolved = settings.resolved()
+    torch.empty(0, device=resolved.device)
+    if resolved.dtype == "bfloat16" and computes_bfloat16(resolved.device) is False:
+        yield Check("models", f"{key}.dtype", "warning", f"this processor {SLOW}", f"leave {key}.dtype out")
     if settings.is_embedded:
         check_files(WEIGHTS if name == "embedded" else Path(name))
         finding = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 
+from rag.bfloat16 import SLOW, computes_bfloat16
 from rag.readers.base import Reader
 from rag.readers.prompt.reader import LanguageModel, PromptReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
 
+_LOG = logging.getLogger(__name__)
 _LONGEST = 1000  # characters of what a library says of a checkpoint
 
 
@@ -34,6 +37,8 @@ def load_reader(settings: ReaderSettings | str | None = None, key: str = "reader
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"{key}.device: {settings.device!r} cannot be used here: {error}") from None
+    if settings.dtype == "bfloat16" and computes_bfloat16(settings.device) is False:
+        _LOG.warning("%s.dtype: this processor %s; leave the setting out", key, SLOW)
     options = settings.model_dump(
         include={"max_block_tokens", "max_passage_tokens", "max_answer_tokens", "memory_mb", "device", "dtype"}
     )

@@ -71,6 +71,7 @@ class TrainSettings(Section):
 
     `start` is "embedded" (the weights of the package), "minilm" (the embedded architecture from its pretrained
     encoder), or the name or folder of a `transformers` encoder-decoder. `threads` 0 leaves torch's choice.
+    `bfloat16` null is yes on a device that computes in it.
     """
 
     start: str = "embedded"
@@ -92,7 +93,7 @@ class TrainSettings(Section):
     max_block_tokens: int = Field(default=224, ge=16)
     device: str = "cpu"
     threads: int = Field(default=0, ge=0)
-    bfloat16: bool = True
+    bfloat16: bool | None = None
     save_every: int = Field(default=250, ge=1)
     log_every: int = Field(default=10, ge=1)
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rag.bfloat16 import computes_bfloat16
 from rag.training.learner import Learner
 from rag.training.sampling import ExampleSampler
 from rag.training.settings import TrainSettings
@@ -116,7 +117,9 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["base"] * rate
         torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout's choices, the same after a resumption
-        with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bfloat16):
+        asked = settings.bfloat16
+        half = bool(computes_bfloat16(settings.device)) if asked is None else asked
+        with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=half):
             parts = self.learner.losses(examples)
         row = {name: float(part.detach()) for name, part in parts.items()}
         if not math.isfinite(row["total"]):

@@ -241,3 +241,12 @@ def test_a_folder_for_temporary_files_that_cannot_be_written(quick, monkeypatch,
     check = diagnose(capfd, code=1)["environment temporary files"]
     assert check["state"] == "problem"
     assert "TMPDIR" in check["fix"]
+
+
+def test_a_precision_that_the_processor_emulates(quick, monkeypatch, capfd):
+    asked = ("-s", "reader.dtype=bfloat16")
+    for able, state in ((False, "warning"), (True, None), (None, None)):
+        monkeypatch.setattr(models, "computes_bfloat16", lambda device, able=able: able)
+        check = diagnose(capfd, *asked, code=0).get("models reader.dtype", {})
+        assert check.get("state") == state
+    assert "models reader.dtype" not in diagnose(capfd, code=0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from rag.bfloat16 import computes_bfloat16
 from rag.settings import ReaderSettings, Settings, load_settings
 from rag.settings_base import SettingsError
 
@@ -96,3 +97,17 @@ def test_auto_is_what_the_machine_has(monkeypatch, there, fast, asked, found):
     resolved = settings.resolved()
     assert (resolved.device, resolved.dtype) == found
     assert settings.on_gpu is resolved.on_gpu is found[0].startswith("cuda")
+
+
+@pytest.mark.parametrize(
+    ("told", "able"),
+    [
+        ({}, None),
+        ({"avx2": True}, None),
+        ({"avx512_bf16": False, "amx_bf16": False}, False),
+        ({"amx_bf16": True}, True),
+    ],
+)
+def test_a_processor_says_whether_it_computes_in_bfloat16(monkeypatch, told, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert computes_bfloat16("cpu") is able

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rag.readers import Reader
+from rag.readers import Reader, loading
 from rag.readers.loading import load_reader
 from rag.readers.prompt.answer import find_answer
 from rag.readers.prompt.causal import CausalModel
@@ -175,3 +175,13 @@ def test_settings_name_it_like_any_checkpoint(gpt2, t5, tmp_path):
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(SettingsError, match="cannot be loaded"):
         load_reader(ReaderSettings(checkpoint=str(tmp_path)))
+
+
+def test_a_processor_that_emulates_bfloat16_is_reported(gpt2, monkeypatch, caplog):
+    for able, said in ((True, 0), (None, 0), (False, 1)):
+        monkeypatch.setattr(loading, "computes_bfloat16", lambda device, able=able: able)
+        load_reader(ReaderSettings(checkpoint=str(gpt2), dtype="bfloat16"))
+        assert caplog.text.count("reader.dtype: this processor has no instructions for bfloat16") == said
+    caplog.clear()
+    load_reader(ReaderSettings(checkpoint=str(gpt2)))
+    assert "bfloat16" not in caplog.text
