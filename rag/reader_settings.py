@@ -49,8 +49,8 @@ class ReaderSettings(Section):
     piece. The embedded reader declines where its calibrated probability of "no answer" reaches `no_answer_threshold`: 1
     never declines, null is the checkpoint's own threshold, and other readers have none. `prompt` is a template for
     causal models and endpoints, null the built-in one; `chat_template_kwargs` are variables of a causal model's own
-    chat template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is bfloat16 on a GPU that
-    computes with it, or else float32.
+    chat template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is bfloat16 on a device
+    that computes in it, or else float32.
     """
 
     checkpoint: str = "embedded"
@@ -84,8 +84,7 @@ class ReaderSettings(Section):
         if "auto" not in (self.device, self.dtype):
             return self
         device = self.device if self.device != "auto" else "cuda" if self.on_gpu else "cpu"
-        fast = self.on_gpu and computes_bfloat16(device)
-        dtype = self.dtype if self.dtype != "auto" else "bfloat16" if fast else "float32"
+        dtype = self.dtype if self.dtype != "auto" else "bfloat16" if computes_bfloat16(device) else "float32"
         return self.model_copy(update={"device": device, "dtype": dtype})
 
     @property

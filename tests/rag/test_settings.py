@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from rag import reader_settings
 from rag.bfloat16 import computes_bfloat16
 from rag.settings import ReaderSettings, Settings, load_settings
 from rag.settings_base import SettingsError
@@ -84,7 +85,8 @@ def test_a_missing_file_is_named():
         (True, True, ("auto", "auto"), ("cuda", "bfloat16")),
         (True, False, ("auto", "auto"), ("cuda", "float32")),
         (False, False, ("auto", "auto"), ("cpu", "float32")),
-        (True, True, ("cpu", "auto"), ("cpu", "float32")),
+        (True, False, ("cpu", "auto"), ("cpu", "float32")),
+        (True, True, ("cpu", "auto"), ("cpu", "bfloat16")),
         (True, True, ("auto", "float32"), ("cuda", "float32")),
         (True, True, ("cuda:1", "auto"), ("cuda:1", "bfloat16")),
         (False, False, ("cpu", "bfloat16"), ("cpu", "bfloat16")),
@@ -92,7 +94,7 @@ def test_a_missing_file_is_named():
 )
 def test_auto_is_what_the_machine_has(monkeypatch, there, fast, asked, found):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
+    monkeypatch.setattr(reader_settings, "computes_bfloat16", lambda device: fast)
     settings = ReaderSettings(device=asked[0], dtype=asked[1])
     resolved = settings.resolved()
     assert (resolved.device, resolved.dtype) == found
