@@ -25,9 +25,9 @@ Answer:"""
 
 LONG_TEMPLATE = DEFAULT_TEMPLATE.replace(
     "in as few words as possible and in the passages' own words. Do not explain.",
-    "in whole sentences and in the passages' own words.",
+    "in whole sentences and in the passages' own words. If it asks several things, answer each of them.",
 )
-"""The same for answers at length."""
+"""The same for answers at length, which may be about several things."""
 
 FIELDS = ("question", "passages", "no_answer")
 _UNSEEN = r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
