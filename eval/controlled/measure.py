@@ -109,7 +109,8 @@ def side_measures(scores: Scores, errors: Scores | None, side: Side, *, signed: 
       difference is taken as the sum of both: that is its upper limit for any correlation, and what it is for two
       copies in an ordering, of which one gains what the other loses.
     - `last`: 1 if every passage that speaks for another answer scores below every passage that does not.
-    - `elsewhere`: the share of the absolute scores that falls on passages without any bearing.
+    - `elsewhere`: the share of the absolute scores that falls on passages without any bearing. Scores that are all 0
+      tell nothing apart and count as equal ones.
 
     Args:
         scores: `(n_passages,)`.
@@ -125,9 +126,9 @@ def side_measures(scores: Scores, errors: Scores | None, side: Side, *, signed: 
         found["equal"] = float(abs(scores[one] - scores[other]) <= 2 * (errors[one] + errors[other]) + tolerance)
     if side.against:
         found["last"] = float(scores[against].max() < scores[~against].min() - tolerance)
-    total = np.abs(scores).sum()
-    if signed and total > tolerance:
-        found["elsewhere"] = float(np.abs(scores[~(target | against)]).sum() / total)
+    weights = np.abs(scores) if np.abs(scores).sum() > tolerance else np.ones(len(scores))
+    if signed:
+        found["elsewhere"] = float(weights[~(target | against)].sum() / weights.sum())
     return found
 
 

@@ -167,7 +167,8 @@ def test_the_measures_of_a_side():
     assert "elsewhere" not in side_measures(scores, None, side, signed=False)
     tied = side_measures(np.array([0.5, 0.3, 0.3, 0.0, 0.0]), None, side)
     assert (tied["first"], tied["last"]) == (0, 0), "a tie is not first, and not last"
-    assert "elsewhere" not in side_measures(np.zeros(5), None, side), "there is nothing to share"
+    none = side_measures(np.zeros(5), None, side)["elsewhere"]
+    assert none == side_measures(np.ones(5), None, side)["elsewhere"], "scores of 0 tell no more than equal ones"
 
 
 def test_a_reader_that_answers_without_the_passages_plays_no_game(squad):
