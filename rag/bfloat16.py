@@ -6,11 +6,14 @@ SLOW = "has no instructions for bfloat16, which takes it several times as long a
 
 
 def computes_bfloat16(device: str) -> bool | None:
-    """Whether a torch device has instructions for bfloat16; None where torch does not say, as before 2.10 of a CPU."""
+    """Whether a torch device, a CUDA GPU or a CPU, has instructions for bfloat16; None where torch does not say."""
     import torch
 
-    if torch.device(device).type == "cuda":
+    kind = torch.device(device).type
+    if kind == "cuda":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind != "cpu":
+        return None
     able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     told = [able[name] for name in ("avx512_bf16", "amx_bf16") if name in able]
     return any(told) if told else None

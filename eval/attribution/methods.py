@@ -66,11 +66,9 @@ def parse_method(name: str) -> Scoring | None:
 def is_sampled(name: str) -> bool:
     """Whether scores depend on a seed."""
     scoring = parse_method(name)
-    return (
-        bool(_LASSO.fullmatch(name)) or name == "random"
-        if scoring is None
-        else scoring.semivalue in ("shapley", "banzhaf")
-    )
+    if scoring is None:
+        return name == "random" or _LASSO.fullmatch(name) is not None
+    return scoring.semivalue in ("shapley", "banzhaf")
 
 
 class QuestionMethods:

@@ -67,8 +67,11 @@ class Trainer:
     _optimizer: torch.optim.Optimizer = field(init=False)
     _mean: dict[str, Tensor] = field(init=False, default_factory=dict)
     _averaged: int = field(init=False, default=0)
+    _half: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        asked = self.settings.bfloat16
+        self._half = bool(computes_bfloat16(self.settings.device)) if asked is None else asked
         rates = {True: self.settings.encoder_rate, False: self.settings.new_rate}
         self._optimizer = torch.optim.AdamW(
             [{"params": group.parameters, "base": rates[group.pretrained]} for group in self.learner.groups()],
@@ -117,9 +120,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["base"] * rate
         torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout's choices, the same after a resumption
-        asked = settings.bfloat16
-        half = bool(computes_bfloat16(settings.device)) if asked is None else asked
-        with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=half):
+        with torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=self._half):
             parts = self.learner.losses(examples)
         row = {name: float(part.detach()) for name, part in parts.items()}
         if not math.isfinite(row["total"]):

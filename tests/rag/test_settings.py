@@ -113,3 +113,4 @@ def test_auto_is_what_the_machine_has(monkeypatch, there, fast, asked, found):
 def test_a_processor_says_whether_it_computes_in_bfloat16(monkeypatch, told, able):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
     assert computes_bfloat16("cpu") is able
+    assert computes_bfloat16("mps") is None, "what the processor can do says nothing of another device"

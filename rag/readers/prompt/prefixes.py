@@ -27,7 +27,7 @@ ROUNDING = {torch.float32: 0.02, torch.bfloat16: 0.5}
 
 _DRAFT_TOKENS = 16  # read at once of a draft, which may be wrong from its first token on
 _SEEN = 256  # replies kept as drafts
-_WRITTEN_AT_ONCE = 8  # a step for so many replies takes hardly longer than for one, being bound by memory
+_WRITTEN_AT_ONCE = 8  # one step for so many replies takes less time than a step for each
 
 
 def can_go_back(model: Any) -> bool:
