@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck bench reader real-model docs clean
+.PHONY: help install demo test test-slow lint typecheck bench reader real-model docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,8 +32,11 @@ install: .venv/.dev ## Make .venv and install ragshap with its tools
 demo: .venv/.core ## Index the example corpus, ask three questions, write one page each to demo/
 	@$(BIN)/python examples/demo.py
 
-test: install ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto
+test: install ## Run the tests but the slow ones, in a few minutes
+	$(BIN)/python -m pytest --numprocesses auto -m 'not slow'
+
+test-slow: install ## Run the slow tests: clusters, kills, browsers, whole commands, statistics, examples of the docs
+	$(BIN)/python -m pytest --numprocesses auto -m slow
 
 lint: install ## Check style
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ from attribution import (
 )
 from attribution.stopping import Look
 
+pytestmark = pytest.mark.slow
+
 ESTIMATORS = ["kernel", "permutation", "regression-adjusted", "gaussian-process"]
 
 

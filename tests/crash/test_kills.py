@@ -26,6 +26,8 @@ from . import scenarios
 from .conftest import ISLANDS, Running, Warm
 from .scenarios import Scenario
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("RAGSHAP_KILLS", "0"))
 SHARES = {"index": 15, "add": 25, "rerank": 12, "qa": 10, "retrieval": 10, "attribution": 8, "train": 10, "serve": 10}
 FEW = {"index": 2, "add": 2, "rerank": 1, "train": 1}

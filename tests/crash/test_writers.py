@@ -25,6 +25,8 @@ from ..rag.training.conftest import towers  # noqa: F401
 from .conftest import ISLANDS
 from .scenarios import files
 
+pytestmark = pytest.mark.slow
+
 HOLD = "import time\nfrom retrievers.storage.locks import writing\nfrom pathlib import Path\n"
 
 

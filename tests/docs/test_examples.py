@@ -19,6 +19,8 @@ from rag.training.settings import TrainSettings
 from .pages import Block, blocks
 from .stand_in import ADDRESS
 
+pytestmark = pytest.mark.slow
+
 BLOCKS = blocks()
 SERVERS = {"http://127.0.0.1:8000": "service", ADDRESS: "search_engine"}  # fixtures by address
 RUN = ("docs/index.md", "docs/settings.md")  # pages whose commands run, from the first to the last

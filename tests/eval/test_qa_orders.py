@@ -169,6 +169,7 @@ def command(out: Path, *more: str) -> list[str]:
     return [*start, "--rerank", "shapley+rrf,relevance", *settings, "--out", str(out), "--quiet", *more]
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_draws_every_order(tmp_path, capfd):
     out = tmp_path / "out.json"
     assert run(command(out)) == 0

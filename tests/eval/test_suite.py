@@ -14,6 +14,8 @@ from rag import provenance
 from rag.scale import readers
 from rag.settings_base import SettingsError, load_section
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path) -> Path:

@@ -20,6 +20,8 @@ from rag.readers.embedded import EmbeddedReader
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ISLANDS = ROOT / "examples" / "islands"
 QUESTION = "According to modern measurement, how high is Hvannadalshnjúkur?"

@@ -14,6 +14,8 @@ from retrievers import Passage
 
 from .fetch import FOLDER, join
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "How tall is the Old Man of Hoy?"
 PASSAGES = [
     Passage("ferry", "The ferry to Hoy leaves from Houton three times a day.", "Ferries"),

@@ -28,6 +28,8 @@ from retrievers.storage.passage_store import PassageStore
 
 from .search_engines.engines import WordEncoder
 
+pytestmark = pytest.mark.slow
+
 faiss = pytest.importorskip("faiss", reason="dense retrieval needs faiss-cpu")
 
 WORDS = ["harbour", "glacier", "whale", "ferry", "volcano", "eider", "cod", "moss", "basalt", "geyser"]

@@ -21,6 +21,8 @@ from rag.settings import AttributionSettings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[3]
 TRUE = np.array([3.0, 0.0, -1.0])
 PASSAGES = [Passage(str(number), f"text {number}") for number in range(6)]

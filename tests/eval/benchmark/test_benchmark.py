@@ -23,6 +23,8 @@ from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError, load_section
 from retrievers import Passage
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_quick_run_prints_all_tables_and_writes_json_and_plots(tmp_path, capfd):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'ragshap[plot]'")

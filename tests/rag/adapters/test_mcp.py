@@ -239,6 +239,7 @@ def test_a_call_that_is_given_up_ends(passages):
     assert 0 < reader.decoded < 128  # of 256, which take 5 s
 
 
+@pytest.mark.slow
 def test_the_command_speaks_nothing_but_the_protocol(question):
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     search = {"name": "search", "arguments": {"question": question}}

@@ -242,6 +242,7 @@ def theirs(tmp_path_factory) -> Path:
     return folder / "in.trec"
 
 
+@pytest.mark.slow
 def test_the_command_reorders_the_first_passages_of_each_question(theirs, tmp_path, capfd):
     out = tmp_path / "out.trec"
     assert run(["rerank", "--queries", str(ISLANDS), "--run", str(theirs), *FEW, "--out", str(out)]) == 0

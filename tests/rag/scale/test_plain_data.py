@@ -17,6 +17,8 @@ from rag.readers.loading import load_reader
 from rag.scale.ray_executor import share
 from rag.settings_base import SettingsError
 
+pytestmark = pytest.mark.slow
+
 ISLANDS = str(Path(__file__).parents[3] / "examples" / "islands")
 FEW = {"data": [ISLANDS], "limit": 3}
 RUNS = {

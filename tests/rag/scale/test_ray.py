@@ -23,6 +23,8 @@ from rag.settings_base import SettingsError
 
 from .job import by_length
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 ISLANDS = ROOT / "examples" / "islands"
 JOB = Path(__file__).with_name("job.py")

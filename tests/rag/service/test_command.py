@@ -17,6 +17,7 @@ from rag.cli import run
 from .conftest import EXAMPLES, FERRY, FERRY_TEXTS
 
 
+@pytest.mark.slow
 def test_it_serves_until_it_is_told_to_end(tmp_path):
     log = tmp_path / "log"
     command = [sys.executable, "-m", "rag", "serve", "--corpus", str(EXAMPLES), "--port", "0", "-s", "threads=1"]

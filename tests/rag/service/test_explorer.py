@@ -12,6 +12,8 @@ from rag.service.app import EXPLORER
 
 from .conftest import Live
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "According to modern measurement, how high is Hvannadalshnjúkur?"
 SHOTS = os.environ.get("RAGSHAP_SHOTS")
 

@@ -13,6 +13,8 @@ import pytest
 
 from .conftest import TOWNS, make_client
 
+pytestmark = pytest.mark.slow
+
 CASES = int(os.environ.get("RAGSHAP_FUZZ", "300"))
 
 

@@ -15,6 +15,8 @@ from rag.settings_base import load_section
 from rag.training.settings import TrainSettings
 from retrievers import Passage
 
+pytestmark = pytest.mark.slow
+
 SHORT = [
     "--set", "stages=[{steps: 6, questions: 2, negatives: 2, coalitions: 2}]", "--set", "warmup=2",
     "--set", "save_every=2", "--set", "log_every=1", "--set", "data.held_out=3", "--set", "bfloat16=false",

@@ -20,6 +20,8 @@ from rag.training.seq2seq import Seq2SeqLearner
 
 from .conftest import TOKENIZER
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sampler(data, negatives):
