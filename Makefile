@@ -32,7 +32,7 @@ install: .venv/.dev ## Make .venv and install ragshap with its tools
 demo: .venv/.core ## Index the example corpus, ask three questions, write one page each to demo/
 	@$(BIN)/python examples/demo.py
 
-test: install ## Run the tests but the slow ones, in a few minutes
+test: install ## Run the tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses auto -m 'not slow'
 
 test-slow: install ## Run the slow tests: clusters, kills, browsers, whole commands, statistics, examples of the docs

@@ -77,9 +77,9 @@ def test_linked_files_and_named_commands_exist(page):
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-def test_contributing_names_six_commands():
+def test_contributing_names_five_commands():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert len(re.findall(r"^\| `", text, re.M)) == 6
+    assert len(re.findall(r"^\| `", text, re.M)) == 5
 
 
 def test_the_demo_needs_the_core_alone_and_the_tests_the_rest():
