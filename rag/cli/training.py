@@ -39,7 +39,7 @@ def train(
     ] = Path(),
     start: Annotated[
         str | None,
-        typer.Option(help="Start from embedded, minilm, or an encoder-decoder checkpoint, given by name or folder."),
+        typer.Option(help="Start from embedded, minilm, mpnet, or an encoder-decoder, given by name or folder."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Plot the loss and the held-out scores to this PNG or SVG file.")

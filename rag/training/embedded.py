@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import BertModel
 
 from rag.questions import QuestionSet
 from rag.readers.embedded.blocks import PAD, SEP, Blocks, BlockTokenizer, Tokens, assemble
@@ -46,11 +47,17 @@ class EmbeddedLearner:
         max_block_tokens: limit of question and passage together; of a longer passage, a step reads the block with the
             answer, or some block where the passage does not hold it.
         dropout: probability of dropping a hidden value.
+
+    Raises:
+        ValueError: `max_block_tokens` is more than the network reads.
     """
 
     def __init__(
         self, model: CopyReaderModel, tokenizer: Path, data: QuestionSet, max_block_tokens: int, dropout: float
     ):
+        if max_block_tokens > model.config.max_block_tokens:
+            most = model.config.max_block_tokens
+            raise ValueError(f"max_block_tokens is {max_block_tokens}; this reader reads at most {most} tokens")
         self.model = model
         self.data = data
         self.max_block_tokens = max_block_tokens
@@ -67,7 +74,8 @@ class EmbeddedLearner:
             for q in data.questions
         ]
         # Plain products are faster here than torch's fused attention, whose backward pass is slow for short blocks.
-        model.encoder.set_attn_implementation("eager")
+        if isinstance(model.encoder, BertModel):
+            model.encoder.set_attn_implementation("eager")
         model.set_dropout(dropout)
         # Word embeddings stay as pretrained: two fifths of the parameters, and so few questions cannot improve them.
         model.encoder.get_input_embeddings().weight.requires_grad_(False)

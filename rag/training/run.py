@@ -20,9 +20,11 @@ from rag.training.outdated import add_outdated
 from rag.training.sampling import Example, ExampleSampler
 from rag.training.settings import TrainSettings
 from rag.training.trainer import CHECKPOINT, Row, Trainer
+from retrievers import Passage
 from retrievers.storage.locks import writing
 
 _CALIBRATION_COALITIONS = 5
+_FITTED_QUESTIONS = 150  # some 40,000 tokens for the 769 × 384 numbers that are fitted
 
 
 def train(
@@ -63,15 +65,17 @@ def train(
         doubles: list[int | None] | None = None
         if any(stage.outdated for stage in settings.stages):
             data, doubles = add_outdated(data, settings.seed)
-        learner = make_learner(settings, data)
+        learner = make_learner(settings, data, found.train)
         usable = learner.usable(found.train)
         if not usable:
             raise ValueError("no question has a short answer that stands in a gold passage; nothing can be learned")
         questions = drawn_questions(found, usable)
-        fingerprint = hashlib.sha256(json.dumps([data.questions[i].text for i in questions]).encode()).hexdigest()
+        fingerprint = _fingerprint(data, negatives, questions)
         sampler = ExampleSampler(data, negatives, settings.seed, doubles, learner.usable(bridges))
         held_out = learner.usable(found.held_out)
         evaluate = HeldOut(sampler, held_out, settings) if settings.evaluation.questions else None
+        if evaluate is not None:
+            evaluate.draw(1)  # raises before hours are spent if there are too few passages
         Trainer(learner, sampler, questions, settings, out, fingerprint, evaluate, on_step).run()
         if evaluate is not None:
             progress("calibrating no answer", 0, 1)
@@ -79,9 +83,16 @@ def train(
     return len(usable)
 
 
-def make_learner(settings: TrainSettings, data: QuestionSet) -> Learner:
-    """The network that `settings.start` names."""
-    from rag.readers.embedded.initialize import from_minilm
+def _fingerprint(data: QuestionSet, negatives: Sequence[Sequence[int]], questions: Sequence[int]) -> str:
+    """A checksum of what is trained on: the questions, their answers, and all passages that are read with them."""
+    asked = [(q.text, q.answers, q.gold, q.place, negatives[i]) for i in questions for q in [data.questions[i]]]
+    texts = [passage.full_text for passage in data.passages]
+    return hashlib.sha256(json.dumps([asked, texts]).encode()).hexdigest()
+
+
+def make_learner(settings: TrainSettings, data: QuestionSet, train: Sequence[int]) -> Learner:
+    """The network that `settings.start` names; `train` are the questions that it may see before it is trained."""
+    from rag.readers.embedded.initialize import from_minilm, from_mpnet
     from rag.readers.embedded.weights import WEIGHTS, load_model
     from rag.training.embedded import EmbeddedLearner
     from rag.training.seq2seq import Seq2SeqLearner
@@ -91,12 +102,24 @@ def make_learner(settings: TrainSettings, data: QuestionSet) -> Learner:
     limit, dropout = settings.max_block_tokens, settings.dropout
     if settings.start == "minilm":
         model, folder = from_minilm(Path(locate(DEFAULT))), WEIGHTS
+    elif settings.start == "mpnet":
+        model, folder = from_mpnet(WEIGHTS, _pairs(data, train, settings.seed), limit), WEIGHTS
     elif ReaderSettings(checkpoint=settings.start).is_embedded:
         folder = WEIGHTS if settings.start == "embedded" else Path(settings.start)
         model = load_model(folder)
     else:
         return Seq2SeqLearner(settings.start, data, limit, dropout, settings.device)
     return EmbeddedLearner(model.to(settings.device), folder / "tokenizer.json", data, limit, dropout)
+
+
+def _pairs(data: QuestionSet, questions: Sequence[int], seed: int) -> list[tuple[str, Passage]]:
+    """Some questions, each with a passage of its own, then with one of another."""
+    rng = random.Random(seed)
+    answered = [index for index in questions if data.questions[index].gold]
+    some = rng.sample(answered, min(len(answered), _FITTED_QUESTIONS))
+    texts = [data.questions[index].text for index in some]
+    gold = [data.passages[data.questions[index].gold[0]] for index in some]
+    return [*zip(texts, gold, strict=True), *zip(texts, gold[1:] + gold[:1], strict=True)]
 
 
 class HeldOut:
@@ -120,7 +143,8 @@ class HeldOut:
 
     def __call__(self, folder: Path) -> Row:
         """Exact match and F1 in percent, from all passages together."""
-        reader = load_reader(ReaderSettings(checkpoint=str(folder), device=self.settings.device))
+        limit, device = self.settings.max_block_tokens, self.settings.device
+        reader = load_reader(ReaderSettings(checkpoint=str(folder), max_block_tokens=limit, device=device))
         data, scores = self.sampler.data, []
         for example in self.draw(1):
             question = data.questions[example.question]

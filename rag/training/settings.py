@@ -70,7 +70,8 @@ class TrainSettings(Section):
     """All settings of a run; saved with the checkpoint and, but for `data`, compared on resuming.
 
     `start` is "embedded" (the weights of the package), "minilm" (the embedded architecture from its pretrained
-    encoder), or the name or folder of a `transformers` encoder-decoder. `threads` 0 leaves torch's choice.
+    encoder), "mpnet" (the package's decoder on all-mpnet-base-v2 with low-rank adapters), or the name or folder of a
+    `transformers` encoder-decoder. `threads` 0 leaves torch's choice.
     `bfloat16` null is yes on a device that computes in it.
     """
 

@@ -85,8 +85,7 @@ class Trainer:
         """Train from the last checkpoint in the folder, or from the beginning, to the end.
 
         Raises:
-            ValueError: the folder's checkpoint was made with other settings or data.
-            FloatingPointError: the loss is not finite.
+            ValueError: the folder's checkpoint was made with other settings or data, or the loss is not finite.
         """
         settings = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +123,7 @@ class Trainer:
             parts = self.learner.losses(examples)
         row = {name: float(part.detach()) for name, part in parts.items()}
         if not math.isfinite(row["total"]):
-            raise FloatingPointError(f"loss is {row['total']} at step {step}; lower the learning rate")
+            raise ValueError(f"loss is {row['total']} at step {step}; lower the learning rate")
         self._optimizer.zero_grad(set_to_none=True)
         parts["total"].backward()
         torch.nn.utils.clip_grad_norm_(self.learner.model.parameters(), settings.clip)

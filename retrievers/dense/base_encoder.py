@@ -127,7 +127,7 @@ def _download() -> Path:
         reason = shorten(str(error).strip().split("\n")[0] or type(error).__name__, 160, placeholder=" …")
         raise ImportError(
             f"the encoder 'base' ({REPOSITORY}) is not on this machine, and the hub does not give it ({reason}). "
-            f"Install it with\n  {INSTALL}\nor name a folder that holds it in retriever.dense.encoder"
+            f"Install it with\n  {INSTALL}\nor, for retrieval, name a folder that holds it in retriever.dense.encoder"
         ) from error
     _check(folder, f"delete {folder} and run it again")
     return folder

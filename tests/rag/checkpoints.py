@@ -13,6 +13,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MPNetConfig,
+    MPNetModel,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -140,3 +142,16 @@ def make_llama(folder: Path, **generation) -> Path:
     for name, value in generation.items():
         setattr(model.generation_config, name, value)
     return save_random(model, tokenizer, folder)
+
+
+def make_mpnet(folder: Path) -> Path:
+    """With the vocabulary of the real one, and weights that make its states differ from token to token."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 8, "num_attention_heads": 4, "intermediate_size": 64}
+    model = MPNetModel(MPNetConfig(max_position_embeddings=514, **sizes))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8 if "embeddings" not in name else 20)
+    model.save_pretrained(folder)
+    return folder

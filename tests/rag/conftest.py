@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from rag.readers.base import EncodedQuestion, TokenScores, check_coalitions, check_question
 from retrievers import Passage
 
-from .checkpoints import make_bart, make_gpt2, make_llama, make_t5
+from .checkpoints import make_bart, make_gpt2, make_llama, make_mpnet, make_t5
 
 
 class ScriptedReader:
@@ -75,6 +75,15 @@ def passages() -> list[Passage]:
 @pytest.fixture(scope="session")
 def t5(tmp_path_factory) -> Path:
     return make_t5(tmp_path_factory.mktemp("t5"))
+
+
+@pytest.fixture(scope="session")
+def mpnet(tmp_path_factory) -> Iterator[Path]:
+    """A small random MPNet, which stands in for all-mpnet-base-v2 as the encoder of readers."""
+    folder = make_mpnet(tmp_path_factory.mktemp("mpnet"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rag.readers.embedded.model.locate_base", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The embedded reader's network: a MiniLM encoder, a small BERT-style decoder, and a copy mechanism.
+"""The embedded reader's network: an encoder, a small BERT-style decoder, and a copy mechanism.
 
 Each block "[CLS] question [SEP] title. passage [SEP]" is encoded by itself (Fusion-in-Decoder, Izacard & Grave
 2021); the decoder attends over all blocks together and mixes a vocabulary with a pointer into the passages
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from rag.readers.attention import SHARED_ATTENTION
+from rag.readers.embedded.adapted import AdaptedEncoder
 from rag.readers.embedded.no_answer import NoAnswerCalibration
 from rag.readers.encoding import encode_blocks
+from retrievers.dense.base_encoder import locate_base
 from retrievers.storage.json_text import parse_json
 
 _RANGES = {
@@ -39,13 +41,14 @@ class CopyReaderConfig:
     hidden_size: int = 384
     heads: int = 12
     intermediate_size: int = 1536
-    encoder_layers: int = 6
+    encoder_layers: int = 6  # of an adapted encoder, those that have adapters
     decoder_layers: int = 2
     max_block_tokens: int = 512
     max_answer_tokens: int = 32
     pad_id: int = 0
     start_id: int = 101
     stop_id: int = 102
+    adapter_rank: int = 0  # of the adapters of all-mpnet-base-v2; 0 is a BERT-style encoder of the reader's own
     no_answer_threshold: float = 0.5  # "no answer" is given when its calibrated probability reaches this; 1 is never
     no_answer_slope: float = 1.0  # these three are those of `NoAnswerCalibration`
     no_answer_intercept: float = 0.0
@@ -88,7 +91,7 @@ class CopyReaderConfig:
                 least, most = _RANGES[name]
                 sound = type(value) in (int, float) and least <= value <= most
             else:
-                sound = type(value) is int and value >= (0 if name.endswith("_id") else 1)
+                sound = type(value) is int and value >= (0 if name.endswith(("_id", "_rank")) else 1)
             if not sound:
                 raise ValueError(f"{name} cannot be {value!r}")
         if config.hidden_size % config.heads:
@@ -97,15 +100,20 @@ class CopyReaderConfig:
 
     def fits(self, shapes: Mapping[str, Sequence[int]]) -> bool:
         """Whether weights of these shapes are of the sizes said here, from which the network is built."""
+        words = "encoder.words" if self.adapter_rank else "encoder.embeddings.word_embeddings"
         found = {
-            "encoder.embeddings.word_embeddings.weight": (self.vocab_size, self.hidden_size),
-            "encoder.embeddings.position_embeddings.weight": (self.max_block_tokens, self.hidden_size),
-            "encoder.encoder.layer.0.intermediate.dense.weight": (self.intermediate_size, self.hidden_size),
+            f"{words}.weight": (self.vocab_size, self.hidden_size),
+            "decoder.embeddings.position_embeddings.weight": (self.max_block_tokens, self.hidden_size),
+            "decoder.encoder.layer.0.intermediate.dense.weight": (self.intermediate_size, self.hidden_size),
         }
-        layers = {"encoder": self.encoder_layers, "decoder": self.decoder_layers}
-        return all(tuple(shapes.get(name, ())) == shape for name, shape in found.items()) and all(
-            f"{stack}.encoder.layer.{n - 1}.output.dense.weight" in shapes for stack, n in layers.items()
-        )
+        if any(tuple(shapes.get(name, ())) != shape for name, shape in found.items()):
+            return False
+        if f"decoder.encoder.layer.{self.decoder_layers - 1}.output.dense.weight" not in shapes:
+            return False
+        if self.adapter_rank:
+            ranks = [shape[0] for name, shape in shapes.items() if name.endswith(".attention.attn.q.down")]
+            return ranks == [self.adapter_rank] * self.encoder_layers
+        return f"encoder.encoder.layer.{self.encoder_layers - 1}.output.dense.weight" in shapes
 
 
 class Source(NamedTuple):
@@ -135,7 +143,12 @@ class CopyReaderModel(nn.Module):
         super().__init__()
         self.config = config
         hidden = config.hidden_size
-        self.encoder = BertModel(config.bert(config.encoder_layers, decoder=False), add_pooling_layer=False)
+        self.encoder: BertModel | AdaptedEncoder
+        if config.adapter_rank:
+            sizes = (config.vocab_size, hidden, config.encoder_layers, config.adapter_rank)
+            self.encoder = AdaptedEncoder(locate_base(), *sizes)
+        else:
+            self.encoder = BertModel(config.bert(config.encoder_layers, decoder=False), add_pooling_layer=False)
         self.decoder = BertModel(config.bert(config.decoder_layers, decoder=True), add_pooling_layer=False)
         self.decoder.set_input_embeddings(self.encoder.get_input_embeddings())
         self.decoder.set_attn_implementation(SHARED_ATTENTION)
@@ -155,7 +168,7 @@ class CopyReaderModel(nn.Module):
     def set_dropout(self, p: float) -> None:
         """Drop hidden values with probability `p` in training; attention weights are never dropped."""
         for name, module in self.named_modules():
-            if isinstance(module, nn.Dropout) and not name.endswith("self.dropout"):
+            if isinstance(module, nn.Dropout) and not name.endswith(("self.dropout", "attn.dropout")):
                 module.p = p
 
     def encode_blocks(self, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:

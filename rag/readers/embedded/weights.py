@@ -18,6 +18,7 @@ __all__ = ["WEIGHTS", "WeightsError", "load_model", "own_state", "save_model"]
 _SCALE = ".scale"  # behind the name of a matrix, that of its scales, (n_rows, n_columns / _GROUP)
 _GROUP = 32
 _LEAST = 2.0**-24  # of the numbers above 0 in float16
+_PRETRAINED, _ADAPTERS = "encoder.pretrained.", (".down", ".up")  # what is frozen, and what in it is not
 _SHARED = "decoder.embeddings.word_embeddings.weight"  # a second name of the encoder's word embeddings
 
 
@@ -37,12 +38,21 @@ def save_model(model: CopyReaderModel, tokenizer: Path, folder: Path) -> None:
 
 
 def own_state(model: CopyReaderModel) -> dict[str, torch.Tensor]:
-    """The state of a model without its second name for the shared word embeddings."""
-    return {name: value.contiguous() for name, value in model.state_dict().items() if name != _SHARED}
+    """The state of a model without its frozen part and its second name for the shared word embeddings."""
+    return {name: value.contiguous() for name, value in model.state_dict().items() if _is_own(name)}
+
+
+def _is_own(name: str) -> bool:
+    return name != _SHARED and (not name.startswith(_PRETRAINED) or name.endswith(_ADAPTERS))
 
 
 def load_model(folder: Path) -> CopyReaderModel:
-    """The model of a folder, in float32; raises `WeightsError` if a file is missing or damaged."""
+    """The model of a folder, in float32.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+        ImportError, OSError: the folder holds adapters of all-mpnet-base-v2, which cannot be had; see `locate_base`.
+    """
     check_files(folder)
     try:
         config = CopyReaderConfig.load(folder / "config.json")
@@ -63,7 +73,8 @@ def load_model(folder: Path) -> CopyReaderModel:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise WeightsError(f"{folder} does not fit the model: {error}") from None
-    if set(missing) != {_SHARED} or unexpected:
+    missing, unexpected = list(filter(_is_own, missing)), [*unexpected, *(name for name in state if not _is_own(name))]
+    if missing or unexpected:
         raise WeightsError(f"{folder} does not fit the model: missing {missing}, unexpected {unexpected}")
     return model
 

@@ -67,25 +67,32 @@ def plain_answers(reader: Any, question: str, passages: list[Passage], coalition
     return answers
 
 
-@pytest.fixture(scope="session")
-def tiny_embedded(tmp_path_factory) -> Path:
+def save_random_reader(folder: Path, **changes: int) -> Path:
     """Weights of a random network whose answers depend on what it sees and differ in length."""
     torch.manual_seed(0)
-    config = CopyReaderConfig(
-        hidden_size=32, heads=4, intermediate_size=64, encoder_layers=2, decoder_layers=1, max_block_tokens=96
-    )
-    model = CopyReaderModel(config)
+    sizes = {"hidden_size": 32, "heads": 4, "intermediate_size": 64, "encoder_layers": 2, "decoder_layers": 1}
+    model = CopyReaderModel(CopyReaderConfig(**{**sizes, "max_block_tokens": 96, **changes}))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.dim() > 1 and "embeddings" not in name:
+            if parameter.dim() > 1 and "embeddings" not in name and parameter.requires_grad:
                 # What is seen must matter, yet neither gate nor pointer may be so sure that the other is idle.
                 parameter.mul_(2 if name.startswith(HEADS) else 8)
         nn.init.normal_(model.encoder.get_input_embeddings().weight, std=1.0)
         model.stop.bias.fill_(3.0)  # answers of several lengths
         model.gate.bias.fill_(-1.0)  # the vocabulary has its say
-    target = tmp_path_factory.mktemp("weights")
-    save_model(model, TOKENIZER, target)
-    return target
+    save_model(model, TOKENIZER, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_embedded(tmp_path_factory) -> Path:
+    return save_random_reader(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def tiny_adapted(mpnet, tmp_path_factory) -> Path:
+    """The same on an encoder with adapters in its upper layer."""
+    return save_random_reader(tmp_path_factory.mktemp("adapted"), encoder_layers=1, adapter_rank=4)
 
 
 @pytest.fixture(scope="session")

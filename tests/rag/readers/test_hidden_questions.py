@@ -23,10 +23,11 @@ ANSWERS = ["old stone tower", "ferry", ""]
 MASKINGS = ["attention", "mask", "delete"]
 
 
-@pytest.fixture(scope="module", params=["embedded", "t5", "bart"])
+@pytest.fixture(scope="module", params=["embedded", "adapted", "t5", "bart"])
 def reader(request) -> PartsReader:
-    if request.param == "embedded":
-        return EmbeddedReader(request.getfixturevalue("tiny_embedded"), max_block_tokens=96, max_answer_tokens=5)
+    if request.param in ("embedded", "adapted"):
+        folder = request.getfixturevalue(f"tiny_{request.param}")
+        return EmbeddedReader(folder, max_block_tokens=96, max_answer_tokens=5)
     return FiDReader(request.getfixturevalue(request.param), max_block_tokens=64, max_answer_tokens=8)
 
 

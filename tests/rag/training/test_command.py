@@ -33,8 +33,8 @@ def test_the_shipped_file_holds_every_key_with_its_default():
     assert load_section(TrainSettings, "train") == TrainSettings()
 
 
-@pytest.mark.parametrize("start", ["minilm", "t5"])
-def test_training_leaves_a_reader(start, towers, request, tmp_path, capfd):
+@pytest.mark.parametrize("start", ["minilm", "mpnet", "t5"])
+def test_training_leaves_a_reader(start, towers, mpnet, request, tmp_path, capfd):
     named = str(request.getfixturevalue("t5")) if start == "t5" else start
     out = tmp_path / "out"
     pytest.importorskip("matplotlib")
