@@ -18,10 +18,10 @@ _WINDOW = 32  # pieces of a document that are looked for at once
 
 def document_of(passage: Passage) -> str:
     """Id of the document that :func:`retrievers.split_document` cut a passage from; else the passage's own id."""
-    source = passage.metadata.get("source")
-    if isinstance(source, str) and passage.id.startswith(f"{source}#") and passage.id[len(source) + 1 :].isdecimal():
-        return source
-    return passage.id
+    said = passage.metadata
+    source, number = said.get("source"), passage.id.rpartition("#")[2]
+    cut = isinstance(said.get("start"), int) and isinstance(said.get("end"), int) and number.isdecimal()
+    return source if isinstance(source, str) and cut and passage.id == f"{source}#{number}" else passage.id
 
 
 @dataclass
@@ -57,13 +57,41 @@ def add_documents(
 
     Raises:
         ValueError: The index has other passages of a document, and ``replace`` is not set; the message names some.
+            Or the passages of a document do not stand together.
     """
-    changes = Changes()
     held = _Held(retriever)
+    return _add(
+        retriever,
+        passages,
+        lambda new: held.passages_of({name: len(pieces) for name, pieces in new.items()}),
+        replace=replace,
+        progress=progress,
+    )
+
+
+def _add(
+    retriever: Retriever,
+    passages: Iterable[Passage],
+    find: Callable[[Mapping[str, list[Passage]]], dict[str, list[Passage]]],
+    *,
+    replace: bool,
+    progress: Progress | None,
+) -> Changes:
+    """As :func:`add_documents`; ``find`` gives the passages that the index has of documents."""
+    changes = Changes()
+    seen: set[str] = set()
     n_read = 0
     for slab in slabs(passages, whole=document_of):
-        new = {name: list(group) for name, group in groupby(slab, key=document_of)}
-        old = held.passages_of({name: len(pieces) for name, pieces in new.items()})
+        new: dict[str, list[Passage]] = {}
+        for name, group in groupby(slab, key=document_of):
+            if name in seen:
+                raise ValueError(
+                    f"passages of the document {name!r} come again behind those of another; give all passages of a "
+                    "document one after another"
+                )
+            seen.add(name)
+            new[name] = list(group)
+        old = find(new)
         fresh: list[Passage] = []
         stale: list[str] = []
         for name, pieces in new.items():
@@ -110,8 +138,10 @@ def sync_documents(
         progress: Is called with the number of passages read so far.
 
     Raises:
-        ValueError: No document of the index is in the corpus, which is hardly the one that was indexed.
+        ValueError: No document of the index is in the corpus, which is hardly the one that was indexed. Or the
+            passages of a document do not stand together.
     """
+    held = _Held(retriever)
     before: dict[str, list[str]] = {}  # ids of passages by document
     for passage in retriever.passages:
         before.setdefault(document_of(passage), []).append(passage.id)
@@ -122,7 +152,11 @@ def sync_documents(
             seen.add(document_of(passage))
             yield passage
 
-    changes = add_documents(retriever, noting(), replace=True, progress=progress)
+    def find(new: Mapping[str, list[Passage]]) -> dict[str, list[Passage]]:
+        pieces = held.find([piece for name in new for piece in before.get(name, ())])
+        return {name: [pieces[id] for id in before[name] if id in pieces] for name in new if name in before}
+
+    changes = _add(retriever, noting(), find, replace=True, progress=progress)
     gone = {name: ids for name, ids in before.items() if name not in seen}
     unreadable = unread()
     changes.kept = sorted(name for name in gone if not {"", name, _file_of(name)}.isdisjoint(unreadable))
@@ -182,10 +216,11 @@ class _Held:
     def passages_of(self, documents: Mapping[str, int]) -> dict[str, list[Passage]]:
         """The passages of those documents that are there, in the order of their numbers.
 
-        ``documents`` says for each how many pieces are looked for at least; then on, until there are none.
+        ``documents`` says for each how many pieces are expected. The next 32 are looked for too, as single pieces may
+        have been removed, and then on, 32 at a time, until there are none.
         """
         found = {name: [one] for name, one in self.find(list(documents)).items() if document_of(one) == name}
-        ranges = {name: range(max(1, n_pieces)) for name, n_pieces in documents.items()}
+        ranges = {name: range(n_pieces + _WINDOW) for name, n_pieces in documents.items()}
         while ranges:
             pieces = self.find([f"{name}#{number}" for name, numbers in ranges.items() for number in numbers])
             going = {}

@@ -174,8 +174,8 @@ class FiDReader:
         return scores
 
     def scores_tokens(self) -> bool:
-        """Yes."""
-        return True
+        """Whether the tokenizer says where a token stands in the answer; only fast ones do."""
+        return bool(self.tokenizer.is_fast)
 
     @torch.inference_mode()
     def score_tokens(self, encoded: EncodedQuestion, coalitions: Coalitions, answer: str) -> TokenScores:
@@ -185,7 +185,10 @@ class FiDReader:
             text_target=answer, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
         )
         own = [place for place, special in enumerate(target.special_tokens_mask) if not special]
-        check_length(self.name, len(own), getattr(self.model.config, "max_position_embeddings", None))
+        room = getattr(self.model.config, "max_position_embeddings", None)
+        if room is not None and own:
+            room -= own[-1] + 1 - len(own)  # special tokens take positions before the answer
+        check_length(self.name, len(own), room)
         log_probs = self._token_log_probs(encoded.state, coalitions, target.input_ids[: own[-1] + 1])
         return TokenScores(log_probs[:, own], tuple(target.offset_mapping[place] for place in own))
 

@@ -145,6 +145,8 @@ def _records(
                 yield from read_document(path, name, fields=fields, encoding=encoding, skips=skips)
             except CorpusError as error:
                 skips.failed(error, path, name)
+            except OSError as error:
+                skips.failed(CorpusError(f"{path}: cannot be read ({error.strerror or error})"), path, name)
         elif layout == "dpr":
             yield from tables.read_dpr(path, encoding=encoding, skips=skips)
         elif layout == "table":
@@ -163,7 +165,7 @@ def _counted(records: Iterator[Record], read: Counter[str]) -> Iterator[Record]:
     for record in records:
         read["documents"] += 1
         read["here"] += 1
-        read["characters"] += len(record.text)
+        read["characters"] += len(record.text if record.text.strip() else record.title)
         yield record
 
 

@@ -34,18 +34,21 @@ class BadLine(NamedTuple):
 
 
 def encoding_of(beginning: bytes, encoding: str | None) -> str:
-    """The encoding that is asked for, else the one of a byte order mark, else UTF-8.
+    """Python's name of a byte order mark's encoding, else of the one that is asked for, else of UTF-8.
 
     Raises:
-        ValueError: Python knows no such encoding.
+        ValueError: Python knows no such encoding of text.
     """
+    name = "utf-8"
     if encoding is not None:
         try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError(f"unknown encoding {encoding!r}; cp1252, latin-1 and utf-16 are some") from None
-    found = next((name for mark, name in _MARKS.items() if beginning.startswith(mark)), None)
-    return found or encoding or "utf-8"
+            known = codecs.lookup(encoding)
+        except (LookupError, ValueError):  # the second for a zero byte
+            known = None
+        if known is None or not known._is_text_encoding:  # such as hex, which makes bytes of bytes
+            raise ValueError(f"unknown encoding {encoding!r}; cp1252, latin-1 and utf-16 are some")
+        name = known.name
+    return next((marked for mark, marked in _MARKS.items() if beginning.startswith(mark)), name)
 
 
 def packed_or_plain(path: Path) -> Path | None:
@@ -76,7 +79,7 @@ def tolerant_lines(path: Path, encoding: str | None = None) -> Iterator[str | Ba
         try:
             name = encoding_of(file.peek(4)[:4], encoding)
             lines = file
-            if name.replace("_", "-").lower().startswith(("utf-16", "utf-32")):
+            if name.startswith(("utf-16", "utf-32")):
                 lines = io.TextIOWrapper(file, encoding=name, newline="")  # the end of a line has several bytes
             while line := lines.readline(LONGEST_LINE + 1):
                 if len(line) > LONGEST_LINE:

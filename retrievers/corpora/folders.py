@@ -77,7 +77,8 @@ def find_files(
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether a folder was written by ``save_to_disk`` of ``datasets``."""
-    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+    split = all((path / name).is_file() for name in ("dataset_info.json", "state.json"))
+    return split or (path / "dataset_dict.json").is_file()
 
 
 def _layout_of_file(path: Path) -> str:
@@ -126,7 +127,11 @@ def _chosen(root: Path, include: Sequence[str], exclude: Sequence[str], skips: S
     """The folder's files that are neither hidden nor left out by patterns, in order."""
     found: list[Path] = []
     base = root.resolve()
-    for here, folders, files in os.walk(root):
+
+    def unlisted(error: OSError) -> None:
+        skips.unreadable(_name(Path(error.filename), root), "cannot be listed")  # of documents that nobody can name
+
+    for here, folders, files in os.walk(root, onerror=unlisted):
         hidden = [name for name in (*folders, *files) if name.startswith(".") or name in _NEVER]
         links = [name for name in folders if name not in hidden and (Path(here) / name).is_symlink()]
         for names, reason in ((hidden, "hidden"), (links, "a link to a folder, which is not followed")):

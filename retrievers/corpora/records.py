@@ -56,28 +56,44 @@ def from_fields(values: dict[str, Any], where: str, fields: Fields, row_id: str)
     Raises:
         CorpusError: The values make no record.
     """
-    id_field = next((field for field in fields.ids if field in values), None)
+    doc_id, title = id_of(values, where, fields, row_id), title_of(values, where, fields)
     text_field = next((field for field in fields.texts if field in values), None)
-    if id_field is None and (fields.id is not None or not row_id):
-        raise CorpusError(f"{where}: no id; expected a field named {' or '.join(fields.ids)}, got {list(values)}")
-    doc_id = row_id if id_field is None else values[id_field]
-    if isinstance(doc_id, bool) or not isinstance(doc_id, str | int) or doc_id == "":
-        raise CorpusError(f"{where}: the id must be a non-empty string or a whole number, got {doc_id!r}")
     if text_field is None:
         raise CorpusError(
-            f"{where}: passage {str(doc_id)!r} has no text; expected a field named {', '.join(fields.texts)}, got "
+            f"{where}: passage {doc_id!r} has no text; expected a field named {', '.join(fields.texts)}, got "
             f"{list(values)}" + ("" if fields.text else "; --text-field names another")
         )
-    title_field = fields.title or "title"
-    if fields.title is not None and title_field not in values:
-        raise CorpusError(f"{where}: no field {title_field!r} for the title, got {list(values)}")
     nested = values.get("metadata")
-    used = {id_field, text_field, title_field} | ({"metadata"} if isinstance(nested, dict) else set())
+    used = {_id_field(values, fields), text_field, fields.title or "title"} | (
+        {"metadata"} if isinstance(nested, dict) else set()
+    )
     metadata = {key: value for key, value in values.items() if key not in used}
     if isinstance(nested, dict):
         metadata |= nested
-    text = optional_text(values, text_field, where)
-    return Record(where, str(doc_id), text, optional_text(values, title_field, where), metadata)
+    return Record(where, doc_id, optional_text(values, text_field, where), title, metadata)
+
+
+def id_of(values: Mapping[str, Any], where: str, fields: Fields, row_id: str) -> str:
+    """The id among named values, else ``row_id``; ``CorpusError`` if there is none or it can be none."""
+    field = _id_field(values, fields)
+    if field is None and (fields.id is not None or not row_id):
+        raise CorpusError(f"{where}: no id; expected a field named {' or '.join(fields.ids)}, got {list(values)}")
+    found = row_id if field is None else values[field]
+    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        raise CorpusError(f"{where}: the id must be a non-empty string or a whole number, got {found!r}")
+    return str(found)
+
+
+def _id_field(values: Mapping[str, Any], fields: Fields) -> str | None:
+    return next((field for field in fields.ids if field in values), None)
+
+
+def title_of(values: Mapping[str, Any], where: str, fields: Fields) -> str:
+    """The title among named values, or ``""``; ``CorpusError`` if a field that was named for it is not there."""
+    field = fields.title or "title"
+    if fields.title is not None and field not in values:
+        raise CorpusError(f"{where}: no field {field!r} for the title, got {list(values)}")
+    return optional_text(values, field, where)
 
 
 def optional_text(values: Mapping[str, Any], field: str, where: str) -> str:

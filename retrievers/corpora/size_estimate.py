@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections import deque
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +44,8 @@ def sample_corpus(source: str | Path, n_passages: int = 2000, **options: Any) ->
     n_before = corpus.read["files"] - 1
     here = corpus.files[n_before]
     if corpus.layout in ("squad", "json") and len(corpus.files) == 1:
-        share = characters / (characters + sum(len(record.text) for record in corpus.rest))
+        deque(corpus.rest, maxlen=0)
+        share = characters / corpus.read["characters"]
     elif corpus.layout in ("folder", "squad", "json"):
         share = sum(sizes[: n_before + 1]) / sum(sizes)
     else:

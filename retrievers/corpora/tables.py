@@ -9,13 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 from retrievers.corpora.decoding import LONGEST_LINE, BadLine, decoded_lines, tolerant_lines
-from retrievers.corpora.records import STRICT, USUAL, Fields, Record, from_fields
+from retrievers.corpora.records import STRICT, USUAL, Fields, Record, from_fields, id_of, title_of
 from retrievers.corpora.skips import Skips
 from retrievers.errors import CorpusError
 
 _DPR_HEADER = ["id", "text", "title"]
 _FIELD = re.compile(r'"((?:[^"]|"")*)"(?=\t|$)|([^\t]*)')
 _NUMBER = re.compile(r"[-+]?[\d.,' ]*\d[\d.,' ]*%?")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _YEAR = re.compile(r"[12]\d{3}")
 
 
@@ -57,10 +58,9 @@ def read_table(
     The columns of id, text and title are named as the fields of :func:`retrievers.corpora.formats.read_jsonl` are.
     Where no column is named as a text is, a row is ``column: value`` for each of its fields that is not blank, one on
     a line. A row without an id is called ``<name>:<row>``, the first row below the header being 1, which stands in the
-    metadata too.
+    metadata too. A header without a separator is that of one column, in whose texts commas are nothing but commas.
     """
-    first = next(decoded_lines(path, encoding), "")
-    separator = max("\t,;|", key=first.count)
+    separator = _separator(path, encoding)
     rows = _tab_rows(path, encoding, skips) if separator == "\t" else _csv_rows(path, encoding, separator)
     header = _names(next(rows, (1, []))[1], path)
     named = fields.text is not None or any(field in header for field in fields.texts)
@@ -68,15 +68,24 @@ def read_table(
         if not any(cell.strip() for cell in row):
             continue
         where, row_id = f"{path}, line {number}", f"{name}:{place}"
+        if len(header) == 1 and separator == ",":
+            row = [",".join(row)]  # a text that ought to be quoted
         names = [*header, *(f"column {extra}" for extra in range(len(header) + 1, len(row) + 1))]
         values = dict(zip(names, [*row, *[""] * (len(names) - len(row))], strict=True))
         if named:
             record = from_fields(values, where, fields, row_id)
         else:
             text = "\n".join(f"{column}: {value.strip()}" for column, value in values.items() if value.strip())
-            title = values.get(fields.title or "title", "")
-            record = Record(where, row_id if fields.id is None else values.get(fields.id, ""), text, title, {})
+            title = title_of(values, where, fields)
+            record = Record(where, id_of(values, where, fields, row_id), text, title, {})
         yield record._replace(metadata={**record.metadata, "row": place})
+
+
+def _separator(path: Path, encoding: str | None) -> str:
+    """The separator that a header has most of outside of quotation marks; that of the suffix where it has none."""
+    header = _QUOTED.sub("", next(decoded_lines(path, encoding), ""))
+    usual = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+    return max((usual, *"\t,;|"), key=header.count)
 
 
 def _names(header: list[str], path: Path) -> list[str]:

@@ -38,7 +38,7 @@ class Encoder:
     Raises:
         FileNotFoundError: ``name`` is written like a path and there is no such folder.
         ImportError: sentence-transformers is not installed, or ``"default"`` or ``"base"`` is not to be had.
-        OSError: A file of ``"base"`` is damaged.
+        OSError: A file of ``"base"`` is damaged, or the model cannot be found or has no safetensors weights.
     """
 
     def __init__(self, name: str = DEFAULT, device: str | None = None) -> None:
@@ -172,8 +172,18 @@ def _load(source: str, device: str | None) -> Any:
     transformers_logging.disable_progress_bar()
     try:
         return SentenceTransformer(
-            source, device=device, local_files_only=Path(source).is_dir(), model_kwargs={"dtype": "float32"}
+            source,
+            device=device,
+            local_files_only=Path(source).is_dir(),
+            model_kwargs={"dtype": "float32", "use_safetensors": True},
         )
+    except OSError as error:
+        if "safetensors" not in str(error):
+            raise
+        raise OSError(
+            f"the encoder {source!r} has no safetensors weights, and others are not read ({error}); if you trust it, "
+            "load it with sentence-transformers and save it again with save_pretrained"
+        ) from error
     finally:
         if bars_were_on:
             transformers_logging.enable_progress_bar()

@@ -207,6 +207,7 @@ class DenseRetriever(LocalRetriever):
                 with self._index.writing(building, dropped), self._store.writing(building, drop):
                     if drop is not None:
                         self._owners.keep(~drop)
+                        self.recall = None  # what it was measured on is another index
                     before = self._store.n_positions
                     yield
                     if self._store.n_positions > before or drop is not None:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Passage, Retriever, load_corpus, load_index
+from retrievers import (
+    BM25Retriever,
+    CorpusError,
+    DenseRetriever,
+    HybridRetriever,
+    Passage,
+    Retriever,
+    load_corpus,
+    load_index,
+    split_document,
+)
 from retrievers.changes import add_documents, document_of, passage_ids, sync_documents
 from retrievers.corpora import stream
 
@@ -41,8 +53,11 @@ def index(request, tmp_path: Path) -> Path:
 
 
 def test_a_document_is_known_by_its_source() -> None:
-    assert document_of(Passage("a.txt#3", "x", metadata={"source": "a.txt"})) == "a.txt"
+    pieces = split_document("a#1.txt", LONG)
+    assert len(pieces) > 1
+    assert {document_of(piece) for piece in pieces} == {"a#1.txt"}
     assert document_of(Passage("a.txt", "x", metadata={"source": "a.txt"})) == "a.txt"
+    assert document_of(Passage("a#0", "x", metadata={"source": "a"})) == "a#0", "nobody cut it from a document"
     assert document_of(Passage("7", "x", metadata={"source": "wikipedia"})) == "7"
     assert document_of(Passage("a#1", "x")) == "a#1"
 
@@ -77,6 +92,36 @@ def test_a_document_that_lost_a_piece_is_still_found(index: Path, tmp_path: Path
     assert held(retriever) == expected(tmp_path / "notes")
 
 
+@pytest.mark.parametrize("change", [sync_documents, partial(add_documents, replace=True)])
+def test_no_piece_outlives_its_document_when_the_first_was_removed(index: Path, tmp_path: Path, change) -> None:
+    retriever = load_index(index)
+    retriever.remove(["long.txt#0"])
+    assert passage_ids(retriever, ["long.txt"]) == ["long.txt#1", "long.txt#2"]
+    folder = write(tmp_path / "notes", long="Short now.")
+    assert change(retriever, load_corpus(folder)).replaced == ["long.txt"]
+    assert held(retriever) == expected(folder)
+
+
+@pytest.mark.parametrize("change", [sync_documents, add_documents])
+def test_passages_that_only_look_like_pieces_are_documents_of_their_own(change) -> None:
+    sources = {"a#0": "a", "b": "b", "a#1": "a"}
+    passages = [Passage(name, f"text {name}", metadata={"source": source}) for name, source in sources.items()]
+    retriever = BM25Retriever()
+    assert change(retriever, passages).added == ["a#0", "b", "a#1"]
+    assert held(retriever) == {passage.id: passage.text for passage in passages}
+
+
+@pytest.mark.parametrize("change", [sync_documents, add_documents])
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_pieces_of_a_document_that_stand_apart_are_refused(
+    change, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_PASSAGES", at_once)
+    first, *rest = split_document("a", LONG)
+    with pytest.raises(ValueError, match="passages of the document 'a' come again behind those of another"):
+        change(BM25Retriever(), [first, Passage("b", "Between."), *rest])
+
+
 def test_documents_longer_than_a_slab_are_compared_whole(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +151,49 @@ def test_what_cannot_be_read_now_stays_in_the_index(index: Path, tmp_path: Path)
     changes = sync_documents(retriever, corpus.passages, lambda: corpus.skipped.unread)
     assert (changes.kept, changes.removed) == (["fees.txt"], ["long.txt"])
     assert held(retriever).keys() == {"fees.txt", "boat.txt"}
+
+
+def test_documents_of_a_folder_that_cannot_be_listed_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "notes", fees="The fee is 40 crowns.", boat="A boat.")
+    write(folder / "sub", inner="Inside.")
+    retriever = BM25Retriever(load_corpus(folder))
+    (folder / "boat.txt").unlink()
+    scandir = os.scandir
+
+    def refuse(path: str):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    corpus = load_corpus(folder)
+    changes = sync_documents(retriever, corpus.passages, lambda: corpus.skipped.unread)
+    assert (changes.kept, changes.removed) == (["boat.txt", "sub/inner.txt"], [])
+    assert [(item.where, item.reason) for item in corpus.skipped] == [("sub", "cannot be listed")]
+    with pytest.raises(CorpusError, match=r"^sub: cannot be listed$"):
+        load_corpus(folder, strict=True)
+
+
+def test_a_file_that_cannot_be_opened_stops_nothing(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "notes", new="New.")
+    read_bytes = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "fees.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    corpus = load_corpus(folder)
+    changes = sync_documents(load_index(index), corpus.passages, lambda: corpus.skipped.unread)
+    assert (changes.kept, changes.added) == (["fees.txt"], ["new.txt"])
+    assert [(item.where, item.reason) for item in corpus.skipped] == [
+        ("fees.txt", "cannot be read (Permission denied)")
+    ]
+    with pytest.raises(CorpusError, match=r"fees\.txt: cannot be read \(Permission denied\)"):
+        list(load_corpus(folder / "fees.txt"))
 
 
 def test_another_folder_does_not_empty_an_index(index: Path, tmp_path: Path) -> None:

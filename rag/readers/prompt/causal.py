@@ -52,6 +52,7 @@ class CausalModel:
     """
 
     priced = False
+    limit: tuple[str, int | None] | None = None
     scoring = ""
 
     def __init__(

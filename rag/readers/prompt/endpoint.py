@@ -71,7 +71,8 @@ class Endpoint(Closable):
         request: fields to add to each request; a field that is None is left out of it.
 
     Raises:
-        ValueError: the address, a header or the cache cannot be used, or an environment variable is not set.
+        ValueError: the address, a header, a limit of tokens in `request` or the cache cannot be used, or an environment
+            variable is not set.
     """
 
     priced = True
@@ -103,6 +104,7 @@ class Endpoint(Closable):
         self.scoring = ""  # what was found out about the log-probabilities of given texts
         fields = {"model": model, "temperature": 0, "max_tokens": max_answer_tokens, **(request or {})}
         self._fields = {name: value for name, value in fields.items() if value is not None}
+        self.limit = _own_limit(self._fields, request or {})
         try:
             httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
@@ -308,6 +310,17 @@ class Endpoint(Closable):
         for secret in self._secrets:
             line = line.replace(secret, "…")
         return repr(line if len(line) <= 160 else f"{line[:160]}…")
+
+
+def _own_limit(fields: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[str, int | None] | None:
+    """The setting in `request` that limits a reply's tokens, and its value, None if it sends no limit; else None."""
+    sent = {f"reader.endpoint.request.{name}": fields[name] for name in LIMITS if name in fields}
+    for name, value in sent.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1 on, or null, got {value!r}")
+    if not any(name in request for name in LIMITS):
+        return None
+    return max(sent.items(), key=lambda item: item[1], default=("reader.endpoint.request", None))
 
 
 def _completion(body: Any) -> str:

@@ -41,6 +41,8 @@ class LanguageModel(Protocol):
         priced: whether calls cost money; the cost is then announced before the first call.
         usage: what was asked of the model so far.
         scoring: how log-probabilities of given replies are found, if that had to be found out; shown with the cost.
+        limit: the setting that limits the tokens of a reply in place of `reader.max_answer_tokens`, and its value, None
+            if there is no limit; None where no other setting does.
     """
 
     name: str
@@ -48,6 +50,7 @@ class LanguageModel(Protocol):
     priced: bool
     usage: Usage
     scoring: str
+    limit: tuple[str, int | None] | None
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """The characters [start, end) that each token of a text stands for."""
@@ -84,7 +87,7 @@ class Cost:
     calls: int
     tokens_read: int
     tokens_shared: int
-    tokens_written: int
+    tokens_written: int | None  # None if nothing limits it
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class PromptReader(Closable):
         template: the prompt, with placeholders; see `Prompt`. By default, answers at length have another one.
         max_passage_tokens: limit of tokens of the question (see `kept_text`), and of each passage with its title;
             what exceeds it is cut and counted.
-        max_answer_tokens: the model's limit of tokens of a reply, for the cost.
+        max_answer_tokens: the model's limit of tokens of a reply, for the cost, unless the model has its own.
 
     Raises:
         ValueError: the template lacks a placeholder or has an unknown one.
@@ -127,7 +130,7 @@ class PromptReader(Closable):
         self.prompt = Prompt(template or DEFAULT_TEMPLATE, model.control_tokens)
         self.long_prompt = Prompt(template or LONG_TEMPLATE, model.control_tokens)
         self.max_passage_tokens = max_passage_tokens
-        self.max_answer_tokens = max_answer_tokens
+        self.limit_setting, self.max_answer_tokens = model.limit or ("reader.max_answer_tokens", max_answer_tokens)
 
     def encode(self, question: str, passages: Sequence[Passage]) -> EncodedQuestion:
         """Quote and cut the passages; the model is not called yet."""
@@ -169,9 +172,9 @@ class PromptReader(Closable):
         replies = list(encoded.state.replies.values())
         told = []
         if cut := sum(map(is_cut, replies)):
+            limit = "their limit of" if self.max_answer_tokens is None else f"the limit of {self.max_answer_tokens}"
             sentence = (
-                f"{{:,}} of {{:,}} replies ended at the limit of {self.max_answer_tokens} tokens before the answer "
-                "did; raise reader.max_answer_tokens"
+                f"{{:,}} of {{:,}} replies ended at {limit} tokens before the answer did; raise {self.limit_setting}"
             )
             told.append(Notice(sentence, (cut, len(replies))))
         if reasoned := [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens]:
@@ -225,12 +228,14 @@ class PromptReader(Closable):
             rows = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
         else:
             rows = np.random.default_rng(0).random((calls, n)) < 0.5
+        limit = self.max_answer_tokens
+        written = None if limit is None else calls * max(limit, _TOKENS_PER_WORD * words)
         read = calls * (state.frame_tokens + len(self.model.places(scored))) + tokens.sum() / 2 * calls
         return Cost(
             calls,
             round(read),
             round(shared_tokens(rows, tokens)),
-            0 if scored else calls * max(self.max_answer_tokens, _TOKENS_PER_WORD * words),
+            0 if scored else written,
         )
 
     def announce(self, encoded: EncodedQuestion, calls: int, words: int = 0, scored: str = "") -> None:
@@ -239,9 +244,10 @@ class PromptReader(Closable):
         if self.model.priced:
             _LOG.warning(
                 "%s: at most %s calls, about %s tokens read, of which %s are at the same place in another prompt, "
-                "and at most %s written, less what is cached%s",
+                "and %s written, less what is cached%s",
                 self.name,
-                *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_shared, cost.tokens_written)),
+                *(f"{number:,}" for number in (cost.calls, cost.tokens_read, cost.tokens_shared)),
+                "any number" if cost.tokens_written is None else f"at most {cost.tokens_written:,}",
                 self.model.scoring and f"; {self.model.scoring}",
             )
         elif (seconds := cost.calls and self.model.seconds(cost.tokens_read - cost.tokens_shared, cost.calls)) > _LONG:

@@ -82,6 +82,22 @@ def test_scores_are_log_probabilities(reader):
     assert score == pytest.approx(-float(loss) * labels.shape[1], rel=1e-4)
 
 
+def test_an_answer_has_room_for_the_token_that_begins_it(bart):
+    reader = FiDReader(bart, max_block_tokens=64)  # of 128 positions
+    encoded = reader.encode(QUESTION, random_passages(1))
+    everything = np.ones((1, 1), bool)
+    assert reader.score_tokens(encoded, everything, " ".join(["tower"] * 127)).log_probs.shape == (1, 127)
+    with pytest.raises(ValueError, match=r"the answer has 128 tokens, and the reader .* scores at most 127"):
+        reader.score_tokens(encoded, everything, " ".join(["tower"] * 128))
+
+
+def test_a_tokenizer_that_knows_no_places_scores_no_tokens(t5, monkeypatch):
+    reader = FiDReader(t5, max_block_tokens=64)
+    assert reader.scores_tokens()
+    monkeypatch.setattr(type(reader.tokenizer), "is_fast", False)
+    assert not reader.scores_tokens()
+
+
 def test_long_passages_and_questions_are_cut_and_counted(t5):
     reader = FiDReader(t5, max_block_tokens=128, max_passage_tokens=63)
     encoded = reader.encode("who " * 50_000, [Passage("a", "sea " * 500), Passage("b", "sea")])

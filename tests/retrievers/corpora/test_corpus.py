@@ -98,10 +98,11 @@ def test_hugging_face_folders_and_parquet_files(tmp_path: Path) -> None:
     rows = {"text": ["One.", "Two."], "title": ["A", "B"], "score": [0.5, 1.0]}
     dataset = datasets.Dataset.from_dict(rows)
     dataset.save_to_disk(tmp_path / "saved")
+    datasets.DatasetDict(train=dataset, test=dataset).save_to_disk(tmp_path / "split")
     (tmp_path / "parquet").mkdir()
     dataset.to_parquet(tmp_path / "parquet" / "part-0.parquet")
     expected = [("0", "One.", "A", 0.5), ("1", "Two.", "B", 1.0)]
-    for source in ("saved", "parquet", "parquet/part-0.parquet"):
+    for source in ("saved", "split", "parquet", "parquet/part-0.parquet"):
         found = [(p.id, p.text, p.title, p.metadata["score"]) for p in load_corpus(tmp_path / source)]
         assert found == expected, source
 

@@ -132,6 +132,7 @@ def test_html_is_read_as_it_is_seen(tmp_path: Path) -> None:
         ("", "utf-8"),
         ("", "utf-16"),
         ('<?xml version="1.0" encoding="koi8-r"?>', "koi8-r"),
+        ('<meta charset="hex">', "utf-8"),
     ],
 )
 def test_html_pages_say_their_encoding(declaration: str, encoding: str, tmp_path: Path) -> None:

