@@ -109,8 +109,13 @@ def run(
         raise ValueError(f"seed must be 0 or more, got {seed}")
     cached = CachedGame(game, n_players, batch_size=batch_size, budget=budget, progress=progress)
     names = tuple(players) if players is not None else tuple(f"player {i}" for i in range(n_players))
-    if isinstance(players, str) or len(names) != n_players or not all(isinstance(n, str) for n in names):
+    if isinstance(players, str):
+        raise ValueError(f"`players` must be a sequence of {n_players} strings, got the single string {players!r}")
+    if len(names) != n_players:
         raise ValueError(f"`players` must be {n_players} strings, got {len(names)}: {players!r}")
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"`players` must be {n_players} strings, got {name!r} of type {type(name).__name__}")
     ends = np.stack([np.ones(n_players, dtype=np.bool_), np.zeros(n_players, dtype=np.bool_)])
     # First, so that a wrong `output` costs two evaluations and the full answer heads a votes game's outputs.
     full = cached(ends)[0]
@@ -134,7 +139,7 @@ def run(
         estimator=estimator.name,
         semivalue=estimator.semivalue,
         utility=cached.utility,
-        p=estimator.p,
+        p=None if estimator.p is None else float(estimator.p),
         samples=estimate.samples,
         seed=None if estimate.samples is None else seed,
         budget=budget,
@@ -161,7 +166,7 @@ def _estimate(
         estimate = estimator.estimate(game, np.random.default_rng(seed), deviations=True)
         unseen = game.spreads() / estimate.samples if estimate.samples else np.zeros(game.n_outputs)
         look = Look(estimate.values, estimate.errors, estimate.deviations, unseen, game.outputs, output, number)
-        reached = until.excess(look) <= 1
+        reached = bool(until.excess(look) <= 1)
         if reached or part >= whole:
             game.budget = whole
             return estimate, reached

@@ -23,6 +23,7 @@ _OF = {
     "regression-adjusted": ("shapley",),
     "banzhaf": ("banzhaf",),
 }
+_BASELINES = ("leave-one-out", "first-in")
 _WITH_PIVOTS = ("exact", "permutation")
 _FEW = 1026  # evaluations up to which "auto" takes the Gaussian process, which then takes half a second itself
 
@@ -148,6 +149,8 @@ def _checked(
     if permutations is not None and estimator != "permutation":
         raise ValueError(f"permutations={permutations} applies to estimator 'permutation', not {estimator!r}")
     if estimator == "exact" and until is not None:
+        if semivalue in _BASELINES:
+            raise ValueError(f"semivalue {semivalue!r} is always computed exactly; leave `until` out")
         raise ValueError("exact values need all coalitions, so `until` cannot stop earlier; choose another estimator")
     chosen = _make(estimator, semivalue, p, permutations)
     check_budget(chosen, n_players, budget)

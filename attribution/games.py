@@ -230,6 +230,7 @@ class CachedGame:
 
     def _evaluate(self, coalitions: Coalitions) -> None:
         """Evaluate coalitions that are all new and all different, and keep their values."""
+        keys = self._keys(coalitions)  # before the game sees its argument, which it may change
         values = np.asarray(self.game(coalitions), dtype=np.float64)
         if values.shape == (len(coalitions),):
             values = values[:, None]
@@ -247,7 +248,7 @@ class CachedGame:
         stop = self.evaluations + len(values)
         self._reserve(stop, values.shape[1])
         self._values[self.evaluations : stop, : values.shape[1]] = values
-        self._rows.update(zip(self._keys(coalitions), range(self.evaluations, stop), strict=True))
+        self._rows.update(zip(keys, range(self.evaluations, stop), strict=True))
         self.evaluations, self.n_outputs = stop, values.shape[1]
         if self._progress is not None:
             self._progress(self.evaluations, self._whole)

@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 
+from attribution.attribution import output_index
 from attribution.games import CachedGame, Game, Progress, Values
 from attribution.pairs import draw_pairs
 
@@ -26,10 +27,13 @@ class Interactions:
     errors: Values
     evaluations: int
 
-    def top(self, k: int, output: int = 0) -> list[tuple[int, int, float, float]]:
-        """The k pairs of largest magnitude for an output: (player, player, value, error)."""
+    def top(self, k: int, output: int | str = 0) -> list[tuple[int, int, float, float]]:
+        """The k pairs of largest magnitude for an output, by index or name: (player, player, value, error)."""
+        if k < 0:
+            raise ValueError(f"k must be 0 or more, got {k}")
+        row = output_index(output, self.outputs)
         first, second = np.triu_indices(self.values.shape[1], 1)
-        values, errors = self.values[output, first, second], self.errors[output, first, second]
+        values, errors = self.values[row, first, second], self.errors[row, first, second]
         order = np.argsort(-np.abs(values), kind="stable")[:k]
         return [(int(first[i]), int(second[i]), float(values[i]), float(errors[i])) for i in order]
 

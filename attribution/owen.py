@@ -78,8 +78,10 @@ def owen(
         ValueError: for a number of permutations that does not fit, or a game that returns a wrong shape or
             non-finite values.
     """
+    if shared < 1:
+        raise ValueError(f"`shared` must be 1 pair of orders or more, got {shared}")
     draw = 2 * shared
-    if shared < 1 or permutations % max(1, draw) or permutations < 2 * draw:
+    if permutations % draw or permutations < 2 * draw:
         raise ValueError(
             f"permutations must be a multiple of 2 x shared = {draw}, and at least {2 * draw} for a standard error; "
             f"got permutations={permutations}, shared={shared}"

@@ -11,7 +11,7 @@ import numpy as np
 from attribution import Attribution, CachedGame
 from rag.explanation.sentence_games import LikelihoodOfSentences, SentenceGame, TokenLogProb
 from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
-from rag.explanation.spans import explained_spans
+from rag.explanation.spans import explained_spans, visible
 from rag.readers.base import Coalitions, TokenReader, WritingReader
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Citations:
         """Whether they are parts of the answer that were chosen, beside which there is more text."""
         ends = [0, *(one.end for one in self.sentences)]
         starts = [*(one.start for one in self.sentences), len(self.answer)]
-        return any(self.answer[end:start].strip() for end, start in zip(ends, starts, strict=True))
+        return any(visible(self.answer[end:start]) for end, start in zip(ends, starts, strict=True))
 
     @property
     def unsupported(self) -> tuple[Sentence, ...]:
@@ -117,7 +117,7 @@ class Citations:
 def by_sentences(session: Session) -> bool:
     """Whether an answer is explained sentence by sentence: if given, too long for votes, or cut into chosen spans."""
     utility = session.settings.attribution.utility
-    if not session.answer:
+    if not visible(session.answer):
         return False
     if session.given or session.spans is not None or utility in (*SIMILARITIES, "logit"):
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rag.session import Session
 
 _BATCH = 256  # sets asked about together
+_FEW = 8  # those, where one of the first is likely to do
 
 
 @dataclass(frozen=True)
@@ -85,53 +86,67 @@ class _Search:
             row[list(members)] = not self.without
         return rows
 
-    def first(self, sets: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
-        """The first of the sets that does; raises _LimitReached."""
-        does = ((self.key(answer) == self.full) != self.without for answer in self.answers_of(sets))
-        return next((tuple(members) for members, done in zip(sets, does, strict=True) if done), None)
+    def unknown(self, sets: Sequence[Sequence[int]]) -> int:
+        """How many of the sets are to be decoded still."""
+        return self.session.unknown(self.rows(sets))
+
+    def first(self, sets: Iterable[Sequence[int]], together: int = _BATCH) -> tuple[int, ...] | None:
+        """The first of the sets that does, asked about so many together; raises _LimitReached if none does before."""
+        for batch in _batches(sets, together):
+            # If the limit falls within a batch, the sets before it are asked about one by one.
+            for few in [batch] if self.unknown(batch) <= self.left else [[members] for members in batch]:
+                for members, answer in zip(few, self.answers_of(few), strict=True):
+                    if (self.key(answer) == self.full) != self.without:
+                        return tuple(members)
+        return None
+
+    def within(self, size: int) -> bool:
+        """Whether the limit admits all sets of a size; those known already are free."""
+        most = self.left + self.session.decodes
+        if comb(len(self.order), size) > most:
+            return False
+        return sum(map(self.unknown, _batches(combinations(self.order, size), _BATCH))) <= self.left
 
     def smallest(self) -> tuple[tuple[int, ...] | None, Literal["smallest", "irreducible", "none"]]:
         """The set, the first in the order given where several are as small, and what is proven of it."""
         greedy: tuple[int, ...] | None = None
-        irreducible = False
+        irreducible = searched = False
         for size in range(len(self.order) + 1):
-            if size == 2:  # beyond single passages it pays to know what size to beat
+            # Beyond single passages it pays to know what size to beat; with few decodes, some set comes first.
+            if not searched and (size == 2 or self.left < 2 * len(self.order)):
                 greedy, irreducible = self.greedy()
+                searched = True
             if greedy is not None and size >= len(greedy):
                 return greedy, "smallest"
-            if comb(len(self.order), size) > self.left:  # what is known already costs nothing, but is a small part
+            if not self.within(size):
                 break
-            try:
-                found = self.exhaust(size)
-            except _LimitReached:
-                break
+            found = self.first(combinations(self.order, size))
             if found is not None:
                 return found, "smallest"
         return greedy, "irreducible" if irreducible else "none"
 
-    def exhaust(self, size: int) -> tuple[int, ...] | None:
-        """The first set of a size that holds, of all there are."""
-        sets = combinations(self.order, size)
-        while batch := list(islice(sets, _BATCH)):
-            found = self.first(batch)
-            if found is not None:
-                return found
-        return None
-
     def greedy(self) -> tuple[tuple[int, ...] | None, bool]:
         """The fewest first passages that do, less all that can be spared; and whether that came to its end."""
         members: tuple[int, ...] | None = None
+        together = _FEW if self.left >= 2 * len(self.order) else 1
         try:
-            members = self.first([self.order[:size] for size in range(len(self.order) + 1)])
+            members = self.first([self.order[:size] for size in range(len(self.order) + 1)], together)
             while members:
                 # The least contributing is left out first.
-                shorter = self.first([(*members[:i], *members[i + 1 :]) for i in reversed(range(len(members)))])
+                spared = [(*members[:i], *members[i + 1 :]) for i in reversed(range(len(members)))]
+                shorter = self.first(spared, together)
                 if shorter is None:
                     break
                 members = shorter
         except _LimitReached:
             return members, False
         return members, members is not None
+
+
+def _batches(sets: Iterable[Sequence[int]], together: int) -> Iterator[list[Sequence[int]]]:
+    rest = iter(sets)
+    while batch := list(islice(rest, together)):
+        yield batch
 
 
 class _LimitReached(Exception):  # noqa: N818 - no error, only the end of the search

@@ -163,11 +163,11 @@ class LikelihoodOfSentences:
     def _owner(self, token: tuple[int, int]) -> int:
         """The first sentence that holds a character of a token, white space before it apart; -1 if none does."""
         start, end = token
-        piece = self._answer[start:end]
+        piece, last = self._answer[start:end], self._spans[-1][1]
         first = start + len(piece) - len(piece.lstrip())
         after = bisect_right(self._spans, first, key=lambda span: span[1])  # the first sentence that ends behind it
         if after == len(self._spans):
-            return -1 if piece.strip() else after - 1
+            return -1 if self._answer[last:].strip() else after - 1  # white space at the end counts with the last
         return after if self._spans[after][0] < max(end, first + 1) else -1
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import SupportsIndex
 
 from retrievers.corpora.chunking import sentence_spans
 
@@ -26,13 +28,23 @@ def explained_spans(answer: str, chosen: Sequence[Span] | None) -> Sequence[tupl
 
     Args:
         answer: the answer, without white space around it.
-        chosen: what the user chose; None is all sentences. White space in words may differ from the answer's.
+        chosen: what the user chose; None is all sentences in which anything is visible. White space in words may differ
+            from the answer's.
 
     Raises:
-        ValueError: a span is blank or not in the answer, its words stand there more than once, or two spans overlap.
+        ValueError: nothing of the answer is visible, a span is blank or not in the answer, its words stand there more
+            than once, two spans overlap, or `chosen` is no list of spans.
     """
     if chosen is None:
-        return sentence_spans(answer)
+        sentences = [(start, end) for start, end in sentence_spans(answer) if visible(answer[start:end])]
+        if not sentences:
+            raise ValueError(f"nothing of the answer {answer[:_SHOWN]!r} is visible; give an answer with words")
+        return sentences
+    if isinstance(chosen, str) or not isinstance(chosen, Sequence) or not all(map(_is_span, chosen)):
+        raise ValueError(
+            "spans must be a list whose entries are words of the answer or pairs (START, END) of its characters, such "
+            f"as ['the tower', (0, 9)]; got {chosen!r}"
+        )
     if not chosen:
         raise ValueError("no span is given; choose one, or leave spans out to explain all sentences")
     spans = sorted(_place(answer, span) for span in chosen)
@@ -42,6 +54,17 @@ def explained_spans(answer: str, chosen: Sequence[Span] | None) -> Sequence[tupl
                 f"two spans overlap at character {start} of the answer; choose spans apart from each other"
             )
     return spans
+
+
+def visible(text: str) -> bool:
+    """Whether anything of a text can be seen: not white space alone, nor characters that only control or format."""
+    return any(not one.isspace() and unicodedata.category(one) not in ("Cc", "Cf") for one in text)
+
+
+def _is_span(one: object) -> bool:
+    if isinstance(one, str):
+        return True
+    return isinstance(one, Sequence) and len(one) == 2 and all(isinstance(place, SupportsIndex) for place in one)
 
 
 def _place(answer: str, span: Span) -> tuple[int, int]:
@@ -66,7 +89,9 @@ def _found(answer: str, words: str) -> tuple[int, int]:
     shown = f"{words[:_SHOWN]}…" if len(words) > _SHOWN else words
     if not pieces:
         raise ValueError("a span is blank; give words of the answer")
-    places = [found.span() for found in re.finditer(r"\s+".join(map(re.escape, pieces)), answer)]
+    places: list[tuple[int, int]] = []
+    if len(" ".join(pieces)) <= len(answer):  # to compile long words takes long
+        places = [found.span() for found in re.finditer(r"\s+".join(map(re.escape, pieces)), answer)]
     if not places:
         raise ValueError(f"the answer does not hold the words {shown!r}; it is {_start_of(answer)!r}")
     if len(places) > 1:

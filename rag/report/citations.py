@@ -15,7 +15,7 @@ from rag.report import wording
 from rag.report.text import harmless, one_line
 
 UNSUPPORTED = "no passage supports this"
-_MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#&~])")
 _QUOTE = 200  # characters of a passage below the answer
 
 
@@ -167,11 +167,18 @@ def markdown(answer: Answer) -> str:
     cites nothing. An answer that is explained as a whole cites the passages of a value above zero by two standard
     errors. An answer that another reader gave cites the passages that it was read from or, if it was attributed to
     them, those that carry it; who answered and for whom the values speak stands below it.
+
+    The reader's own answer is shown as it is. A given one may be Markdown, of which only HTML is escaped.
     """
     if answer.readers is not None and answer.readers.explanation is not None:
         own = answer.readers.explanation
         return f"{markdown(own)}\n{_escaped(' '.join(wording.two_readers(answer)))}\n"
     numbers: dict[str, int] = {}
+    # No passage is kept for an answer that was given; its own Markdown stays, but for HTML.
+    given = answer.readers is None and answer.citations is not None and not any(e.kept for e in answer.evidence)
+
+    def shown(text: str) -> str:
+        return text.replace("<", "&lt;") if given else _MARKUP.sub(r"\\\1", text)
 
     def marks(names: Iterable[str]) -> str:
         found = [numbers.setdefault(name, len(numbers) + 1) for name in names]
@@ -180,13 +187,13 @@ def markdown(answer: Answer) -> str:
     pieces = []
     if answer.readers is not None:
         kept = [e.passage.id for e in answer.evidence if e.kept]
-        pieces = [f"{answer.text or wording.NO_ANSWER} {marks(kept)}".rstrip()]
+        pieces = [f"{shown(answer.text or wording.NO_ANSWER)} {marks(kept)}".rstrip()]
     for one in cited_sentences(answer) if answer.readers is None else []:
         mark = f" *[{UNSUPPORTED}]*" if one.unsupported else marks(one.sentence.passages)
-        pieces.append(f"{one.before}{one.text}{' ' * (mark[:1] == '[')}{mark}")
+        pieces.append(f"{shown(one.before + one.text)}{' ' * (mark[:1] == '[')}{mark}")
     if not pieces:
         carrying = [e.passage.id for e in answer.evidence if e.value > 0 and not wording.is_about_zero(e)]
-        pieces = [f"{answer.full_text or wording.NO_ANSWER} {marks(carrying)}".rstrip()]
+        pieces = [f"{shown(answer.full_text or wording.NO_ANSWER)} {marks(carrying)}".rstrip()]
     passages = {e.passage.id: e.passage for e in answer.evidence}
     labels = wording.labels(answer, _QUOTE)
     below = []
@@ -194,7 +201,7 @@ def markdown(answer: Answer) -> str:
         text = one_line(passages[name].text)
         quote = text if len(text) <= _QUOTE else f"{text[:_QUOTE].rstrip()}…"
         below.append(f"{number}. **{_escaped(labels[name])}**: {_escaped(quote)}")
-    body = harmless("".join([*pieces, remainder(answer)]))
+    body = harmless("".join([*pieces, shown(remainder(answer))]))
     told = _escaped(" ".join(wording.two_readers(answer)))
     return "\n".join([body, *([""] if below else []), *below, *(["", told] if told else [])]) + "\n"
 

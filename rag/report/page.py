@@ -98,6 +98,8 @@ def _render(template: str, answer: Answer) -> str:
             findings=findings(answer),
             merged=wording.merged(answer),
             stopping=wording.stopping(attribution),
+            others=wording.others(attribution),
+            exactness=wording.exactness(attribution),
             efficiency=wording.efficiency(attribution),
             largest_error=float(attribution.errors[attribution.output].max(initial=0.0)),
             settings=_flat(answer.settings),

@@ -188,4 +188,20 @@ def stopping(attribution: Attribution) -> str | None:
     budget = f" of at most {attribution.budget:,}" if attribution.budget is not None else ""
     if attribution.reached:
         return f"stopped after {attribution.evaluations:,}{budget} evaluations: {attribution.until}"
-    return f"the budget ran out before this was reached: {attribution.until}"
+    if attribution.budget is not None and attribution.evaluations < attribution.budget:
+        ended = f"sampling ended after {attribution.evaluations:,}{budget} evaluations,"
+    else:
+        ended = "the budget ran out"
+    return f"{ended} before this was reached: {attribution.until}"
+
+
+def others(attribution: Attribution) -> str:
+    """Beside which other passages a value says what a passage adds."""
+    beside = {"leave-one-out": "beside all the others", "first-in": "without any of the others"}
+    return beside.get(attribution.semivalue, "averaged over subsets of the others")
+
+
+def exactness(attribution: Attribution) -> str:
+    """Why values that were not sampled have no error."""
+    which = "all subsets" if attribution.semivalue in ("shapley", "banzhaf") else "all subsets that they depend on"
+    return f"{which} were evaluated, the values are exact"

@@ -192,7 +192,7 @@ def test_more_than_fourteen_players_are_refused_before_any_evaluation(counting):
         ({"semivalue": "banzhaf", "p": float("nan")}, "between 0 and 1"),
         ({"p": 0.3}, "applies to semivalue='banzhaf' only"),
         ({"players": ["a", "b"]}, "must be 3 strings, got 2"),
-        ({"players": "abc"}, "must be 3 strings"),
+        ({"players": "abc"}, "must be a sequence of 3 strings"),
         ({"players": [1, 2, 3]}, "must be 3 strings"),
         ({"output": 1}, "no output 1; there are 1: 'output 0'"),
     ],

@@ -200,7 +200,7 @@ WRONG = [
     ({"estimator": "exact", "n_players": 12}, "needs a budget of at least 4096 evaluations"),
     ({"n_players": -1}, "n_players must be 0 or more"),
     ({"estimator": "exact", "n_players": 5, "until": TopKCertain(1)}, "exact values need all coalitions"),
-    ({"semivalue": "first-in", "until": TopKCertain(1)}, "exact values need all coalitions"),
+    ({"semivalue": "first-in", "until": TopKCertain(1)}, "'first-in' is always computed exactly; leave `until` out$"),
     ({"until": "top-k certain"}, "`until` must be a stopping rule such as TopKCertain.*, got 'top-k certain'"),
     ({"until": TopKCertain}, "`until` must be a stopping rule such as TopKCertain"),
     ({"pivots": True, "estimator": "kernel"}, "'kernel' gives no pivots .*; use 'exact', 'permutation', or do"),
@@ -280,3 +280,16 @@ def test_estimates_agree_with_shapiq_on_twelve_players(table):
         result = explain(game, 12, semivalue=semivalue, budget=3000)
         assert result.estimator != "exact"
         assert np.abs((result.values[0] - truth) / result.errors[0]).max() < 4.5
+
+
+@pytest.mark.parametrize(
+    ("players", "message"),
+    [
+        ("abc", "sequence of 3 strings, got the single string 'abc'"),
+        ([1, 2, 3], "must be 3 strings, got 1 of type int"),
+        (["a", "b"], "must be 3 strings, got 2"),
+    ],
+)
+def test_players_that_are_no_names_are_refused(players, message):
+    with pytest.raises(ValueError, match=message):
+        explain(lambda c: c.sum(axis=1), 3, players=players)

@@ -224,3 +224,15 @@ def test_cache_refuses_a_game_that_names_too_few_outputs():
 
     with pytest.raises(ValueError, match="names 1 outputs, but returned 2"):
         exact(Game(), 3)
+
+
+def test_a_game_may_change_the_coalitions_that_it_is_given():
+    weights = np.array([1.0, 2.0, 4.0])
+
+    def inverting(coalitions):
+        worth = coalitions @ weights
+        np.logical_not(coalitions, out=coalitions)
+        return worth
+
+    np.testing.assert_array_equal(CachedGame(inverting, 3)(ALL_THREE), (ALL_THREE @ weights)[:, None])
+    np.testing.assert_array_equal(exact(inverting, 3).values[0], weights)

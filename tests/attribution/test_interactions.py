@@ -70,3 +70,13 @@ def test_few_players_have_no_interactions(n):
     assert found.values.shape == (1, n, n)
     assert not found.values.any()
     assert found.top(3) == []
+
+
+def test_only_outputs_and_numbers_of_pairs_that_exist_are_taken():
+    found = interactions(lambda c: np.stack([c[:, 0] & c[:, 1], c[:, 2]], axis=1) * 1.0, 3)
+    assert found.top(1, "output 0") == found.top(1, 0) == [(0, 1, pytest.approx(1), pytest.approx(0))]
+    for output in (-1, 2, "output 2"):
+        with pytest.raises(ValueError, match=r"no output .*; there are 2: 'output 0', 'output 1'"):
+            found.top(1, output)
+    with pytest.raises(ValueError, match="k must be 0 or more, got -1"):
+        found.top(-1)

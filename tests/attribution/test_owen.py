@@ -155,7 +155,7 @@ def test_answers_that_appear_late_count_as_zero_before():
         )
 
 
-@pytest.mark.parametrize(("n", "shared"), [(0, 1), (2, 1), (6, 2), (8, 4), (30, 4), (8, 0)])
+@pytest.mark.parametrize(("n", "shared"), [(0, 1), (2, 1), (6, 2), (8, 4), (30, 4)])
 def test_wrong_numbers_of_permutations_are_refused(n, shared):
     with pytest.raises(ValueError, match="multiple of 2 x shared"):
         owen(lambda rows: rows.sum(axis=1), TREES["two unions"], permutations=n, shared=shared)
@@ -167,3 +167,8 @@ def test_a_single_player_and_too_many_for_exact():
     assert exact_owen(lambda rows: 3.0 * rows[:, 0], Group("a")).values.tolist() == [[3.0]]
     with pytest.raises(ValueError, match="more than 65536 coalitions"):
         exact_owen(lambda rows: rows.sum(axis=1), group(*map(str, range(18))))
+
+
+def test_pairs_that_share_no_order_are_refused_by_name():
+    with pytest.raises(ValueError, match="`shared` must be 1 pair of orders or more, got 0"):
+        owen(lambda c: c.sum(axis=1), Group("all", (Group("a"), Group("b"))), shared=0)

@@ -217,3 +217,18 @@ def test_load_refuses_a_binary_file(tmp_path):
 def test_replace_checks_too():
     with pytest.raises(ValueError, match="no output 5"):
         replace(make(), output=5)
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones():
+    class Always:
+        goal = "always"
+
+        def excess(self, look):
+            return np.float64(0.5)
+
+    game = lambda c: c.sum(axis=1)  # noqa: E731
+    banzhaf = explain(game, 16, semivalue="banzhaf", p=np.float32(0.25), budget=200)
+    stopped = explain(game, 16, until=Always())
+    for result in (banzhaf, stopped):
+        assert Attribution.from_json(result.to_json()) == result
+    assert (banzhaf.p, stopped.reached) == (0.25, True)

@@ -336,5 +336,29 @@ def test_a_causal_model_scores_all_sentences_in_one_pass_as_one_call_each_does(l
 
 def test_an_answer_longer_than_the_window_is_refused_in_one_line(bart):
     reader = FiDReader(bart, max_block_tokens=64)
-    with pytest.raises(ValueError, match=r"the answer has 300 tokens, and the reader .* scores at most 128"):
+    with pytest.raises(ValueError, match=r"the answer has 300 tokens, and the reader .* scores at most 127"):
         Pipeline(None, reader).explain("where ?", random_passages(2), answer="tower " * 300)
+
+
+def test_what_cannot_be_seen_between_sentences_is_left_out():
+    answer = "Rowe built a tower at sea.\n\n\u200b\n\nSmith built a bridge."
+    cited = Pipeline(None, WordReader()).explain("who?", PASSAGES, answer=answer).citations
+    assert [cited.text(one) for one in cited.sentences] == ["Rowe built a tower at sea.", "Smith built a bridge."]
+    assert not cited.chosen
+
+
+@pytest.mark.parametrize(
+    ("answer", "spans", "owned"),
+    [("A b c", [(0, 1)], [[0]]), ("A b c", [(0, 1), (4, 5)], [[0], [3, 4]]), ("A b ", [(2, 3)], [[1, 2, 3]])],
+)
+def test_white_space_behind_the_last_span_counts_with_it_only_where_nothing_follows(answer, spans, owned):
+    class Characters(WordReader):
+        """Has a token for each character, of log-probability -1, -2, -4, ..., so that sums tell which they are of."""
+
+        def score_tokens(self, encoded, coalitions, answer):
+            scores = np.tile(-(2.0 ** np.arange(len(answer))), (len(coalitions), 1))
+            return TokenScores(scores, tuple((i, i + 1) for i in range(len(answer))))
+
+    game = LikelihoodOfSentences(Characters(), None, answer, spans)
+    worth = game(np.zeros((1, 2), dtype=bool))
+    assert worth.tolist() == [[-sum(2.0**token for token in tokens) for tokens in owned]]

@@ -138,3 +138,25 @@ def test_answers_are_compared_after_normalisation():
     enough, needed, _ = find(rule, 3)
     assert len(enough.passages) == 1
     assert len(needed.passages) == 3
+
+
+def all_coalitions(n):
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
+def test_what_is_known_already_is_free():
+    session = session_of(TableReader(lambda seen: "yes" if {0, 1} <= seen else "no"), 12)
+    session.answers(all_coalitions(12))
+    enough, needed = minimal_sets(session, list(range(12)), 1)
+    assert (enough.passages, enough.proof) == (("0", "1"), "smallest")
+    assert (needed.passages, needed.proof) == (("0",), "smallest")
+    assert session.decodes == 4096
+
+
+@pytest.mark.parametrize("limit", range(6, 20))
+def test_with_few_decodes_the_first_passages_that_do_are_still_found(limit):
+    rule = lambda seen: "yes" if {0, 1} <= seen else "no"  # noqa: E731
+    enough, needed, reader = find(rule, 20, limit)
+    assert (enough.passages, needed.passages) == (("0", "1"), ("0",))
+    assert "none" not in (enough.proof, needed.proof)
+    assert len(reader.decoded) <= 2 * limit + 1

@@ -30,11 +30,22 @@ def test_without_a_choice_all_sentences_are_explained():
         ([" \n"], "a span is blank"),
         ([], "no span is given"),
         (["leaked in", (12, 20)], "two spans overlap at character 12"),
+        ((0, 4), r"spans must be a list .* pairs \(START, END\) .*got \(0, 4\)"),
+        ("The roof", "spans must be a list .*got 'The roof'"),
+        ([("The",)], r"spans must be a list .*got \[\('The',\)\]"),
+        ([("0", "4")], "spans must be a list"),
+        ([None], "spans must be a list"),
     ],
 )
 def test_what_the_answer_does_not_hold_is_refused_in_plain_words(chosen, message):
     with pytest.raises(ValueError, match=message):
         explained_spans(ANSWER, chosen)
+
+
+def test_words_longer_than_the_answer_are_not_made_into_a_pattern(monkeypatch):
+    monkeypatch.setattr("rag.explanation.spans.re.finditer", lambda *_: pytest.fail("a pattern was compiled"))
+    with pytest.raises(ValueError, match="does not hold the words"):
+        explained_spans(ANSWER, ["ab " * len(ANSWER)])
 
 
 def test_digits_with_a_colon_are_places():
@@ -44,3 +55,11 @@ def test_digits_with_a_colon_are_places():
         "at 3:17",
         "boat",
     ]
+
+
+@pytest.mark.parametrize("invisible", ["\u200b", "\ufeff", "\u00ad"])
+def test_characters_that_cannot_be_seen_are_no_sentence(invisible):
+    answer = f"The roof leaked.\n\n{invisible}\n\nIt was mended."
+    assert [answer[start:end] for start, end in explained_spans(answer, None)] == ["The roof leaked.", "It was mended."]
+    with pytest.raises(ValueError, match=r"nothing of the answer .* is visible; give an answer with words"):
+        explained_spans(invisible, None)

@@ -12,7 +12,7 @@ from rag.report.wording import number
 from retrievers import Passage
 
 from ..conftest import WordReader
-from .conftest import HOSTILE, Page, screen
+from .conftest import HOSTILE, Page, by_hand, screen
 
 GIVEN = "Rowe built a tower.\n\nJones dug tunnels. Rowe met Smith."
 
@@ -127,3 +127,23 @@ def test_hostile_answers_are_shown_as_text():
     assert "script" not in page.tags
     assert "<script>alert('x')</script>" in page.text
     assert "\x1b" not in explained.to_markdown() + screen(explained)
+
+
+def plain(markdown: str) -> str:
+    """Markdown as another library shows it, without tags."""
+    rendered = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("strikethrough").render(markdown)
+    return " ".join(Page(rendered).text.split())
+
+
+def test_markdown_shows_texts_as_they_are():
+    text = "Rowe **wrote** &lt;b&gt; and ~~not~~ <i>x</i> &copy;."
+    passages = [Passage("rowe", text), Passage("sheep", "Sheep graze.")]
+    explained = Pipeline(None, WordReader()).explain("who?", passages, answer="Rowe **wrote** <i>x</i> &copy;.")
+    assert text in plain(explained.to_markdown())
+    assert "Rowe **wrote** &lt;i>x&lt;/i> &copy;. [1]" in explained.to_markdown()
+
+
+def test_markdown_of_the_readers_own_answer_is_escaped():
+    text = "<b>*Rowe*</b> [built](x) &amp; ~~sold~~"
+    answer = by_hand(lambda row: text if row[0] else "", 2)
+    assert plain(answer.to_markdown()).startswith(f"{text} [1]")

@@ -86,12 +86,32 @@ def test_findings_link_to_the_passages_on_the_page():
     ("reached", "sentence"),
     [
         (True, "stopped after 16 of at most 1,000 evaluations: the first is certain at 95%"),
-        (False, "the budget ran out before this was reached: the first is certain at 95%"),
+        (
+            False,
+            "sampling ended after 16 of at most 1,000 evaluations, before this was reached: "
+            "the first is certain at 95%",
+        ),
+        (None, "the budget ran out before this was reached: the first is certain at 95%"),
     ],
 )
 def test_how_sampling_stopped_is_said(reached, sentence):
     answer = by_hand(opposed, 4)
-    rule = {"until": "the first is certain at 95%", "reached": reached, "budget": 1000}
+    budget = 16 if reached is None else 1000
+    rule = {"until": "the first is certain at 95%", "reached": bool(reached), "budget": budget}
     answer = replace(answer, attribution=replace(answer.attribution, **rule))
     assert sentence in " ".join(screen(answer, 120).split())
     assert f"{sentence[0].upper()}{sentence[1:]}." in Page(render_page(answer)).text
+
+
+@pytest.mark.parametrize(
+    ("semivalue", "beside", "evaluated"),
+    [
+        ("shapley", "averaged over subsets of the others,", "None: all subsets were evaluated"),
+        ("leave-one-out", "beside all the others,", "None: all subsets that they depend on were evaluated"),
+        ("first-in", "without any of the others,", "None: all subsets that they depend on were evaluated"),
+    ],
+)
+def test_the_method_is_described_in_the_words_of_its_semivalue(semivalue, beside, evaluated):
+    text = " ".join(Page(render_page(by_hand(opposed, 4, semivalue=semivalue))).text.split())
+    assert f"how much a passage, {beside} adds" in text
+    assert evaluated in text
