@@ -152,6 +152,18 @@ def make_rows(table: Table, bases: Mapping[str, str | None], settings: Compariso
     return list(rows.values())
 
 
+def coverage_notes(table: Table, n_questions: int) -> list[str]:
+    """What to say of metrics in which not every question has a score of every system; one with none has no row."""
+    metrics: dict[int, list[str]] = defaultdict(list)
+    for metric in dict.fromkeys(metric for own in table.values() for metric in own):
+        metrics[int(_scored(table, metric).sum())].append(metric)
+    metrics.pop(n_questions, None)
+    return [
+        f"{', '.join(named)}: {count} of {n_questions} questions have a score, and the others are left out"
+        for count, named in metrics.items()
+    ]
+
+
 def _scored(table: Table, metric: str) -> np.ndarray:
     """Which questions have a score of every system that has this metric, bool `(n_questions,)`."""
     scores = np.array([own[metric] for own in table.values() if metric in own])

@@ -59,10 +59,10 @@ class Records:
         if path.exists():
             stored = list(_lines(path))
             old = stored[0]["made_with"] if stored else header["made_with"]
-            if changed := _changed({**old, "versions": None}, {**header["made_with"], "versions": None}):
+            if changed := differing({**old, "versions": None}, {**header["made_with"], "versions": None}):
                 raise SettingsError(f"{path} holds results made with other {changed}; choose another folder for these")
             versions = old.get("versions", {})  # older files do not name them
-            if changed := _changed(versions, {name: header["made_with"]["versions"].get(name) for name in versions}):
+            if changed := differing(versions, {name: header["made_with"]["versions"].get(name) for name in versions}):
                 self.warnings.append(f"{path.name} was begun with other versions: {changed}")
             self._found = {record["id"]: record for record in stored[1:]}
         self._file = self._held.enter_context(path.open("ab", buffering=0))
@@ -112,13 +112,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         yield value
 
 
-def _changed(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+def differing(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
     """Dotted names of the entries that differ."""
     names = []
     for key in sorted({*stored, *wanted}):
         old, new = stored.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict) and old != new:
-            names.append(_changed(old, new, f"{prefix}{key}."))
+            names.append(differing(old, new, f"{prefix}{key}."))
         elif old != new:
             names.append(prefix + key)
     return ", ".join(names)

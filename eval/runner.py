@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,13 @@ from rag.readers import Reader
 from rag.readers.base import EncodedQuestion
 from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import load_same_reader, reader_or_checksum
+from retrievers.dense.encoder import BASE, DEFAULT
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
+
+QUESTIONS_FILE = "questions.jsonl"
+"""In a folder of results, the records of questions."""
 
 _PATHS = ("data", "runs", "pool", "qrels", "index", "corpus")
 
@@ -38,8 +42,21 @@ def provenance(
     """
     named = [path for field in _PATHS for path in _as_list(getattr(run, field, None))]
     named += [file for field in ("rerank", "methods") for file in named_models(getattr(run, field, None) or [])]
+    files = [(path, root / path) for path in named]
+    files += _found_from_here(run)
     settings = run.model_dump(mode="json", exclude=set(beside))
-    return made_with(settings, reader, ((path, root / path) for path in named), *libraries)
+    return made_with(settings, reader, files, *libraries)
+
+
+def _found_from_here(run: Any) -> Iterator[tuple[str, Path]]:
+    """Names that are a list of questions' or an encoder's of ours, of the hub, or of a file or folder here."""
+    ids = getattr(run, "ids", "all")
+    if ids not in ("all", "odd", "even") and Path(ids).is_file():
+        yield ids, Path(ids)
+    for section in (run, getattr(run, "retriever", None)):
+        encoder = getattr(getattr(section, "dense", None), "encoder", DEFAULT)
+        if encoder not in (DEFAULT, BASE) and (folder := Path(encoder).expanduser()).is_dir():
+            yield encoder, folder
 
 
 def _as_list(paths: Sequence[str] | str | None) -> Sequence[str]:

@@ -18,7 +18,7 @@ from rag.questions.pool import load_pool, with_pool
 from rag.retrieval import build_retriever, open_retriever
 from rag.settings import RetrieverSettings, Settings
 from rag.settings_base import Section, SettingsError
-from retrievers import Passage, Retriever
+from retrievers import CorpusError, Passage, Retriever
 
 
 class QuestionSettings(Section):
@@ -215,29 +215,33 @@ def usable_questions(data: QuestionSet, settings: QuestionSettings) -> tuple[lis
     Raises:
         SettingsError: ids are chosen by their number, and one holds none.
     """
-    wanted = list(filter(_wanted(settings.ids), data.questions))
-    blank = [question for question in wanted if not question.text.strip()]
+    is_wanted = _wanted(settings.ids)
+    numbered = zip(data.questions, _distinct([question.id for question in data.questions]), strict=True)
+    wanted = [(question, name) for question, name in numbered if is_wanted(question)]
+    blank = [question for question, _ in wanted if not question.text.strip()]
     warnings = list(data.notes)
     if blank:
         warnings.append(f"{len(blank)} questions are blank, such as {blank[0].id!r}, and are left out")
-    taken = {question.id for question in wanted}
-    usable: dict[str, Question] = {}
-    repeated = []
-    for question in wanted:
-        if not question.text.strip():
-            continue
-        name = question.id
-        if name in usable:
-            repeated.append(name)
-            numbered = (f"{name}~{number}" for number in count(2))
-            name = next(other for other in numbered if other not in taken and other not in usable)
-        usable[name] = replace(question, id=name)
-    if repeated:
+    usable = [(question, name) for question, name in wanted if question.text.strip()]
+    if repeated := [(question.id, name) for question, name in usable if name != question.id]:
         warnings.append(
-            f"{len(repeated)} questions have the id of an earlier one, such as {repeated[0]!r}; they are kept as "
-            f"{repeated[0] + '~2'!r} and so on"
+            f"{len(repeated)} questions have the id of an earlier one, such as {repeated[0][0]!r}; they are kept as "
+            f"{repeated[0][1]!r} and so on"
         )
-    return list(usable.values()), warnings
+    return [question if name == question.id else replace(question, id=name) for question, name in usable], warnings
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind each that was there before; it does not depend on what is chosen of them."""
+    taken, seen, found = set(names), set[str](), list[str]()
+    for name in names:
+        own = name
+        if name in seen:
+            own = next(other for number in count(2) if (other := f"{name}~{number}") not in taken)
+        taken.add(own)
+        seen.add(name)
+        found.append(own)
+    return found
 
 
 def _wanted(ids: str) -> Callable[[Question], bool]:
@@ -261,9 +265,17 @@ def pooled(data: QuestionSet, paths: Sequence[str], root: Path) -> QuestionSet:
     """The questions over the data's passages and those of more files or folders, each text once.
 
     Raises:
+        CorpusError: two passages have one id.
         SettingsError: there are no passages.
     """
     found = with_pool(data, load_pool([root / path for path in paths]))
     if not found.passages:
         raise SettingsError("the questions bring no passages to search; give index or pool")
+    first: dict[str, Passage] = {}
+    for passage in found.passages:
+        if (other := first.setdefault(passage.id, passage)) is not passage:
+            raise CorpusError(
+                f"two passages have the id {passage.id!r}: {other.full_text[:60]!r} and {passage.full_text[:60]!r}; "
+                "give the questions or passages of each file ids of their own, or evaluate the files one by one"
+            )
     return found

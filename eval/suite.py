@@ -36,7 +36,7 @@ def run_suite(
         config: a YAML file, or "model-card".
         root: folder that the runs' paths are relative to.
         out: one JSON file per run is written here; what is finished by the same settings, data and weights is not
-            asked again (see `evaluate_qa`).
+            asked again (see `evaluate_qa`), and an earlier result of others is replaced.
         overrides: settings of every run, such as "limit=100" or "reader.checkpoint=my-reader/reader".
         progress: called as progress(name, done, total), in questions.
     """
@@ -45,5 +45,6 @@ def run_suite(
     for run in suite.runs:
         run = load_section(QARun, None, overrides, base=run.model_dump(mode="json"))
         report = None if progress is None else lambda _, done, total, name=run.name: progress(name, done, total)
-        results.append(evaluate_qa(run, out / f"{file_name(run.name)}.json", root=root, progress=report).to_dict())
+        path = out / f"{file_name(run.name)}.json"
+        results.append(evaluate_qa(run, path, root=root, progress=report, replace=True).to_dict())
     return results

@@ -9,11 +9,9 @@ from eval.attribution.question import measure_question
 from eval.attribution.settings import AttributionRun
 from eval.attribution.summary import AttributionResult, summarise
 from eval.retrieval.task import load_task
-from eval.runner import Progress, measure_questions, provenance
+from eval.runner import QUESTIONS_FILE, Progress, measure_questions, provenance
 from rag.readers import Reader
 from rag.scale import Executor
-
-QUESTIONS_FILE = "questions.jsonl"
 
 
 def evaluate_attribution(

@@ -10,7 +10,7 @@ import numpy as np
 
 from eval.attribution.methods import PAIR_METHODS
 from eval.attribution.settings import AttributionRun
-from eval.comparison import ComparisonResult, make_rows
+from eval.comparison import ComparisonResult, coverage_notes, make_rows
 
 GRID = np.linspace(0, 1, 21)
 """Fractions of the passages at which curves are averaged over questions."""
@@ -61,7 +61,7 @@ def summarise(
         ids=tuple(record["id"] for record in records),
         scores=table,
         made_with=made_with,
-        warnings=(*warnings, *_notes(run, records)),
+        warnings=(*warnings, *_notes(run, records), *coverage_notes(table, len(records))),
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from eval.citations.cases import Case, compose
 from eval.records import save_json
-from eval.runner import Progress, measure_questions, provenance
+from eval.runner import QUESTIONS_FILE, Progress, measure_questions, provenance
 from rag import Pipeline
 from rag.questions import load_questions
 from rag.readers import Reader
@@ -20,7 +20,6 @@ from rag.scale import Executor
 from rag.settings import AttributionSettings, ReaderSettings, Settings
 from rag.settings_base import Section
 
-QUESTIONS_FILE = "questions.jsonl"
 VERSION = 1
 
 

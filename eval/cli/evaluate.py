@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     evaluate.command(epilog=QA_EXAMPLE)(opt.with_options(qa))
     evaluate.command(epilog=EXAMPLE)(opt.with_options(retrieval))
     evaluate.command(epilog=ATTRIBUTION_EXAMPLE)(opt.with_options(attribution))
-    evaluate.command(epilog=CITATIONS_EXAMPLE)(citations)
+    evaluate.command(epilog=CITATIONS_EXAMPLE)(opt.with_options(citations))
     evaluate.command(epilog=SUITE_EXAMPLE)(suite)
     evaluate.command(epilog="Example: ragshap evaluate report bench --out bench")(report)
 

@@ -19,20 +19,9 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Options of every evaluation."""
+class MeasuringOptions:
+    """Options of every evaluation: how it is run, and what is printed of it."""
 
-    pool: Annotated[list[str] | None, typer.Option(help="Also search the passages of this file. May be repeated.")] = (
-        None
-    )
-    odd: Annotated[bool, typer.Option("--odd", help="Ask only the questions whose id ends in an odd number.")] = False
-    even: Annotated[bool, typer.Option("--even", help="Ask only the questions whose id ends in an even number.")] = (
-        False
-    )
-    only: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="Ask only the questions of a list of digests: held-out, or a file."),
-    ] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most this many questions at random.")] = None
     markdown: Markdown = False
     overrides: opt.Overrides = None
@@ -44,10 +33,7 @@ class RunOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a run that these options give; None for those that were not given."""
-        if self.odd + self.even + (self.only is not None) > 1:
-            raise typer.BadParameter("--odd, --even and --only exclude each other; give one of them")
-        ids = "odd" if self.odd else "even" if self.even else self.only
-        return {"pool": self.pool, "limit": self.limit, "ids": ids}
+        return {"limit": self.limit}
 
     def evaluate(
         self,
@@ -90,6 +76,30 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class RunOptions(MeasuringOptions):
+    """Options of evaluations that choose among questions and search passages for them."""
+
+    pool: Annotated[list[str] | None, typer.Option(help="Also search the passages of this file. May be repeated.")] = (
+        None
+    )
+    odd: Annotated[bool, typer.Option("--odd", help="Ask only the questions whose id ends in an odd number.")] = False
+    even: Annotated[bool, typer.Option("--even", help="Ask only the questions whose id ends in an even number.")] = (
+        False
+    )
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Ask only the questions of a list of digests: held-out, or a file."),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """As above, with the passages searched and which questions are asked."""
+        if self.odd + self.even + (self.only is not None) > 1:
+            raise typer.BadParameter("--odd, --even and --only exclude each other; give one of them")
+        ids = "odd" if self.odd else "even" if self.even else self.only
+        return {**super().settings(), "pool": self.pool, "ids": ids}
+
+
+@dataclass(frozen=True)
 class SearchOptions(RunOptions):
     """Options of evaluations that keep their results in a folder."""
 
@@ -115,9 +125,11 @@ class SearchOptions(RunOptions):
         describe: Callable[[Any, bool], None],
     ) -> None:
         """Evaluate, write the result and its plots into the folder if there is one, and print."""
+        from eval.runner import QUESTIONS_FILE
+
         out, files = self.out, list[Path]()
         result = self.evaluate(evaluate, run_class, settings, out, lambda run: out is not None)
         if out is not None:
             result.save(out / "result.json")
-            files = [out / "result.json", out / "questions.jsonl", *plot(result, out)]
+            files = [out / "result.json", out / QUESTIONS_FILE, *plot(result, out)]
         self.show(result, describe, files)

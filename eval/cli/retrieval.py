@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EXAMPLE = (
     "Example: ragshap evaluate retrieval examples/islands --rerank shapley,relevance --limit 20 -o results/islands"
 )
+
+_COMPARING = ("overrides", "markdown", "as_json", "quiet")  # shared options that go with --compare
 
 
 def retrieval(
@@ -53,7 +55,8 @@ def retrieval(
     if (data is None) == (compare is None):
         raise typer.BadParameter("give either DATA or --compare with two files")
     if compare is not None:
-        _compare(*compare, shared)
+        own = {"retriever": retriever, "run": trec, "rerank": rerank, "depth": depth, "k": k, "metric": metric}
+        _compare(*compare, shared, {**own, "baseline": baseline})
         return
     from eval.retrieval import RetrievalRun, evaluate_retrieval
     from eval.retrieval.plots import plot_curves
@@ -70,7 +73,11 @@ def retrieval(
     shared.evaluate_and_show(evaluate_retrieval, RetrievalRun, settings, plot_curves, _print_result)
 
 
-def _compare(first: Path, second: Path, shared: SearchOptions) -> None:
+def _compare(first: Path, second: Path, shared: SearchOptions, given: Mapping[str, Any]) -> None:
+    left = {one.name: getattr(shared, one.name) != one.default for one in fields(shared) if one.name not in _COMPARING}
+    if unused := [name for name, is_given in {**given, **left}.items() if is_given]:
+        named = ", ".join(f"-{name}" if len(name) == 1 else f"--{name}" for name in unused)
+        raise typer.BadParameter(f"--compare reads two finished results, in which {named} can change nothing")
     from eval.retrieval import compare
     from eval.retrieval.settings import ReportSettings
     from rag.settings_base import load_section

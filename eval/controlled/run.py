@@ -16,7 +16,7 @@ from eval.controlled.measure import measure_cases
 from eval.controlled.settings import ControlledRun
 from eval.controlled.summary import ControlledResult, summarise
 from eval.records import Records
-from eval.runner import Progress, cut_notes, load_and_measure, provenance
+from eval.runner import QUESTIONS_FILE, Progress, cut_notes, load_and_measure, provenance
 from eval.selection import usable_questions
 from rag.questions import Question, load_questions
 from rag.readers import Reader
@@ -24,7 +24,6 @@ from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import reader_or_checksum
 from rag.settings_base import SettingsError
 
-QUESTIONS_FILE = "questions.jsonl"
 _NOT_ON_RECORDS = ("games", "limit", "tries")  # settings that say which records there are, not what is in them
 
 

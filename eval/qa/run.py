@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,14 +9,16 @@ from typing import Any
 
 from eval.qa.answers import answer_question
 from eval.qa.settings import QARun
-from eval.qa.summary import VERSION, QAResult, summarise
-from eval.records import save_json
+from eval.qa.summary import FORMAT, VERSION, QAResult, summarise
+from eval.records import differing, save_json
 from eval.runner import Progress, cut_notes, measure_questions, provenance
 from eval.selection import Example, SelectedQuestions, select_questions
 from rag.provenance import answering
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor
+from rag.settings_base import SettingsError
+from retrievers.storage.json_text import parse_json
 
 _MADE_OF = ("files", "reader", "answer_reader")
 
@@ -31,23 +32,26 @@ def evaluate_qa(
     answerer: Reader | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    replace: bool = False,
 ) -> QAResult:
     """Ask the selected questions and score the answers.
 
     Args:
         run: questions, passages, orders and reader.
         out: where the result is written as JSON. Until then, the answers are kept beside it in `NAME.partial.jsonl`,
-            from which a stopped run resumes. A finished result is reused unless settings, data or weights have changed.
+            from which a stopped run resumes. A finished result of the same settings, data and weights is reused.
         root: folder that the run's paths are relative to.
         reader: used instead of the one that the run names.
         answerer: used instead of `answer.reader`.
         progress: called as progress("questions", done, total).
         executor: spreads the questions; by default they are asked in this process.
+        replace: whether a finished result of other settings, data or weights in `out` gives way to this one.
 
     Raises:
         CorpusError, FileNotFoundError: data, corpus or index cannot be read.
         IsADirectoryError: `out` is a folder.
-        SettingsError: a setting cannot be honoured, or the answers kept beside `out` were made with other settings.
+        SettingsError: a setting cannot be honoured, `out` holds something else than a result of the same settings,
+            data and weights, or the answers kept beside it were made with others.
     """
     if out is not None and out.is_dir():
         raise IsADirectoryError(f"{out} is a folder; name the .json file that the result is written to")
@@ -55,7 +59,7 @@ def evaluate_qa(
     selected = select_questions(run, root)
     made = provenance(run, root, reader or run.reader) | answering(answerer or run.answer.reader)
     partial = None if out is None else out.with_suffix(".partial.jsonl")
-    finished = None if out is None else _finished(out, made)
+    finished = None if out is None else _finished(out, made, replace)
     warnings: list[str] = []
     if finished is not None:
         records = [finished[question.id] for question in selected.questions]
@@ -80,23 +84,35 @@ def evaluate_qa(
     return result
 
 
-def _finished(path: Path, made: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """Records by question of a result that is there, if they would be the same; None if they would not.
+def _finished(path: Path, made: dict[str, Any], replace: bool) -> dict[str, dict[str, Any]] | None:
+    """Records by question of a result that is there, if they would be the same; None if there is none, or it gives way.
 
-    The versions that the result was made with then replace those in `made`.
+    One of an older layout gives way. The versions that the result was made with then replace those in `made`.
+
+    Raises:
+        SettingsError: the file is something else, or was made otherwise and does not give way.
     """
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        settings = {key: value for key, value in stored["settings"].items() if key in made["settings"]}
-        if stored["version"] != VERSION:
-            return None
-        if made["settings"] != settings or any(made.get(name) != stored.get(name) for name in _MADE_OF):
-            return None
-        records = {record["id"]: record for record in stored["questions"]}
-        made["versions"] = stored["versions"]
-        return records
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    if not path.exists():
         return None
+    try:
+        stored = parse_json(path.read_text(encoding="utf-8"))
+        if stored["format"] != FORMAT:
+            raise ValueError
+        settings = {key: value for key, value in stored["settings"].items() if key in made["settings"]}
+        old = {"settings": settings} | {name: stored.get(name) for name in _MADE_OF}
+        records = {record["id"]: record for record in stored["questions"]}
+        version, versions = stored["version"], stored["versions"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SettingsError(
+            f"{path} is there and is no result of `ragshap evaluate qa`; name another file to write to"
+        ) from None
+    other = differing(old, {"settings": made["settings"]} | {name: made.get(name) for name in _MADE_OF})
+    if other and not replace:
+        raise SettingsError(f"{path} holds a result made with other {other}; name another file, or delete this one")
+    if other or version != VERSION:
+        return None
+    made["versions"] = versions
+    return records
 
 
 def _timed_examples(

@@ -19,6 +19,7 @@ Measure = Literal["exact_match", "f1", "cover_exact_match"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 LABELS: dict[str, str] = {"exact_match": "exact match", "f1": "F1", "cover_exact_match": "cover exact match"}
 
+FORMAT = "ragshap-qa"
 VERSION = 4
 Records = Sequence[Mapping[str, Any]]
 
@@ -106,7 +107,7 @@ class QAResult:
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers."""
         return {
-            "format": "ragshap-qa",
+            "format": FORMAT,
             "version": VERSION,
             **self.made_with,
             "settings": self.run.model_dump(mode="json"),

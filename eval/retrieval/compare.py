@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError, model_validator
 
+from eval.comparison import coverage_notes
 from eval.retrieval.settings import ReportSettings
 from eval.retrieval.summary import RetrievalResult, RetrievalRow, retrieval_rows
 from eval.statistics import Floats
@@ -29,9 +31,15 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is not a result, or the two share no system, metric or question.
+        ValueError: a file is not a result, the two were made from other questions or judgements, or they share no
+            system, metric or question.
     """
     old, new = _load(first), _load(second)
+    if other := [name for name, value in old.asked().items() if value != new.asked()[name]]:
+        raise ValueError(
+            f"{first} and {second} were made with other {', '.join(other)}, so that one id may stand for two "
+            "questions; compare results of the same questions and judgements"
+        )
     pairs = {name: name for name in old.scores if name in new.scores}
     if len(old.scores) == len(new.scores) == 1:
         pairs = {next(iter(old.scores)): next(iter(new.scores))}
@@ -59,20 +67,43 @@ def compare(first: Path, second: Path, report: ReportSettings | None = None) -> 
         for path, content in ((first, old), (second, new))
         if len(content.questions) > len(shared)
     ]
+    warnings += coverage_notes(table, len(shared))
     return retrieval_rows(table, bases, report or ReportSettings()), warnings
 
 
+class _Settings(BaseModel, strict=True):
+    """The settings that say which questions and judgements a result is of."""
+
+    data: list[str]
+    qrels: str | None
+    split: str
+
+
 class _Scores(BaseModel, strict=True):
-    """What is read of a result: its questions, and by system and metric a score or None for each of them."""
+    """What is read of a result: its questions, and by system and metric a score or None for each of them.
+
+    The settings and the checksums of files say which questions these are.
+    """
 
     questions: list[str]
     scores: dict[str, dict[str, list[float | None]]]
+    settings: _Settings
+    files: dict[str, str]
 
     @model_validator(mode="after")
     def _one_score_per_question(self) -> _Scores:
         if any(len(column) != len(self.questions) for own in self.scores.values() for column in own.values()):
             raise ValueError("not one score per question")
         return self
+
+    def asked(self) -> dict[str, Any]:
+        """What the questions and their judgements depend on, by name: contents, wherever the files lie."""
+        data, qrels = self.settings.data, self.settings.qrels
+        return {
+            "settings.data": [self.files.get(path, path) for path in data],
+            "settings.qrels": None if qrels is None else self.files.get(qrels, qrels),
+            "settings.split": self.settings.split,
+        }
 
     def column(self, system: str, metric: str, places: list[int]) -> Floats:
         """Scores of the questions at these places, NaN where there is none."""
@@ -92,5 +123,5 @@ def _load(path: Path) -> _Scores:
     try:
         return _Scores.model_validate(content)
     except ValidationError:
-        message = "questions or scores are missing, or not one score per question"
+        message = "questions, scores, settings or files are missing, or not one score per question"
         raise ValueError(f"{path} is damaged: {message}") from None

@@ -39,7 +39,7 @@ def parse_metrics(names: Sequence[str], retrieve: int | None = None) -> dict[str
             in its name, as in "AP@50", if it can have a cut-off.
 
     Raises:
-        SettingsError: a name is unknown, or its cut-off is deeper than `retrieve`.
+        SettingsError: a name is unknown, or its cut-off is below 1 or deeper than `retrieve`.
     """
     if not names:
         return {}
@@ -58,6 +58,8 @@ def parse_metrics(names: Sequence[str], retrieve: int | None = None) -> dict[str
         if not supported:
             raise SettingsError(f"report.metrics: no installed package computes {name!r}; write it as in nDCG@10")
         cutoff = measure.params.get("cutoff")
+        if cutoff is not None and cutoff < 1:
+            raise SettingsError(f"report.metrics: {name!r} reads {cutoff} passages; write 1 or more after the @")
         if retrieve is not None and cutoff is not None and cutoff > retrieve:
             raise SettingsError(
                 f"report.metrics: {name} needs more than the {retrieve} passages of `retrieve`; raise it"
@@ -88,7 +90,7 @@ def _meant(name: str) -> str:
         known = {one.lower(): one for one in reversed(ir_measures.measures.registry)}
         stem, at, cutoff = name.partition("@")
         own = known.get(stem.lower())
-        return f"; write {own}{at}{cutoff}" if own else ""
+        return f"; write {own}{at}{cutoff}" if own not in (None, stem) else ""
     return f"but of trec_eval; write {' or '.join(map(str, found[:3]))}"
 
 
@@ -113,8 +115,13 @@ def score_by_qrels(
             judged[str(place)] = {names[passage]: grade for passage, grade in grades.items()}
             run[str(place)] = {names[passage]: -float(rank) for rank, passage in enumerate(passages)}
     scores = {name: np.full(len(ranked), math.nan) for name in measures}
-    for metric in _calculated(list(measures.values()), judged, run) if judged else ():
-        scores[str(metric.measure)][int(metric.query_id) - 1] = metric.value
+    by_found = [measure for measure in measures.values() if measure.NAME == "Judged"]  # fractions of what is found
+    others = [measure for measure in measures.values() if measure not in by_found]
+    for measure in by_found:
+        scores[str(measure)][[int(place) - 1 for place in judged]] = 0
+    for some, ranked_here in ((others, run), (by_found, {place: own for place, own in run.items() if own})):
+        for metric in _calculated(some, judged, ranked_here) if some and ranked_here else ():
+            scores[str(metric.measure)][int(metric.query_id) - 1] = metric.value
     return scores
 
 

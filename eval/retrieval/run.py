@@ -14,14 +14,13 @@ from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_p
 from eval.retrieval.settings import RetrievalRun
 from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
-from eval.runner import Progress, cut_fields, measure_questions, provenance
+from eval.runner import QUESTIONS_FILE, Progress, cut_fields, measure_questions, provenance
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
-QUESTIONS_FILE = "questions.jsonl"
 _AT_ONCE = 16  # questions retrieved together
 
 
@@ -51,6 +50,10 @@ def evaluate_retrieval(
     """
     root = root or Path()
     parse_metrics(run.report.metrics, run.retrieve)
+    if run.report.baseline not in (None, *run.systems()):
+        raise SettingsError(
+            f"report.baseline: {run.report.baseline!r} is no system; there are {', '.join(run.systems())}"
+        )
     if executor is not None and executor.remote and not run.rerank:
         raise SettingsError("--engine ray spreads reranking, and nothing is reranked; give --rerank, or leave it out")
     task = load_task(run, root)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from eval.comparison import ComparisonResult, Row, Table, make_rows
+from eval.comparison import ComparisonResult, Row, Table, coverage_notes, make_rows
 from eval.retrieval.metrics import WHOLE, area_under_recall, first_rank, parse_metrics, recall, score_by_qrels
 from eval.retrieval.settings import ReportSettings, RetrievalRun
 from eval.retrieval.task import Task
 from eval.statistics import Floats
-from rag.settings_base import SettingsError
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,9 @@ def summarise(
     made_with: Mapping[str, Any],
     warnings: Sequence[str],
 ) -> RetrievalResult:
-    """The result of a run from its questions' records; raises `SettingsError` for a baseline that is no system."""
+    """The result of a run from its questions' records."""
     bases = run.systems()
     if run.report.baseline is not None:
-        if run.report.baseline not in bases:
-            raise SettingsError(f"report.baseline: {run.report.baseline!r} is no system; there are {', '.join(bases)}")
         bases = {name: None if name == run.report.baseline else run.report.baseline for name in bases}
     kept = run.kept()
     measures = parse_metrics(run.report.metrics, kept)
@@ -84,7 +81,7 @@ def summarise(
         scores=table,
         evaluations=_evaluations(records, bases),
         made_with=made_with,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *coverage_notes(table, len(records))),
     )
 
 

@@ -15,6 +15,8 @@ from retrievers.corpora.trec import read_qrels
 
 Qrels = dict[str, dict[str, int]]
 
+_JUDGEMENTS = (".tsv", ".txt", ".gz")  # endings of their files, beside which editors leave others
+
 
 class Task(NamedTuple):
     """The questions of an evaluation.
@@ -48,14 +50,15 @@ def load_task(run: SearchSettings, root: Path) -> Task:
     """Load questions and judgements.
 
     Raises:
-        CorpusError, FileNotFoundError: a file cannot be read, or two questions have one id.
-        SettingsError: no question remains.
+        CorpusError, FileNotFoundError: a file cannot be read, or two BEIR folders judge one question.
+        SettingsError: no question remains, or a folder's judgements are not there or not told apart.
     """
     data = load_questions([root / path for path in run.data])
     wanted, warnings = usable_questions(data, run)
-    qrels = _judgements(run, root) or gold_qrels(data)
+    qrels = _judgements(run, root)
     if unknown := len(qrels.keys() - {question.id for question in data.questions}):
         warnings.append(f"{unknown} judged questions are not in the data and are left out")
+    qrels = qrels or gold_qrels(data, wanted)
     usable = [q for q in wanted if _has_words(q) or any(grade > 0 for grade in qrels.get(q.id, {}).values())]
     if len(usable) < len(wanted):
         warnings.append(f"{len(wanted) - len(usable)} questions have neither an answer nor a relevant passage")
@@ -106,11 +109,16 @@ def _has_words(question: Question) -> bool:
     return any(whole_words(answer) != " " for answer in question.answers)
 
 
-def gold_qrels(data: QuestionSet) -> Qrels:
-    """Judgements from the passages that questions mark as gold or name in `gold_ids`; of one text, the first's id."""
+def gold_qrels(data: QuestionSet, questions: Sequence[Question]) -> Qrels:
+    """Judgements from the passages that questions mark as gold or name in `gold_ids`; of one text, the first's id.
+
+    The questions are some of the data's, each with an id of its own.
+    """
     first = first_with_text(data)
-    named = {q.id: [first[data.passages[i].full_text].id for i in q.gold] for q in data.questions}
-    named = {q.id: [*named[q.id], *named_passages(q, "gold_ids")] for q in data.questions}
+    named = {
+        q.id: [*(first[data.passages[i].full_text].id for i in q.gold), *named_passages(q, "gold_ids")]
+        for q in questions
+    }
     return {name: dict.fromkeys(passages, 1) for name, passages in named.items() if passages}
 
 
@@ -127,8 +135,24 @@ def _judgements(run: SearchSettings, root: Path) -> Qrels:
     for folder in (root / path / "qrels" for path in run.data):
         if not folder.is_dir():
             continue
-        files = {file.name.split(".")[0]: file for file in sorted(folder.iterdir())}
-        if run.split not in files:
-            raise SettingsError(f"split: {folder} holds no {run.split!r}; there are {', '.join(files) or 'none'}")
-        judged |= read_qrels(files[run.split])
+        files = [file for file in sorted(folder.iterdir()) if file.suffix in _JUDGEMENTS]
+        named = [file for file in files if _split(file) == run.split]
+        if not named:
+            there = ", ".join(dict.fromkeys(map(_split, files)))
+            raise SettingsError(f"split: {folder} holds no {run.split!r}; there are {there or 'none'}")
+        if len(named) > 1:
+            raise SettingsError(
+                f"split: {folder} holds {' and '.join(file.name for file in named)}; keep one of them, or give qrels"
+            )
+        own = read_qrels(named[0])
+        if twice := judged.keys() & own.keys():
+            raise CorpusError(
+                f"{named[0]}: the question {min(twice)!r} is judged in another folder too, whose ids cannot be told "
+                "apart; evaluate the folders one by one"
+            )
+        judged |= own
     return judged
+
+
+def _split(file: Path) -> str:
+    return file.name.split(".")[0]

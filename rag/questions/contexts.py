@@ -47,7 +47,7 @@ def read_hotpotqa(entries: Sequence[Entry]) -> QuestionSet:
         if isinstance(context, dict):  # the hub's layout of the same data
             context = zip(context["title"], context["sentences"], strict=True)
             facts = [[title] for title in facts["title"]]
-        gold = {fact[0] for fact in facts}
+        gold = {title for title, *_ in facts}
         for title, sentences in context:
             yield _Context(None, title, "".join(sentences).strip(), title in gold)
 
@@ -109,6 +109,8 @@ def _add(found: QuestionSet, entry: Entry, contexts: Sequence[_Context], places:
     name, own, gold = entry.id, list[int](), list[int]()
     seen = set()
     for number, context in enumerate(contexts):
+        if not isinstance(context.title, str):
+            raise TypeError(f"the title of a passage must be a string, got {context.title!r}")
         key = (context.title, context.text)
         if key in seen or not context.text:
             continue

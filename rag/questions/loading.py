@@ -170,9 +170,12 @@ def _beir_queries(entries: Sequence[Entry]) -> QuestionSet:
     for entry in entries:
         if not isinstance(text := entry.value.get("text"), str) or "_id" not in entry.value:
             raise CorpusError(f"{entry.where}: not a BEIR query, which holds _id and text; got {list(entry.value)[:8]}")
+        own = entry.value.get("metadata")
+        if own is not None and not isinstance(own, dict):
+            raise CorpusError(f"{entry.where}: the metadata of a BEIR query must be an object or null, got {own!r}")
         metadata = entry.rest("text")
         answers = accepted_answers(metadata.pop("answers", None), entry.where)
-        given = "answers" in (entry.value.get("metadata") or {})
+        given = "answers" in (own or {})
         name = entry.id
         if name in seen:
             raise CorpusError(f"{entry.where}: the question id {name!r} occurs twice")

@@ -52,7 +52,13 @@ def read_squad_rows(path: Path, entries: Sequence[Entry]) -> QuestionSet:
             raise CorpusError(f"{entry.where}: not a SQuAD row, whose context and title are strings")
         row: dict[str, Any] = {"id": entry.id, "question": entry.text}
         if (answers := entry.answers) is not None:
-            starts = any(_spans(entry.value.get(field)) for field in ("answers", "answer"))
+            try:
+                starts = any(_spans(entry.value.get(field)) for field in ("answers", "answer"))
+            except (KeyError, TypeError, ValueError):
+                raise CorpusError(
+                    f"{entry.where}: the answers of a SQuAD row must hold one answer_start for each text, got "
+                    f"{entry.value.get('answers', entry.value.get('answer'))!r}"
+                ) from None
             row["answers"] = entry.value.get("answers", entry.value.get("answer")) if starts else list(answers)
         articles.append({"title": title, "paragraphs": [{"context": context, "qas": [row]}]})
     return read_squad(path, {"data": articles})

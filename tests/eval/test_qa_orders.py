@@ -122,12 +122,26 @@ def test_finished_questions_are_not_asked_again(beir, reader, tmp_path):
     assert reader.encoded == 6, "only the report is another"
     assert again.rows == first.rows
     assert json.loads(out.read_text())["settings"]["report"] == {"draws": 100, "confidence": 0.5, "seed": 0}
-    evaluate(beir, reader, out, k=[1])
-    assert reader.encoded == 12
-    out.write_text("{}")
-    evaluate(beir, reader, out, k=[1])
-    assert reader.encoded == 18
     assert [path.name for path in out.parent.iterdir() if path.is_file()] == ["answers.json"]
+
+
+def test_a_file_that_holds_something_else_is_kept(beir, reader, tmp_path):
+    out = tmp_path / "answers.json"
+    evaluate(beir, reader, out)
+    finished, encoded = out.read_bytes(), reader.encoded
+    with pytest.raises(SettingsError, match=r"answers.json holds a result made with other settings\.k; name another"):
+        evaluate(beir, reader, out, k=[1])
+    with (beir / "queries.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(SettingsError, match=r"made with other files\."):
+        evaluate(beir, reader, out)
+    assert out.read_bytes() == finished
+    for text in ("{}", "", "[1]", '{"format": "ragshap-qa"}', '[{"question": "Where?", "answers": ["Oslo"]}]'):
+        out.write_text(text)
+        with pytest.raises(SettingsError, match=r"answers.json is there and is no result of `ragshap evaluate qa`"):
+            evaluate(beir, reader, out)
+        assert out.read_text() == text
+    assert reader.encoded == encoded
 
 
 def test_answers_kept_by_a_stopped_run_are_of_the_same_settings(beir, reader, tmp_path):

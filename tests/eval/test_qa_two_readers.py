@@ -68,7 +68,7 @@ def test_it_is_asked_for_the_numbers_named_alone(beir, reader, tmp_path):
     plot_answers(result.rows, tmp_path / "drawn")
 
 
-def test_answers_of_another_answerer_are_made_anew(beir, reader, tmp_path):
+def test_answers_of_another_answerer_are_kept(beir, reader, tmp_path):
     out, first = tmp_path / "answers.json", LastReader()
     evaluate(beir, reader, first, out)
     asked = first.encoded
@@ -76,8 +76,9 @@ def test_answers_of_another_answerer_are_made_anew(beir, reader, tmp_path):
     assert first.encoded == asked
     other = LastReader()
     other.name = "other"
-    evaluate(beir, reader, other, out)
-    assert other.encoded == asked
+    with pytest.raises(SettingsError, match="made with other answer_reader"):
+        evaluate(beir, reader, other, out)
+    assert other.encoded == 0
 
 
 def test_a_causal_model_answers_by_its_settings(tmp_path, capfd):

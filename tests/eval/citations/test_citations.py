@@ -8,8 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from eval.citations import Case, CitationsRun, compose
+from eval.citations import Case, CitationsResult, CitationsRun, compose
 from eval.citations.run import measure_case, provenance_of, summarise
+from rag.cli import options as opt
+from rag.cli import run
 from rag.questions import load_questions
 from rag.readers.base import EncodedQuestion, TokenScores
 from retrievers import Passage
@@ -102,3 +104,22 @@ def test_more_answers_continue_a_run_of_fewer(tmp_path):
     )
     assert provenance_of(few, tmp_path, None) == provenance_of(many, tmp_path, None)
     assert provenance_of(few, tmp_path, None) != provenance_of(other, tmp_path, None)
+
+
+@pytest.mark.parametrize(("device", "on_gpu"), [("cuda:1", True), ("cpu", False)])
+def test_the_command_runs_by_its_options(monkeypatch, tmp_path, device, on_gpu):
+    asked = []
+    monkeypatch.setattr(opt, "chosen_executor", lambda *given: given)
+
+    def evaluate(run, out, *, progress, executor):
+        asked.append((run, out, executor))
+        return CitationsResult(run, (), 0, 0.0, 0.0, (), {}, [])
+
+    monkeypatch.setattr("eval.citations.evaluate_citations", evaluate)
+    options = ["--limit", "3", "--budget", "8", "--set", f"reader.device={device}", "--set", "attribution.seed=4"]
+    assert run(["evaluate", "citations", "a.json", "b.json", *options, "-o", str(tmp_path)]) == 0
+    ((settings, out, executor),) = asked
+    assert (settings.data, settings.limit, out) == (["a.json", "b.json"], 3, tmp_path)
+    assert (settings.attribution.budget, settings.attribution.seed) == (8, 4)
+    assert executor == ("local", None, None, on_gpu)
+    assert (tmp_path / "result.json").exists()

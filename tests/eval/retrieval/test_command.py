@@ -120,6 +120,7 @@ def test_table_and_comparison(finished, capfd):
         ([str(ISLANDS), "--metric", "foo@3"], 2, "'foo@3' is no measure"),
         ([str(ISLANDS), "--run", "missing.trec"], 1, "missing.trec"),
         (["--compare", "a.json", "b.json"], 1, "a.json"),
+        (["--compare", "a", "b", "-k", "7", "--odd", "-o", "c"], 2, "in which -k, --odd, --out can change nothing"),
     ],
 )
 def test_wrong_use_is_one_clear_message(capfd, arguments, code, message):

@@ -8,10 +8,12 @@ import pytest
 
 from eval.qa import QARun, evaluate_qa
 from eval.retrieval import RetrievalRun, evaluate_retrieval
+from eval.runner import provenance
 from eval.selection import Selection, pooled, select_questions
 from rag.questions import load_questions
+from rag.questions.overlap import question_digest
 from rag.settings_base import SettingsError
-from retrievers import load_corpus
+from retrievers import CorpusError, load_corpus
 
 
 def lines(path, *values):
@@ -20,9 +22,9 @@ def lines(path, *values):
     return path
 
 
-def evaluate(data, *, out=None, report=None, **settings):
+def evaluate(*data, out=None, report=None, **settings):
     report = {"k": [1], "draws": 100, **(report or {})}
-    run = RetrievalRun.model_validate({"data": [str(data)], "depth": [5], "report": report, **settings})
+    run = RetrievalRun.model_validate({"data": list(map(str, data)), "depth": [5], "report": report, **settings})
     return evaluate_retrieval(run, out)
 
 
@@ -174,3 +176,94 @@ def test_ms_marco(tmp_path):
     )
     assert (mean(result, "RR@10"), mean(result, "RR@10", "run")) == (1, 0.75)
     assert len(pooled(load_questions([tmp_path / "queries.dev.tsv"]), [str(collection)], tmp_path).passages) == 3
+
+
+def fid(path, ids, name="c", texts=("The red house is in Oslo.", "The boat is in Bergen.")):
+    contexts = [{"id": f"{name}{n}", "title": "", "text": text} for n, text in enumerate(texts)]
+    entries = [{"id": n, "question": q, "answers": [a], "ctxs": contexts} for n, (q, a) in zip(ids, PAIRS, strict=True)]
+    return lines(path, *entries)
+
+
+PAIRS = (("Where is the red house?", "Oslo"), ("Where is the boat?", "Bergen"))
+CARS = ("The green car is in Oslo, unlike the boat.", "The bike is in Bergen, like the red house is not.")
+
+
+def test_repeated_ids_keep_the_judgements_of_their_own_file(tmp_path):
+    one, two = fid(tmp_path / "1.json", (1, 2), "a"), fid(tmp_path / "2.json", (1, 2), "b", CARS)
+    result = evaluate(one, two, retrievers=["own"], report={"metrics": ["R@2"]})
+    assert result.ids == ("1", "2", "1~2", "2~2")
+    assert result.scores["own"]["R@2"].tolist() == [1, 1, 1, 1]
+
+
+def test_passages_that_cannot_be_told_apart_are_refused_with_what_to_do(tmp_path):
+    one, two = fid(tmp_path / "1.json", (1, 2)), fid(tmp_path / "2.json", (1, 2), texts=CARS)
+    with pytest.raises(CorpusError, match=r"two passages have the id '1/c0': 'The red .* give the questions or pass"):
+        evaluate(one, two)
+
+
+def test_numbers_of_repeated_questions_do_not_depend_on_which_are_asked(tmp_path):
+    one, two = fid(tmp_path / "1.json", (1, 2), "a"), fid(tmp_path / "2.json", (2, 1), "b", CARS)
+    only = tmp_path / "list.txt"
+    only.write_text(question_digest(PAIRS[1][0]))
+    result = evaluate(one, two, ids=str(only))
+    assert result.ids == ("2", "1~2")
+
+
+def test_two_folders_that_judge_one_question_are_refused(tmp_path):
+    folders = [
+        beir(tmp_path / name, {name: "a ferry"}, {"q1": f"ferry {name}"}, [("q1", name, "1")]) for name in ("x", "y")
+    ]
+    with pytest.raises(CorpusError, match=r"test.tsv: the question 'q1' is judged in another folder too"):
+        evaluate(*folders)
+
+
+def test_only_one_file_of_a_split_is_read(tmp_path):
+    folder = beir(tmp_path / "b", {"d": "ferry", "e": "boat"}, {"q1": "ferry"}, [("q1", "d", "1")])
+    (folder / "qrels" / "test.tsv~").write_text("query-id\tcorpus-id\tscore\nq1\te\t1\n")
+    assert mean(evaluate(folder, report={"metrics": ["P@1"]}), "P@1") == 1
+    (folder / "qrels" / "test.txt").write_text("q1 0 e 1\n")
+    with pytest.raises(SettingsError, match=r"holds test.tsv and test.txt; keep one of them"):
+        evaluate(folder)
+
+
+def test_what_a_measure_does_not_cover_is_said(tmp_path):
+    path, qrels = fid(tmp_path / "1.json", (1, 2)), tmp_path / "qrels"
+    for judged, count in (("1 0 1/c0 1\n", 1), ("1 0 1/c0 0\n", 0)):
+        qrels.write_text(judged)
+        result = evaluate(path, qrels=str(qrels), report={"metrics": ["AP", "P@1"]})
+        assert result.warnings == (f"AP, P@1: {count} of 2 questions have a score, and the others are left out",)
+
+
+def test_a_question_without_hits_scores_0_in_every_measure(tmp_path):
+    folder = beir(tmp_path / "b", {"d": "ferry"}, {"q1": "ferry", "q2": "zzz"}, [("q1", "d", "1"), ("q2", "d", "1")])
+    result = evaluate(folder, report={"metrics": ["Judged@3", "P@1"]})
+    assert result.scores["bm25"]["Judged@3"].tolist() == result.scores["bm25"]["P@1"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["P@0", "Judged@0"])
+def test_measures_of_no_passage_are_refused(tmp_path, name):
+    with pytest.raises(SettingsError, match=f"'{name}' reads 0 passages; write 1 or more"):
+        evaluate(tmp_path, report={"metrics": [name]})
+
+
+def test_a_name_is_not_answered_with_itself(tmp_path):
+    with pytest.raises(SettingsError, match=r"'INST' is no measure of ir_measures \(invalid param"):
+        evaluate(tmp_path, report={"metrics": ["INST"]})
+
+
+def test_other_lists_and_encoders_are_other_provenance(tmp_path):
+    listed, encoder = tmp_path / "list.txt", tmp_path / "encoder"
+    encoder.mkdir()
+    runs = (
+        RetrievalRun.model_validate({"data": ["x"], "ids": str(listed), "dense": {"encoder": str(encoder)}}),
+        QARun.model_validate({"data": ["x"], "ids": str(listed), "retriever": {"dense": {"encoder": str(encoder)}}}),
+    )
+    for run in runs:
+        made = []
+        for one, other in (("a", "a"), ("b", "a"), ("a", "b"), ("a", "a")):
+            listed.write_text(one)
+            (encoder / "model.safetensors").write_text(other)
+            made.append(provenance(run, tmp_path, None)["files"])
+        assert made[0] == made[3]
+        assert made[0] != made[1] != made[2] != made[0]
+        assert set(made[0]) == {str(listed), str(encoder)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,8 +116,10 @@ def test_everything_against_one_baseline(beir, reader):
     settings = {"reader": reader, "rerank": ["shapley"]}
     result = evaluate(beir, report={"baseline": "bm25/5/shapley"}, **settings)
     assert {row.system: row.baseline for row in result.rows} == {"bm25": "bm25/5/shapley", "bm25/5/shapley": None}
+    encoded = reader.encoded
     with pytest.raises(SettingsError, match="'best' is no system; there are bm25, bm25/5/shapley"):
         evaluate(beir, report={"baseline": "best"}, **settings)
+    assert reader.encoded == encoded, "nothing is measured before"
 
 
 def test_a_run_of_bm25_is_scored_like_bm25(beir, tmp_path):
@@ -253,6 +256,21 @@ def test_two_results_are_compared_on_the_questions_they_share(beir, tmp_path, re
     (tmp_path / "mine.json").write_text("{}")
     with pytest.raises(ValueError, match=r"is no result of `ragshap evaluate retrieval`"):
         compare(tmp_path / "odd.json", tmp_path / "mine.json")
+
+
+def test_results_of_other_questions_or_judgements_are_not_compared(beir, tmp_path):
+    evaluate(beir).save(tmp_path / "a.json")
+    moved = shutil.copytree(beir, tmp_path / "moved")
+    evaluate(moved).save(tmp_path / "b.json")
+    compare(tmp_path / "a.json", tmp_path / "b.json")
+    queries = (moved / "queries.jsonl").read_text()
+    (moved / "queries.jsonl").write_text(queries.replace("Where is", "Who built"))
+    evaluate(moved).save(tmp_path / "b.json")
+    with pytest.raises(ValueError, match=r"a.json and .*b.json were made with other settings.data, so that"):
+        compare(tmp_path / "a.json", tmp_path / "b.json")
+    evaluate(beir, qrels=str(beir / "qrels" / "test.tsv")).save(tmp_path / "b.json")
+    with pytest.raises(ValueError, match=r"were made with other settings.qrels, so that"):
+        compare(tmp_path / "a.json", tmp_path / "b.json")
 
 
 def test_the_layouts_of_public_benchmarks(tmp_path):

@@ -218,3 +218,25 @@ def test_beir_metadata_and_compressed_queries(tmp_path):
 def test_broken_entries_are_named(tmp_path, values, message):
     with pytest.raises(CorpusError, match=message):
         read(tmp_path, *values)
+
+
+JUDGED = {"query_id": "x", "query": "Where?"}
+ROW = {**WHERE, "context": "It is in Oslo."}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({**FID, "ctxs": [{"title": 5, "text": "a"}]}, "not DPR.*the title of a passage must be a string, got 5"),
+        ({**HOTPOTQA, "context": [[True, ["a"]]]}, "not HotpotQA.*must be a string, got True"),
+        ({**HOTPOTQA, "supporting_facts": [[]]}, "not HotpotQA JSON"),
+        ({**MUSIQUE, "paragraphs": [{**PARAGRAPHS[0], "title": None}]}, "not MuSiQue.*must be a string, got None"),
+        ({**JUDGED, "positive_passages": [{"docid": "d", "title": 1.5, "text": "a"}]}, "not MIRACL.*got 1.5"),
+        ({**ROW, "answers": {"text": ["Oslo"], "answer_start": []}}, "must hold one answer_start for each text"),
+        ({**ROW, "answers": {"text": ["Oslo"], "answer_start": 5}}, "must hold one answer_start for each text"),
+        ({"_id": "q", "text": "a?", "metadata": 5}, "the metadata of a BEIR query must be an object or null, got 5"),
+    ],
+)
+def test_parts_of_other_types_are_refused_with_file_and_line(tmp_path, entry, message):
+    with pytest.raises(CorpusError, match=rf"q\.jsonl, line 1: .*{message}"):
+        read(tmp_path, entry)
