@@ -218,14 +218,31 @@ class Pipeline(Closable):
             },
         )
 
-    def rehearse(self, question: str, passages: Sequence[Passage | Hit | str], *, answer: str | None = None) -> int:
-        """How many coalitions `explain` may ask the reader about, at most; a costly reader logs what they cost.
+    def rehearse(
+        self,
+        question: str,
+        passages: Sequence[Passage | Hit | str],
+        *,
+        answer: str | None = None,
+        spans: Sequence[Span] | None = None,
+    ) -> int:
+        """How many coalitions `explain` may ask its readers about, at most; costly readers log what they cost.
 
         Nothing is asked, except that an endpoint may be tried out for log-probabilities of an answer that is given.
         """
         players = [hit.passage for hit in as_hits(passages)]
-        session = Session(self.reader, question, players, self.settings, screener=self.screener, answer=answer)
-        return session.most_decodes
+        session = Session(
+            self.reader, question, players, self.settings, screener=self.screener, answer=answer, spans=spans
+        )
+        if self.answerer is None or session.given:
+            return session.most_decodes
+        keep = self.settings.rerank.keep
+        # Which passages will be kept is not known; the longest ones cost most.
+        kept = sorted(session.encoded.passages, key=lambda passage: -len(passage.title) - len(passage.text))
+        kept = kept if keep == "smallest" else kept[:keep]
+        if self.settings.answer.attribute:
+            return session.most_decodes + self._of_answerer(len(kept)).rehearse(question, kept)
+        return session.most_decodes + Session(self.answerer, question, kept, most_decodes=1).most_decodes
 
     def _answered(
         self, question: str, kept: Mapping[int, Hit], progress: Progress | None
@@ -237,9 +254,8 @@ class Pipeline(Closable):
         assert self.answerer is not None
         answering, ranks, hits = self.answerer.name, list(kept), list(kept.values())
         if self.settings.answer.attribute:
-            own = Pipeline(None, self.answerer, _of_answerer(self.settings, len(hits)), made_with=self.made_with)
             report = None if progress is None else lambda _, done, total: progress("answer", done, total)
-            found = own.explain(question, hits, progress=report)
+            found = self._of_answerer(len(hits)).explain(question, hits, progress=report)
             evidence = tuple(replace(one, rank=ranks[one.rank - 1]) for one in found.evidence)
             explanation = replace(found, evidence=evidence)
             text, said = found.text, list(found.warnings)
@@ -249,18 +265,17 @@ class Pipeline(Closable):
         warnings = [f"{answering}, which gave the final answer: {warning}" for warning in said]
         return text, TwoReaders(answering, self.reader.name, explanation), warnings
 
-
-def _of_answerer(settings: Settings, n_kept: int) -> Settings:
-    """The settings by which the final answer is attributed to all of the kept passages, as wholes."""
-    return settings.model_copy(
-        update={
-            "reader": settings.answer.reader or settings.reader,
+    def _of_answerer(self, n_kept: int) -> Pipeline:
+        """The pipeline that attributes the final answer to all of the kept passages, as wholes."""
+        own = self.settings
+        changed = {
+            "reader": own.answer.reader or own.reader,
             "answer": AnswerSettings(),
             "hierarchy": HierarchySettings(),
-            "attribution": settings.attribution.model_copy(update={"screen": 0}),
-            "rerank": settings.rerank.model_copy(update={"keep": max(1, n_kept)}),
+            "attribution": own.attribution.model_copy(update={"screen": 0}),
+            "rerank": own.rerank.model_copy(update={"keep": max(1, n_kept)}),
         }
-    )
+        return Pipeline(None, self.answerer, own.model_copy(update=changed), made_with=self.made_with)
 
 
 class _Clock:

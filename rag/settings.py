@@ -45,7 +45,7 @@ class RetrieverSettings(EngineSections):
     A `kind` that is a search engine needs no corpus or index; its section says where it is.
     """
 
-    kind: Literal["bm25", "dense", "hybrid"] | Engine = "bm25"
+    kind: Literal["bm25", "dense", "hybrid", Engine] = "bm25"
     passages: int = Field(default=20, ge=1)
     bm25: BM25Settings = BM25Settings()
     dense: DenseSettings = DenseSettings()

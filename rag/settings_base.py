@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -66,7 +68,29 @@ def load_section(
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{origin}: {_explain(kind, item)}" for item in error.errors())) from None
+        changed = [override.partition("=")[0].strip() for override in overrides]
+        lines = [
+            f"{'settings' if _concerns(item['loc'], changed) else origin}: {_explain(kind, item)}"
+            for item in error.errors()
+        ]
+        raise SettingsError("\n".join(lines)) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as YAML 1.2 does, and refuses a key that occurs twice, of which one would be ignored."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name, n in counts.items():
+            if n > 1:
+                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} occurs {n} times", node.start_mark)
+        return node
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 def _yaml(text: str) -> Any:
@@ -74,7 +98,7 @@ def _yaml(text: str) -> Any:
     if len(text) > _LARGEST:
         raise ValueError(f"{len(text):,} characters, at most {_LARGEST:,} are read")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except Exception as error:  # a tag's conversion raises whatever it raises: AttributeError for "!!timestamp x"
         raise ValueError("nested too deeply" if isinstance(error, RecursionError) else str(error)) from None
     held = [value]
@@ -130,6 +154,12 @@ def _override(values: dict[str, Any], override: str) -> None:
     except ValueError:
         shown = "this" if _SECRET in key.split(".") else _SHOWN.repr(text)
         raise SettingsError(f"{key}: {shown} is not a valid value") from None
+
+
+def _concerns(place: Sequence[Any], changed: Sequence[str]) -> bool:
+    """Whether what is wrong at a place may come from one of the changed settings."""
+    parts = [str(part) for part in place]
+    return any(all(a == b for a, b in zip(parts, key.split("."), strict=False)) for key in changed)
 
 
 def _explain(kind: type[Section], item: Any) -> str:

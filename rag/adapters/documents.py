@@ -214,4 +214,5 @@ class ForeignSearcher(ABC):
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     named = {str(key): value for key, value in metadata.items() if key != "title"}
-    return dict(json.loads(json.dumps(named, default=str, skipkeys=True)))
+    # Python writes and reads NaN and infinities, which JSON has not; `parse_constant` gets their names.
+    return dict(json.loads(json.dumps(named, default=str, skipkeys=True), parse_constant=str))

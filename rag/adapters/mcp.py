@@ -148,7 +148,11 @@ def build_server(pipeline: Pipeline) -> MCPServer:
         question: Question,
         passages: Annotated[
             list[Given],
-            Field(max_length=MOST_PASSAGES, description="Objects, or plain strings; their ids are 1, 2 and so on."),
+            Field(
+                max_length=MOST_PASSAGES,
+                fail_fast=True,
+                description="Objects, or plain strings; their ids are 1, 2 and so on.",
+            ),
         ],
         context: Context,
         level: Level = settings.hierarchy.level,

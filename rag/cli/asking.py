@@ -12,8 +12,6 @@ from rag.cli import options as opt
 if TYPE_CHECKING:
     from rag.answer import Answer
 
-_LONGEST_NAME = 255  # of a file, on all common systems
-
 Html = Annotated[Path | None, typer.Option("--html", help="Also write the explanation to this file, as one HTML page.")]
 Passages = Annotated[int | None, typer.Option("-k", min=1, help="Number of passages to retrieve.")]
 Level = Annotated[str | None, typer.Option("--level", help="Attribute the answer to each passage, sentence or word.")]
@@ -49,6 +47,7 @@ def ask(
 ) -> None:
     """Answer a question and say which passages the answer comes from."""
     opt.check_question(question)
+    opt.check_output(html, "--html")
     with opt.progress_bars(quiet) as progress:
         from rag.pipeline import Pipeline
 
@@ -90,6 +89,9 @@ def explain(
 ) -> None:
     """Attribute an answer, the reader's or your own, to passages that you bring."""
     opt.check_question(question)
+    opt.check_output(html, "--html")
+    if as_markdown and as_json:
+        raise typer.BadParameter("give one of --markdown and --json", param_hint="--markdown")
     with opt.progress_bars(quiet) as progress:
         from rag.explanation.spans import parse_span
         from rag.pipeline import Pipeline
@@ -104,13 +106,11 @@ def explain(
         own = list(load_corpus(passages, **settings.reading))
         reader = load_reader(settings.reader)
         with Pipeline(None, reader, settings, made_with=sources(settings, passages)) as pipeline:
-            if dry_run:
-                return _say_cost(pipeline.rehearse(question, own, answer=_given(answer)), as_json)
             spans = [parse_span(one) for one in span] if span else None
+            if dry_run:
+                return _say_cost(pipeline.rehearse(question, own, answer=_given(answer), spans=spans), as_json)
             bars = opt.stage_progress(progress)
             explained = pipeline.explain(question, own, answer=_given(answer), spans=spans, progress=bars)
-    if as_markdown and as_json:
-        raise typer.BadParameter("give one of --markdown and --json", param_hint="--markdown")
     _show(explained, as_json, html, as_markdown)
 
 
@@ -124,7 +124,10 @@ def _say_cost(coalitions: int, as_json: bool) -> None:
 
 def _given(answer: str | None) -> str | None:
     """Return an answer as given, or what the file of that name holds."""
-    if answer is None or len(answer) > _LONGEST_NAME or not Path(answer).is_file():
+    try:
+        if answer is None or not Path(answer).is_file():
+            return answer
+    except (OSError, ValueError):  # too long for a name, or not one at all
         return answer
     try:
         return Path(answer).read_text(encoding="utf-8-sig")

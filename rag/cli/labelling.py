@@ -44,6 +44,7 @@ def label(
 
     A passage is kept if it holds an accepted answer and the reader, given this passage alone, finds that answer likely.
     """
+    opt.check_output(out, "--out")
     with opt.progress_bars(quiet) as progress:
         from rag.questions import draw_questions, load_questions
         from rag.readers.loading import load_reader

@@ -103,10 +103,23 @@ def silence_libraries() -> None:
 
 
 def check_question(question: str) -> str:
-    """Return a question that has at least one word; anything else is an error of use."""
-    if not question.strip():
-        raise typer.BadParameter("the question is empty; ask something", param_hint="QUESTION")
-    return question
+    """Return a question that has at least one word, in UTF-8; anything else is an error of use."""
+    from rag.readers.base import check_question
+
+    try:
+        return check_question(question)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="QUESTION") from None
+
+
+def check_output(path: Path | None, option: str, *, makes_folder: bool = False) -> None:
+    """Refuse a path to which no file can be written, before any work is done."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; give a file", param_hint=option)
+    if not makes_folder and not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}; make it, or give another", param_hint=option)
 
 
 def split_names(names: Sequence[str] | None) -> list[str] | None:
@@ -121,7 +134,11 @@ def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_short(overrides: Sequence[str] | None, short: Mapping[str, Any]) -> list[str]:
     """Return the short options that were given, by the setting they stand for, after those of --set: they win."""
-    return [*(overrides or []), *(f"{key}={value}" for key, value in given_values(short).items())]
+    return [*(overrides or []), *(f"{key}={_yaml(value)}" for key, value in given_values(short).items())]
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -153,7 +170,7 @@ class ReadingOptions:
 
     def settings(self) -> dict[str, Any]:
         """Those that were given, for `with_short`."""
-        return {f"corpus.{key}": json.dumps(value) for key, value in vars(self).items() if value}
+        return {f"corpus.{key}": value for key, value in vars(self).items() if value}
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

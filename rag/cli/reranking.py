@@ -68,6 +68,7 @@ def rerank(
         raise typer.BadParameter("a DPR/FiD file brings its passages; leave out --run, --index and --corpus")
     if out.suffix == ".gz":
         raise typer.BadParameter("the output is not compressed; leave out .gz")
+    opt.check_output(out, "--out", makes_folder=True)
     if queries is not None and index is None and corpus is None and queries.is_dir():
         corpus = str(queries)
     with opt.progress_bars(quiet) as progress:

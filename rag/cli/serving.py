@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -38,24 +39,27 @@ def serve(
     service.…, with --set; configs/serve.yaml lists them.
     """
     from rag.service import serve as run  # so that a missing library is noticed before a reader is loaded
+    from rag.service.server import listen
 
-    with progress_bars(quiet) as progress:
-        progress.add_task("loading", total=None)
-        from rag.pipeline import Pipeline
-        from rag.provenance import sources
-        from rag.readers.loading import load_reader
-        from rag.retrieval import open_retriever
-        from rag.service.settings import ServeSettings
-        from rag.settings_base import load_section
-        from rag.threads import set_threads
+    with ExitStack() as held:
+        with progress_bars(quiet) as progress:
+            progress.add_task("loading", total=None)
+            from rag.pipeline import Pipeline
+            from rag.provenance import sources
+            from rag.readers.loading import load_reader
+            from rag.retrieval import open_retriever
+            from rag.service.settings import ServeSettings
+            from rag.settings_base import load_section
+            from rag.threads import set_threads
 
-        short = {"service.host": host, "service.port": port, "service.token_env": token_env}
-        settings = load_section(ServeSettings, config, with_short(overrides, short))
-        settings.service.token()
-        own = settings.pipeline()
-        set_threads(own.threads)
-        retriever = (
-            open_retriever(own, index=index, corpus=corpus) if index or corpus or own.retriever.is_engine else None
-        )
-        pipeline = Pipeline(retriever, load_reader(own.reader), own, made_with=sources(own, corpus, index))
-    run(pipeline, settings.service)
+            short = {"service.host": host, "service.port": port, "service.token_env": token_env}
+            settings = load_section(ServeSettings, config, with_short(overrides, short))
+            settings.service.token()
+            listening = held.enter_context(listen(settings.service))
+            own = settings.pipeline()
+            set_threads(own.threads)
+            retriever = (
+                open_retriever(own, index=index, corpus=corpus) if index or corpus or own.retriever.is_engine else None
+            )
+            pipeline = Pipeline(retriever, load_reader(own.reader), own, made_with=sources(own, corpus, index))
+        run(pipeline, settings.service, listening)

@@ -92,11 +92,13 @@ def rerank_file(
         What people must be told, such as what was cut, counted over all questions, those of before a stop included.
 
     Raises:
-        SettingsError: the partial output was made with other settings, files or weights.
+        SettingsError: the output is a folder, or the partial output was made with other settings, files or weights.
         ValueError: the progress file is damaged.
         BusyError: another run writes this output.
         DiskFullError: there is no room.
     """
+    if out.is_dir():
+        raise SettingsError(f"{out} is a folder; give a file")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, state = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.progress.json")
     wanted = json.loads(json.dumps(made_with))

@@ -216,10 +216,14 @@ def close(holder: object) -> None:
 
 
 def check_question(question: str) -> str:
-    """The question without surrounding white space; raises `ValueError` if nothing is left."""
+    """The question without surrounding white space; raises `ValueError` if nothing is left or it is not UTF-8."""
     stripped = question.strip()
     if not stripped:
         raise ValueError("the question is empty; ask something")
+    try:
+        stripped.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the question is not UTF-8 at character {error.start}; give it as UTF-8") from None
     return stripped
 
 

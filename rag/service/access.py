@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hmac
+import re
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.service.errors import body
+from rag.service.settings import is_loopback
 
 OPEN = ("/", "/health", "/openapi.json")
 """Paths that need no token, as the explorer's files do not: they hold no one's data."""
 
-_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"(?:\[(?P<six>[^\]]*:[^\]]*)\]|(?P<other>[^:\[\]]+))(?::[0-9]+)?")
 
 
 class Access:
@@ -36,7 +38,9 @@ class Access:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if self.expected is None and not _is_local(headers.get("host", "")):
-                message = "without a token, this service answers only to localhost, 127.0.0.1 and [::1]"
+                message = (
+                    "without a token, this service answers only to localhost and loopback addresses such as 127.0.0.1"
+                )
                 await JSONResponse(body(403, message), 403)(scope, receive, send)
                 return
             if self.expected is not None and not _is_open(scope["path"]):
@@ -56,5 +60,5 @@ def _is_open(path: str) -> bool:
 
 def _is_local(host: str) -> bool:
     """Whether a Host header names this machine, with or without a port."""
-    name, colon, port = host.rpartition(":")
-    return host in _LOCAL or (bool(colon) and port.isdigit() and name in _LOCAL)
+    found = _HOST.fullmatch(host.lower())
+    return found is not None and is_loopback(found["six"] or found["other"])

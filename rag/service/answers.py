@@ -14,7 +14,7 @@ from rag.pipeline import Progress
 from rag.report import render_page, render_report
 from rag.service.errors import RESPONSES, Failure
 from rag.service.state import Service, service_of
-from rag.service.texts import SearchResults, SentPassages, Spans, Text, numbered, spans_of
+from rag.service.texts import SearchResults, Sent, SentPassages, Spans, Text, numbered, spans_of
 from retrievers import Passage
 
 router = APIRouter(tags=["answers"])
@@ -40,9 +40,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Request(Sent):
     question: Text
 
 
@@ -209,8 +207,11 @@ def _saved(request: Request, name: str) -> Answer:
 def _taken(service: Service, request: Request, body: _WithPassages) -> list[Passage]:
     """The passages of a request, counted; raises a `Failure` if a limit is exceeded."""
     passages = numbered(body.passages)
-    given = [body.answer] if isinstance(body, Explain) and body.answer is not None else []
-    texts = (*given, *(text for passage in passages for text in (passage.text, passage.title)))
+    given = (body.answer, *(body.spans or ())) if isinstance(body, Explain) else ()
+    texts = (
+        *(one for one in given if isinstance(one, str)),
+        *(text for passage in passages for text in (passage.text, passage.title)),
+    )
     _check_count("passages", len(passages), service.settings.attribute, 413)
     service.take(request, body.question, len(passages), texts)
     return passages

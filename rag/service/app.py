@@ -21,8 +21,8 @@ from rag.pipeline import Pipeline
 from rag.service import answers, score
 from rag.service.access import Access
 from rag.service.bodies import Bodies
-from rag.service.errors import RESPONSES, UNFORESEEN, Failure, body, failures_told
-from rag.service.logs import LOG, Requests, log_cause
+from rag.service.errors import RESPONSES, Failure, body, failures_told
+from rag.service.logs import LOG, Faults, Requests, log_cause
 from rag.service.metrics import Metrics
 from rag.service.operations import Engine
 from rag.service.paths import Paths
@@ -98,9 +98,9 @@ def create_app(pipeline: Pipeline, settings: ServiceSettings | None = None) -> F
     app.add_exception_handler(Failure, _failed)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _broken)
     app.add_middleware(Bodies, limit=settings.max_body_kb * 1024)
     app.add_middleware(Access, token=token)
+    app.add_middleware(Faults)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -157,7 +157,3 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     return JSONResponse(body(422, described(error.errors(), error.body)), 422)
-
-
-async def _broken(_: Request, error: Exception) -> JSONResponse:  # the server logs the error
-    return JSONResponse(body(UNFORESEEN.status, UNFORESEEN.message), UNFORESEEN.status)

@@ -9,9 +9,11 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.service.errors import body
+from rag.service.errors import Failure, body
 
 _ARRIVAL = 20.0  # seconds
+_INCOMPLETE = "the body is not complete gzip"
+_MOST_PARTS = 100  # of gzip; what follows each is copied
 
 
 class Bodies:
@@ -49,8 +51,9 @@ class Bodies:
         if encoding in ("gzip", "x-gzip"):
             try:
                 content = _unpacked(content, self.limit)
-            except zlib.error:
-                await JSONResponse(body(400, "the body is not complete gzip"), 400)(scope, receive, send)
+            except Failure as failure:
+                refusal = JSONResponse(body(failure.status, failure.message), failure.status)
+                await refusal(scope, receive, send)
                 return
             if content is None:
                 await JSONResponse(body(status, f"unpacked, {message}"), status)(scope, receive, send)
@@ -87,17 +90,22 @@ def _unpacked(packed: bytes, limit: int) -> bytes | None:
     """What gzip packed, in one or several parts; None if it exceeds `limit`, of which no more is unpacked.
 
     Raises:
-        zlib.error: this is not gzip, or not all of it.
+        Failure: this is not gzip, not all of it, or too many parts.
     """
     parts: list[bytes] = []
     room = limit
     while packed:
+        if len(parts) == _MOST_PARTS:
+            raise Failure(400, f"the body is gzip of more than {_MOST_PARTS} parts; pack it as one")
         part = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        parts.append(part.decompress(packed, room + 1))
+        try:
+            parts.append(part.decompress(packed, room + 1))
+        except zlib.error:
+            raise Failure(400, _INCOMPLETE) from None
         room -= len(parts[-1])
         if room < 0:
             return None
         if not part.eof:
-            raise zlib.error("incomplete")
+            raise Failure(400, _INCOMPLETE)
         packed = part.unused_data
     return b"".join(parts)

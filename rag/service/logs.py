@@ -11,9 +11,10 @@ import traceback
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.service.errors import Failure
+from rag.service.errors import UNFORESEEN, Failure, body
 from rag.service.metrics import Metrics
 
 LOG = logging.getLogger("ragshap.service")
@@ -55,6 +56,35 @@ def log_cause(request: Request, error: Exception) -> None:
     cause = error.__cause__ or error
     if not isinstance(cause, Failure):
         request.state.log["exception"] = type(cause).__name__
+
+
+class Faults:
+    """Answers an unforeseen error with 500 and logs it, within what puts headers on every response.
+
+    Args:
+        app: the application that may raise one; what it raises within a response passes.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            LOG.error("failed", exc_info=error)
+            log_cause(Request(scope), error)
+            await JSONResponse(body(UNFORESEEN.status, UNFORESEEN.message), UNFORESEEN.status)(scope, receive, send)
 
 
 class Requests:

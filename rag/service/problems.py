@@ -73,6 +73,10 @@ def _said(problem: Any) -> Iterator[str]:
         yield ": is no field of this request"
     elif kind in ("too_short", "string_too_short"):
         yield f": is empty; expected at least {context.get('min_length', 1)}"
+    elif kind == "too_long":
+        yield f": is too long; expected at most {context['max_length']}"
+    elif kind == "too_many_fields":
+        yield f": has {context['n']} fields; expected those of this request"
     elif kind == "greater_than_equal":
         yield f"at least {context['ge']}"
     elif kind == "less_than_equal":
@@ -87,7 +91,7 @@ def _sentence(place: str, said: Sequence[str], value: Any) -> str:
     statements = [part for part in said if part.startswith(":")]
     if statements:
         text = statements[0].removeprefix(": ")
-        return f"{place} {text}" if text.startswith("is ") else f"{place}: {text}"
+        return f"{place} {text}" if text.startswith(("is ", "has ")) else f"{place}: {text}"
     return f"{place} is {_named(value)}; expected {' or '.join(said)}"
 
 

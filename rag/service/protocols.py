@@ -29,6 +29,8 @@ def _text_of(sent: Any) -> Any:
 
 
 Query = Annotated[Text, BeforeValidator(_text_of, json_schema_input_type=str)]
+Texts = Annotated[list[Text], Field(fail_fast=True)]
+Documents = Annotated[list[Text | dict[str, JsonValue]], Field(fail_fast=True)]
 
 
 class _Request(BaseModel):
@@ -50,11 +52,11 @@ class RerankRequest(_Request):
     )
 
     query: Query
-    documents: list[Text | dict[str, JsonValue]] = Field(
-        min_length=1, description='Texts, or objects with a `text`, such as {"text": "…"}.'
-    )
+    documents: Documents = Field(min_length=1, description='Texts, or objects with a `text`, such as {"text": "…"}.')
     top_n: int | None = Field(default=None, ge=0, description="How many to return; 0 is all.")
-    rank_fields: list[str] | None = Field(default=None, description="Fields of the objects to read; by default `text`.")
+    rank_fields: Annotated[list[str], Field(max_length=100, fail_fast=True)] | None = Field(
+        default=None, description="Fields of the objects to read; by default `text`."
+    )
     return_documents: bool | None = None
     raw_scores: bool | None = Field(default=None, description="As in TEI's request; only Infinity's clients send it.")
 
@@ -75,7 +77,7 @@ class TeiRequest(_Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"query": _QUERY, "texts": _DOCUMENTS}]})
 
     query: Query
-    texts: list[Text | dict[str, JsonValue]]
+    texts: Documents
     raw_scores: bool = Field(default=False, description="Whether to return the scores' log-odds, which are unbounded.")
     return_text: bool = False
 
@@ -100,8 +102,8 @@ class ScoreRequest(_Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text_1": _QUERY, "text_2": _DOCUMENTS}]})
 
-    text_1: Text | list[Text] = Field(description="The query, or one query for each document.")
-    text_2: Text | list[Text] = Field(description="The documents.")
+    text_1: Text | Texts = Field(description="The query, or one query for each document.")
+    text_2: Text | Texts = Field(description="The documents.")
 
     def pairs(self) -> list[tuple[str, str]]:
         """Queries with documents."""

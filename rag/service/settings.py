@@ -41,7 +41,7 @@ class ServiceSettings(Section):
     token_env: str | None = None
     waiting: int = Field(default=32, ge=0)
     time_limit: float = Field(default=60.0, gt=0)
-    grace: float = Field(default=10.0, gt=0)
+    grace: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     cors_origins: list[str] = Field(default=[])
     max_body_kb: int = Field(default=8192, ge=1)
     max_documents: int = Field(default=1000, ge=1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rag.explanation.spans import Span
 from retrievers import Hit, Passage
+
+_MOST_FIELDS = 1000
 
 
 def encodable(text: str) -> str:
@@ -25,10 +27,21 @@ Text = Annotated[str, AfterValidator(encodable)]
 """Any string that can be written as UTF-8."""
 
 
-class SentPassage(BaseModel):
-    """A passage that comes with the request."""
+class Sent(BaseModel):
+    """An object of a request, all of whose fields must be known; too many are refused at once, not one by one."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, sent: Any) -> Any:
+        if isinstance(sent, dict) and len(sent) > _MOST_FIELDS:
+            raise PydanticCustomError("too_many_fields", "has {n} fields", {"n": f"{len(sent):,}"})
+        return sent
+
+
+class SentPassage(Sent):
+    """A passage that comes with the request."""
 
     text: Text
     title: Text = ""
@@ -44,12 +57,16 @@ def text_alone(sent: Any) -> Any:
     return {"text": sent} if isinstance(sent, str) else sent
 
 
-SentPassages = list[Annotated[SentPassage, BeforeValidator(text_alone, json_schema_input_type=str | SentPassage)]]
-"""Passages, or plain strings."""
+SentPassages = Annotated[
+    list[Annotated[SentPassage, BeforeValidator(text_alone, json_schema_input_type=str | SentPassage)]],
+    Field(fail_fast=True),
+]
+"""Passages, or plain strings; as all lists here, read up to the first wrong one, because each costs a record."""
 
 
 Spans = Annotated[
-    list[Text | Annotated[list[int], Field(min_length=2, max_length=2)]], Field(min_length=1, max_length=100)
+    list[Text | Annotated[list[int], Field(min_length=2, max_length=2, fail_fast=True)]],
+    Field(min_length=1, max_length=100, fail_fast=True),
 ]
 """Parts of an answer: words of it, or [start, end]."""
 

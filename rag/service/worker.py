@@ -51,7 +51,8 @@ class Job:
     def give_up(self) -> None:
         """Drop the job if it still waits; otherwise stop it at the next checkpoint."""
         self._given_up = True
-        self.future.cancel()
+        if self.future.cancel():
+            self._work = lambda: None  # the queue holds the job until its turn, but not what the request sent
 
     def run(self) -> bool:
         """Do the work, or the next step of it, unless it was given up before; whether more is to be done."""

@@ -153,6 +153,11 @@ def test_search_prints_passages(index, capfd):
         (["ask", "who?", "-i", "INDEX", "-s", "hierarchy.shared=3"], 2, "multiple of 2 x shared = 6"),
         (["index", "nowhere", "--out", "y"], 1, "nowhere"),
         (["frobnicate"], 2, "frobnicate"),
+        (["search", "wh\udcffo?", "-i", "INDEX"], 2, "the question is not UTF-8 at character 2"),
+        (["ask", "who?", "-i", "nowhere", "--html", "none/a.html"], 2, "there is no folder none"),
+        (["ask", "who?", "-i", "nowhere", "--html", "."], 2, ". is a folder"),
+        (["explain", "who?", "-p", "nowhere", "--html", "."], 2, ". is a folder"),
+        (["explain", "who?", "-p", "nowhere", "--json", "--markdown"], 2, "give one of --markdown and --json"),
     ],
 )
 def test_wrong_use_and_failures_are_one_clear_message(index, tmp_path, monkeypatch, capfd, arguments, code, message):
@@ -163,6 +168,21 @@ def test_wrong_use_and_failures_are_one_clear_message(index, tmp_path, monkeypat
     assert out == ""
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_longer_than_a_name_may_be_is_no_file():
+    from rag.cli.asking import _given
+
+    for answer in ("å" * 200, "a" * 5000, "a\0b"):
+        assert _given(answer) == answer
+
+
+def test_a_labelled_file_has_a_place_before_anything_is_read(tmp_path, capfd):
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("not read", encoding="utf-8")
+    for out, message in ((tmp_path, "is a folder"), (tmp_path / "none" / "a.json", "there is no folder")):
+        assert run(["label", str(questions), "--out", str(out)]) == 2
+        assert message in " ".join(capfd.readouterr().err.split())
 
 
 def test_an_empty_corpus_leaves_nothing_behind(tmp_path, capfd):

@@ -74,6 +74,37 @@ def test_a_wrong_override_is_refused(override):
         load_settings(overrides=[override])
 
 
+def test_numbers_are_those_of_yaml_1_2(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("attribution: {target_error: 1e-3}\nretriever: {bm25: {stemmer: 1e-x}}", encoding="utf-8")
+    settings = load_settings(path, ["attribution.margin=2E+1", "attribution.support=-.5e1"])
+    own = settings.attribution
+    assert (own.target_error, own.margin, own.support) == (0.001, 20.0, -5.0)
+    assert settings.retriever.bm25.stemmer == "1e-x"
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("attribution: {seed: 1, budget: 5, seed: 2}", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"mine.yaml is not valid YAML: the key 'seed' occurs 2 times"):
+        load_settings(path)
+
+
+def test_a_mistake_is_laid_to_the_file_or_to_what_changed_it(tmp_path):
+    with pytest.raises(SettingsError, match=r"^settings: foo: unknown setting"):
+        load_settings("quality", ["foo=1"])
+    path = tmp_path / "mine.yaml"
+    path.write_text("attribution: {budget: 1}", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"mine.yaml: attribution.budget"):
+        load_settings(path, ["attribution.seed=3"])
+
+
+def test_an_unknown_kind_is_one_line_that_names_all():
+    with pytest.raises(SettingsError, match=r"^settings: retriever.kind: .*'bm25', .*'opensearch'") as told:
+        load_settings(None, ["retriever.kind=foo"])
+    assert "\n" not in str(told.value)
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
         load_settings("nowhere.yaml")

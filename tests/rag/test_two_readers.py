@@ -77,6 +77,42 @@ def test_its_own_answer_is_attributed_to_the_kept_passages(passages):
     assert explanation.attribution.estimator == "exact"
 
 
+@pytest.mark.parametrize("attribute", [False, True])
+def test_a_rehearsal_announces_the_other_readers_cost_too(passages, attribute):
+    class Costly(FirstReader):
+        batch_size = 8
+
+        def __init__(self):
+            super().__init__()
+            self.announced = []
+
+        def announce(self, encoded, calls, words=0, scored=""):
+            self.announced.append((len(encoded.passages), calls))
+
+    answerer, overrides = Costly(), ["rerank.keep=2"]
+    if attribute:
+        overrides += ["answer.attribute=true", "answer.reader.checkpoint=embedded"]
+    pipeline = Pipeline(None, ScriptedReader(), load_settings(overrides=overrides), answerer=answerer)
+    bound = pipeline.rehearse("where?", passages)
+    assert answerer.asked == []
+    own = 2**2 if attribute else 1
+    assert (answerer.announced, bound) == ([(2, own)], 2**4 + own)
+    pipeline.explain("where?", passages)
+    assert answerer.announced == [(2, own)] * 2, "what is announced before is what is announced then"
+    assert pipeline.rehearse("where?", passages, answer="it is Paris.") == 2**4
+    assert len(answerer.announced) == 2
+
+
+def test_a_rehearsal_counts_the_spans():
+    words = "one two three four five six".split()
+    notes = [f"note {place}" for place in range(12)]
+    settings = load_settings(overrides=["attribution.budget=20"])
+    pipeline = Pipeline(None, WordReader(), settings)
+    bound = pipeline.rehearse("where?", notes, answer=" ".join(words), spans=words)
+    assert bound == 20 + 2 * 6
+    assert bound > pipeline.rehearse("where?", notes, answer=" ".join(words))
+
+
 def test_every_face_says_for_whom_it_speaks(passages):
     attributed = ["answer.attribute=true", "answer.reader.checkpoint=embedded"]
     for answer in (explain(passages, FirstReader()), explain(passages, FirstReader(), *attributed)):

@@ -133,6 +133,19 @@ def test_found_documents_become_passages_with_ids_of_their_own():
     assert ids == [hit.passage.id for hit in searcher.search("something else?")]
 
 
+def test_metadata_that_are_no_numbers_become_strings_at_any_depth(reader):
+    inf = float("inf")
+    found = Text("Paris", {"price": float("nan"), "range": [1.5, {"to": inf, "from": -inf}]})
+    answer = Pipeline(Fixed(found), reader).ask("where?")
+
+    def refused(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    content = json.loads(answer.to_json(), parse_constant=refused)
+    metadata = content["evidence"][0]["metadata"]
+    assert metadata == {"price": "NaN", "range": [1.5, {"to": "Infinity", "from": "-Infinity"}]}
+
+
 def test_scores_that_are_missing_are_reciprocal_ranks():
     hits = Fixed(Text("a", {}, None, 0.3), Text("b", {}), Text("c", {})).search("what?", 2)
     assert [hit.score for hit in hits] == [1, 1 / 2]

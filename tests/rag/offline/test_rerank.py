@@ -207,6 +207,18 @@ def test_a_stopped_file_goes_on_where_it_was(tmp_path, at):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.json", "out.json", "whole.json"]
 
 
+def test_a_folder_is_refused_as_output_before_anything_is_done(tmp_path):
+    class Untouched:
+        total = 1
+
+        def __iter__(self):
+            raise AssertionError("a question was read")
+
+    with pytest.raises(SettingsError, match="is a folder; give a file"):
+        rerank_file(Untouched(), lambda: by_length, tmp_path, {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_stop_after_the_last_step_is_done(tmp_path):
     path, out = tmp_path / "in.json", tmp_path / "out.json"
     path.write_text(json.dumps(entries()))

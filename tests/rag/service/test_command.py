@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,11 +48,13 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
     ("arguments", "code", "message"),
     [
         (["--host", "0.0.0.0"], 2, "a token is needed"),
+        (["--host", "::"], 2, "host :: can be reached from other machines, so a token is needed"),
         (["--host", "0.0.0.0", "--token-env", "NO_SUCH_TOKEN"], 2, "NO_SUCH_TOKEN must hold a token"),
         (["-s", "service.wating=3"], 2, "did you mean 'waiting'"),
         (["-s", "service.port=65536"], 2, "service.port"),
-        (["--index", "nowhere"], 1, "nowhere"),
-        (["--index", "a", "--corpus", "b"], 2, "one of the two"),
+        (["-s", "service.grace=.inf"], 2, "service.grace: Input should be a finite number"),
+        (["--port", "0", "--index", "nowhere"], 1, "nowhere"),
+        (["--port", "0", "--index", "a", "--corpus", "b"], 2, "one of the two"),
     ],
 )
 def test_wrong_use_is_one_clear_message(tmp_path, monkeypatch, capfd, arguments, code, message):
@@ -60,6 +63,20 @@ def test_wrong_use_is_one_clear_message(tmp_path, monkeypatch, capfd, arguments,
     err = capfd.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_in_use_is_named_before_a_reader_is_loaded(monkeypatch, capfd, host):
+    monkeypatch.setattr("rag.readers.loading.load_reader", lambda *_: pytest.fail("a reader was loaded"))
+    try:
+        other = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with other:
+        port = other.getsockname()[1]
+        assert run(["serve", "--host", host, "--port", str(port)]) == 1
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    assert f"ragshap: cannot listen on {place}: Address already in use; " in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client"])

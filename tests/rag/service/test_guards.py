@@ -50,9 +50,10 @@ def test_with_the_token_everything_is_there_and_some_things_are_without(guarded)
 
 
 def test_without_a_token_only_this_machine_may_be_named(client):
-    for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]"):
+    for host in ("localhost", "LocalHost:8000", "127.0.0.1:8000", "127.0.0.2", "[::1]:8000", "[::1]", "[0:0::1]"):
         assert client.get("/health", headers={"host": host}).status_code == 200
-    for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "localhost:8000@evil", ""):
+    elsewhere = ("evil.example", "evil.example:8000", "localhost.evil.example", "localhost:8000@evil", "")
+    for host in (*elsewhere, "127.0.0.1.evil.example", "128.0.0.1", "[::2]", "::1", "[evil]", "localhost:x"):
         assert client.get("/health", headers={"host": host}).status_code == 403
 
 

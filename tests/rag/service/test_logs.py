@@ -38,9 +38,16 @@ def test_an_error_of_ours_is_500_and_logged_without_its_message(towns, caplog):
         def generate(self, encoded, coalitions):
             raise RuntimeError(f"cannot read {encoded.question}")
 
-    with make_client(Broken()) as client:
-        answer = client.post("/v2/rerank", json={**SENT, "query": "a secret"})
+    mine, caplog.handler.formatter = "https://app.example.org", JsonLines()
+    with make_client(Broken(), cors_origins=[mine]) as client, caplog.at_level(logging.INFO, "ragshap.service"):
+        answer = client.post("/v2/rerank", json={**SENT, "query": "a secret"}, headers={"origin": mine})
         assert answer.status_code == 500
+        assert answer.headers["access-control-allow-origin"] == mine
+        failed, request = [json.loads(line) for line in caplog.text.splitlines()][-2:]
+        assert (failed["event"], failed["exception"]) == ("failed", "RuntimeError")
+        assert (request["id"], request["status"]) == (answer.headers["x-request-id"], 500)
+        assert request["exception"] == "RuntimeError"
+        assert "secret" not in caplog.text
         assert "secret" not in answer.text
         assert client.get("/health").status_code == 200
         assert 'status="500"' in client.get("/metrics").text

@@ -7,9 +7,12 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from rag import Reranker
+from rag.service.answers import Explain, Read
 from rag.service.operations import Engine
+from rag.service.protocols import RerankRequest, ScoreRequest, TeiRequest
 from rag.settings import load_settings
 from retrievers import Hit, Passage
 
@@ -141,6 +144,12 @@ REFUSED = [
     ("/explain", {"question": QUERY, "passages": ["a"] * 101}, 413, "passages: 101 is more than this service's 100"),
     ("/explain", {"question": QUERY, "passages": [{"text": "a", "titel": "b"}]}, 422,
      "passages[0].titel is no field of this request"),
+    ("/explain", {"question": QUERY, "passages": ["a"], "answer": "b", "spans": ["c " * 10_001]}, 413,
+     "a text of 20,002 characters"),
+    ("/explain", {"question": QUERY, "passages": ["a"], **dict.fromkeys(map(str, range(2000)), 1)}, 422,
+     "the body has 2,002 fields; expected those of this request"),
+    ("/v1/rerank", {"query": QUERY, "documents": OBJECTS, "rank_fields": ["text"] * 101}, 422,
+     "rank_fields is too long; expected at most 100"),
     ("/explain", {"question": QUERY, "passages": ["a"], "level": "page"}, 422,
      "level is other text; expected 'passage', 'sentence' or 'word'"),
 ]  # fmt: skip
@@ -154,6 +163,29 @@ def test_what_is_refused_says_why_in_plain_words(client, path, sent, status, mes
     assert content["message"].startswith(message) or message in content["message"]
     assert content["message"] == content["detail"] == content["error"]
     assert not any(inside in answer.text for inside in ("pydantic", "type=", "by documents", "Text", "dict["))
+
+
+WRONG: list = [1] * 1000
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        (RerankRequest, {"query": QUERY, "documents": WRONG}),
+        (RerankRequest, {"query": QUERY, "documents": TEXTS, "rank_fields": WRONG}),
+        (TeiRequest, {"query": QUERY, "texts": WRONG}),
+        (ScoreRequest, {"text_1": WRONG, "text_2": TEXTS}),
+        (ScoreRequest, {"text_1": QUERY, "text_2": WRONG}),
+        (Read, {"question": QUERY, "passages": WRONG}),
+        (Read, {"question": QUERY, "passages": [{"text": "a", **dict.fromkeys(map(str, range(2000)), 1)}]}),
+        (Explain, {"question": QUERY, "passages": TEXTS, "spans": WRONG}),
+        (Explain, {"question": QUERY, "passages": TEXTS, "spans": [["a"] * 1000]}),
+    ],
+)
+def test_of_many_wrong_elements_the_first_alone_costs_records(kind, sent):
+    with pytest.raises(ValidationError) as refused:
+        kind.model_validate(sent)
+    assert refused.value.error_count() <= 2
 
 
 def test_a_response_has_what_the_clients_of_each_protocol_read(client):
@@ -311,6 +343,11 @@ def test_bodies_packed_with_gzip_are_read(client):
     for broken in (gzip.compress(plain)[:-9], plain, b"\x1f\x8b"):
         answer = client.post("/v2/rerank", content=broken, headers=headers)
         assert (answer.status_code, answer.json()["message"]) == (400, "the body is not complete gzip")
+    for parts, status in ((100, 200), (101, 400)):  # each costs a copy of what follows
+        packed = gzip.compress(plain) + gzip.compress(b"") * (parts - 1)
+        answer = client.post("/v2/rerank", content=packed, headers=headers)
+        assert answer.status_code == status
+    assert answer.json()["message"] == "the body is gzip of more than 100 parts; pack it as one"
     other = client.post("/v2/rerank", content=plain, headers=headers | {"content-encoding": "br"})
     assert (other.status_code, other.headers["accept-encoding"]) == (415, "gzip")
 

@@ -118,6 +118,21 @@ def test_an_idle_worker_holds_nothing_of_the_last_job(worker):
     assert alive() is None
 
 
+def test_what_was_given_up_while_waiting_is_not_held_in_the_queue(worker):
+    class Big:
+        pass
+
+    hold, big = threading.Event(), Big()
+    alive = weakref.ref(big)
+    worker.submit(lambda: hold.wait(5), 10)
+    job = worker.submit(lambda big=big: None, 10)
+    job.give_up()
+    del big, job
+    gc.collect()
+    assert alive() is None
+    hold.set()
+
+
 def test_between_the_steps_of_a_long_job_others_have_a_turn(worker):
     done = []
 
