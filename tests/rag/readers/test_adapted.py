@@ -16,6 +16,7 @@ from rag.readers.embedded.blocks import BlockTokenizer, assemble
 from rag.readers.embedded.initialize import from_mpnet
 from rag.readers.embedded.weights import load_model, own_state, save_model
 from retrievers.dense import base_encoder
+from retrievers.storage.atomic import sha256_of
 
 from .conftest import QUESTION, TOKENIZER, random_coalitions, random_passages
 
@@ -48,7 +49,7 @@ def test_it_reads_as_the_plain_encoder_with_the_corrections_in_its_weights(mpnet
     real = some.mask.bool()
     for scale in (0.0, 0.3):
         for adapter in adapters:
-            torch.nn.init.normal_(adapter.up, std=scale) if scale else None
+            torch.nn.init.normal_(adapter.up, std=scale)
         with torch.inference_mode():
             plain = merged(encoder, mpnet)(input_ids=own, attention_mask=some.mask).last_hidden_state
             expected, found = encoder.project(plain), encoder(some.ids, some.mask).last_hidden_state
@@ -95,16 +96,15 @@ def test_a_folder_holds_what_was_trained_and_gives_the_same_answers(tiny_adapted
         assert one.generate(alone, np.ones((1, int(row.sum())), bool)) == [answers[number]]
 
 
-def test_a_folder_that_does_not_fit_is_refused(tiny_adapted, tmp_path, monkeypatch):
+def test_a_folder_that_does_not_fit_is_refused(tiny_adapted, tmp_path):
     for change in ({"adapter_rank": 8}, {"adapter_rank": 0}, {"encoder_layers": 2}, {"adapter_rank": -1}):
         model = load_model(tiny_adapted)
         config = json.loads((tiny_adapted / "config.json").read_text(encoding="utf-8")) | change
         folder = tmp_path / "-".join(f"{name}{value}" for name, value in change.items())
         save_model(model, TOKENIZER, folder)
-        text = json.dumps(config)
-        (folder / "config.json").write_text(text, encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         checksums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
-        checksums["config.json"] = base_encoder.sha256_of(folder / "config.json")
+        checksums["config.json"] = sha256_of(folder / "config.json")
         (folder / "checksums.json").write_text(json.dumps(checksums), encoding="utf-8")
         with pytest.raises(WeightsError, match=r"config\.json"):
             load_model(folder)
