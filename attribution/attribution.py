@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -107,10 +107,6 @@ class Attribution:
         """Values of all players for one output, by index or name: (n_players,)."""
         row: Values = self.values[output_index(output, self.outputs)]
         return row
-
-    def with_output(self, output: int | str) -> "Attribution":
-        """The same attribution, explaining another output, by index or name."""
-        return replace(self, output=output_index(output, self.outputs))
 
     def top(self, k: int, output: int | str | None = None) -> list[Contribution]:
         """The k players of highest value for an output (the explained one), ties in the order of players."""

@@ -46,7 +46,8 @@ def most_informative(process: Process, signs: Values, pool: Values, count: int) 
     for _ in range(count):
         # The sum of the values is known, so one direction is empty, and rounding must not fill it.
         known = ((of_values @ np.linalg.pinv(left, rcond=1e-8, hermitian=True)) * of_values).sum(axis=1)
-        best = int(np.where(open_, known / variances, -1.0).argmax())
+        # Of gains that differ by rounding alone the first is taken, on every machine.
+        best = int(np.where(open_, np.round(known / variances, 6), -1.0).argmax())
         chosen.append(best)
         open_[best] = False
         root = (covariances(rates, pool, pool[best : best + 1])[0][:, 0] - roots @ roots[best]) / variances[best] ** 0.5

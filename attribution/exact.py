@@ -8,7 +8,7 @@ import numpy as np
 
 from attribution.attribution import Attribution
 from attribution.estimator import Estimate, Estimator, check_semivalue, exact_estimate, run
-from attribution.games import CachedGame, Game, Progress
+from attribution.games import CachedGame, Game, Progress, all_coalitions
 from attribution.marginals import EndMarginals
 
 MAX_PLAYERS = 14
@@ -40,8 +40,8 @@ class ExactEnumeration:
     def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Enumerate; nothing is drawn from `rng` and the errors are zero."""
         n = game.n_players
-        masks = np.arange(self.minimum_budget(n))
-        coalitions = (masks[:, None] >> np.arange(n) & 1).astype(np.bool_)
+        self.minimum_budget(n)  # refuses too many
+        coalitions = all_coalitions(n)
         worth, sizes = game(coalitions), coalitions.sum(axis=1)
         weights = np.array([self._weight(size, n) for size in range(n)])
         values = np.zeros((game.n_outputs, n))

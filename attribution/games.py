@@ -14,6 +14,11 @@ Values = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
+def all_coalitions(n_players: int) -> Coalitions:
+    """Every coalition, (2^n_players, n_players); bit i of the row's number says whether player i is in."""
+    return (np.arange(2**n_players)[:, None] >> np.arange(n_players) & 1).astype(np.bool_)
+
+
 class Game(Protocol):
     """Callable from coalitions, bool (n_coalitions, n_players), to what each of them is worth.
 

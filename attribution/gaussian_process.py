@@ -17,6 +17,7 @@ MAX_PAIRS = 1024
 _FEW = 4  # evaluations for each player, below which pairs come from splitting groups
 _CHOSEN = 31  # pairs up to which the others are chosen, which takes a tenth of a second
 _POOL = 2048  # pairs to choose from, at most
+_ROUNDING = 1e-9  # of the largest worth
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,14 @@ def _signs(pairs: Coalitions) -> Values:
 
 
 def _targets(game: CachedGame, pairs: Coalitions) -> Values:
-    """Half of what the full coalition and each of these is worth more than its complement, (1 + n_pairs, n_outputs)."""
+    """Half of what the full coalition and each of these is worth more than its complement, (1 + n_pairs, n_outputs).
+
+    A difference by rounding is none.
+    """
     rows = np.concatenate([np.ones((1, pairs.shape[1]), np.bool_), pairs])
     worth = game(np.concatenate([rows, ~rows]))
     halves: Values = (worth[: len(rows)] - worth[len(rows) :]) / 2
-    return halves
+    return np.where(np.abs(halves) > _ROUNDING * np.abs(worth).max(axis=0), halves, 0.0)
 
 
 def _root(covariance: Values) -> Values:

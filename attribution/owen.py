@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution.attribution import output_index
-from attribution.games import CachedGame, Coalitions, Game, Progress, Values
+from attribution.games import CachedGame, Coalitions, Game, Progress, Values, all_coalitions
 from attribution.groups import Group, sample_places
 from attribution.moments import Moments
 
@@ -146,7 +146,7 @@ def _contexts(
     sizes = [part.n_players for part in group.parts]
     if len(outside) * 2 ** (m - 1) > MAX_EXACT:
         raise ValueError(f"exact Owen values of {group.name!r} need more than {MAX_EXACT} coalitions; use owen()")
-    subsets = (np.arange(2 ** (m - 1))[:, None] >> np.arange(m - 1) & 1).astype(np.bool_)
+    subsets = all_coalitions(m - 1)
     shapley = np.array([1.0 / (m * comb(m - 1, int(size))) for size in subsets.sum(axis=1)])
     for place, part in enumerate(group.parts):
         siblings = np.insert(subsets, place, False, axis=1)

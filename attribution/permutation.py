@@ -29,51 +29,46 @@ class PermutationSampling:
     Attributes:
         permutations: number of orderings, if the budget admits them; None means as many as it admits, up to
             10,000 or the budget, whichever is more.
-        antithetic: whether orderings come in pairs.
     """
 
     permutations: int | None = None
-    antithetic: bool = True
     name = "permutation"
     semivalue = "shapley"
     p = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError if `permutations` does not make at least two pairs (or two orderings)."""
-        together = 1 + self.antithetic
+        """Raise ValueError if `permutations` does not make at least two pairs."""
         count = self.permutations
-        if count is not None and (count < 2 * together or count % together):
-            rule = "an even number, 4 or more" if self.antithetic else "2 or more"
-            raise ValueError(f"permutations must be {rule}, for a standard error; got {count}")
+        if count is not None and (count < 4 or count % 2):
+            raise ValueError(f"permutations must be an even number, 4 or more, for a standard error; got {count}")
 
     def minimum_budget(self, n_players: int) -> int:
-        """Empty and full coalition and all between them on two pairs (or two orderings)."""
-        return int(min(2**n_players, 2 + 2 * (1 + self.antithetic) * max(0, n_players - 1)))
+        """Empty and full coalition and all between them on two pairs."""
+        return int(min(2**n_players, 2 + 4 * max(0, n_players - 1)))
 
     def estimate(self, game: CachedGame, rng: np.random.Generator, *, deviations: bool = False) -> Estimate:
         """Sample orderings within the budget of `game`."""
-        n, together = game.n_players, 1 + self.antithetic
-        left = (self.permutations or max(10_000, game.budget)) // together
-        block = max(1, _BLOCK // (together * (n + 1)))
+        n = game.n_players
+        left = (self.permutations or max(10_000, game.budget)) // 2
+        block = max(1, _BLOCK // (2 * (n + 1)))
         values, pivots = Moments(n, grouped=deviations), Moments(n)
         while left:
             drawn = min(block, left)
             orderings = rng.permuted(np.tile(np.arange(n), (drawn, 1)), axis=1)[:, None]
-            if self.antithetic:
-                orderings = np.concatenate([orderings, orderings[..., ::-1]], axis=1)
+            orderings = np.concatenate([orderings, orderings[..., ::-1]], axis=1)
             places = orderings.argsort(axis=2)
-            # A player is in the first k of an ordering if its place is below k: (drawn, together, n + 1, n).
+            # A player is in the first k of an ordering if its place is below k: (drawn, 2, n + 1, n).
             prefixes = places[:, :, None, :] < np.arange(n + 1)[:, None]
-            fit = game.admissible(prefixes.reshape(drawn, together * (n + 1), n))
+            fit = game.admissible(prefixes.reshape(drawn, 2 * (n + 1), n))
             if fit:
-                worth = game(prefixes[:fit].reshape(fit * together * (n + 1), n))
-                steps = np.diff(worth.reshape(fit, together, n + 1, game.n_outputs), axis=2)
+                worth = game(prefixes[:fit].reshape(fit * 2 * (n + 1), n))
+                steps = np.diff(worth.reshape(fit, 2, n + 1, game.n_outputs), axis=2)
                 marginals = np.take_along_axis(steps, places[:fit, ..., None], axis=2).swapaxes(2, 3)
                 values.add(marginals.mean(axis=1))
                 pivots.add(np.maximum(marginals, 0.0).mean(axis=1))
             left = left - fit if fit == drawn else 0
         errors = _moderated(values.standard_error(), values.count - 1)
-        return Estimate(values.mean, errors, pivots.mean, values.count * together, values.deviations())
+        return Estimate(values.mean, errors, pivots.mean, 2 * values.count, values.deviations())
 
 
 def _moderated(errors: Values, degrees: int) -> Values:

@@ -76,8 +76,11 @@ def _values(game: CachedGame, rows: Coalitions) -> Values:
 
 
 def _weight(group: _Group, scale: Values) -> float:
-    """What a group adds to any output, in units of the largest value for each; groups not evaluated come first."""
+    """What a group adds to any output, in units of the largest value for each; groups not evaluated come first.
+
+    Rounding makes no two weights different, so the same groups are split on every machine.
+    """
     if not len(group.value):
         return float("inf")
     known = scale[: len(group.value)]
-    return float((np.abs(group.value) / np.where(known > 0, known, 1.0)).max())
+    return round(float((np.abs(group.value) / np.where(known > 0, known, 1.0)).max()), 9)

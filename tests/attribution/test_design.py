@@ -70,6 +70,23 @@ def test_all_coalitions_give_exact_values(table, n):
     assert not result.errors.any()
 
 
+def read_of(table, n_evaluations, seed):
+    """The coalitions that are evaluated, in their order."""
+    read, worth = [], CountedGame(table)
+    estimate(lambda c: worth(read.append(c) or c), 12, budget=n_evaluations, seed=seed)
+    return np.concatenate(read)
+
+
+@pytest.mark.parametrize("kind", ["votes", "likelihoods"])
+@pytest.mark.parametrize("n_evaluations", [16, 48])
+def test_worths_that_differ_by_rounding_alone_read_the_same_coalitions(kind, n_evaluations):
+    """As those of two machines do, also where groups or pairs are worth the same."""
+    rng = np.random.default_rng(0)
+    for seed, table in enumerate(getattr(FrozenGames.load(GAMES), kind)[:12]):
+        nearly = table * (1 + 1e-13 * rng.choice([-1, 1], table.shape))
+        assert np.array_equal(read_of(table, n_evaluations, seed), read_of(nearly, n_evaluations, seed)), seed
+
+
 def test_chosen_pairs_do_better_than_drawn_ones(monkeypatch):
     """Of what the embedded reader makes of passages: 16 of the frozen games."""
     games = [CountedGame(table) for table in FrozenGames.load(GAMES).votes[:16]]

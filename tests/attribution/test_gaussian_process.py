@@ -5,6 +5,7 @@ import pytest
 
 from attribution import CachedGame, GaussianProcess, VotesGame, exact, explain
 from attribution import gaussian_process as module
+from attribution.games import all_coalitions
 from attribution.pairs import draw_pairs
 from attribution.process import Process, fit, negative_log_posterior, posterior
 
@@ -12,10 +13,6 @@ from attribution.process import Process, fit, negative_log_posterior, posterior
 def sample(game, n, *, budget=None, seed=0, deviations=False):
     cached = CachedGame(game, n, budget=budget)
     return GaussianProcess().estimate(cached, np.random.default_rng(seed), deviations=deviations)
-
-
-def coalitions(n):
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
 
 
 def signs_of(n, pairs, seed=0):
@@ -27,7 +24,7 @@ def signs_of(n, pairs, seed=0):
 def dense_posterior(process, signs, targets):
     """The same by the definitions alone: a normal distribution of all worths, conditioned, times Shapley weights."""
     n = signs.shape[1]
-    rows = coalitions(n)
+    rows = all_coalitions(n)
     kernel = np.exp(-((rows[:, None] != rows) * process.rates).sum(axis=2))
     unit = (kernel[0, 0] - kernel[0, -1]) / 2
     inner = np.ones(2**n)
@@ -206,7 +203,7 @@ def test_the_same_seed_gives_the_same_values(table):
 
 def test_errors_hold_exact_values_of_games_unlike_the_process():
     """A quota met by weights and by noise of each coalition's own; the deviations of the posterior alone hold 72 %."""
-    rows, held = coalitions(10), []
+    rows, held = all_coalitions(10), []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         weights = rng.random(10) ** 3 * (rng.random(10) < 0.6)
@@ -219,7 +216,7 @@ def test_errors_hold_exact_values_of_games_unlike_the_process():
 
 def test_noise_is_bounded_by_more_where_worths_repeat():
     """Votes, or sums of two kinds of votes, against worths that are all different."""
-    rows, signs = coalitions(8), signs_of(8, 40)
+    rows, signs = all_coalitions(8), signs_of(8, 40)
     place = (signs > 0) @ (1 << np.arange(8))
     smooth = np.log(0.1 + rows @ np.arange(1, 9.0) ** 2)
     votes = ((rows @ np.arange(8)) > 12).astype(float)

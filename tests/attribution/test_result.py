@@ -52,9 +52,8 @@ def test_equal_players_of_a_large_game_keep_their_order():
     assert descending(result.of(0)).tolist() == [2, 4, 7, 0, 1, 3, 5, 6, 8]
 
 
-def test_of_and_with_output_take_index_or_name():
+def test_of_takes_index_or_name():
     np.testing.assert_array_equal(make().of("Zürich"), make().of(1))
-    assert make().with_output("Zürich").output == 1
     for wrong in (2, -1, "zürich"):
         with pytest.raises(ValueError, match="there are 2: 'Paris', 'Zürich'"):
             make().of(wrong)

@@ -15,6 +15,7 @@ from attribution import (
     exact,
     explain,
 )
+from attribution.games import all_coalitions
 from attribution.stopping import Look
 
 pytestmark = pytest.mark.slow
@@ -138,14 +139,14 @@ def test_the_first_k_are_right_as_often_as_stated(voting, estimator, k):
 
 def stand_in(rng):
     """Player 0 decides; where it is missing another one does in a few of the coalitions, chosen at random."""
-    game = _players(12)[:, 0].copy()
-    game |= _players(12)[:, rng.integers(1, 12)] & (rng.random(4096) < rng.uniform(0.06, 0.2))
+    game = all_coalitions(12)[:, 0].copy()
+    game |= all_coalitions(12)[:, rng.integers(1, 12)] & (rng.random(4096) < rng.uniform(0.06, 0.2))
     return game
 
 
 def first_present(rng):
     """The first passage present in an order of its own decides, some only where a second one is present."""
-    coalitions, votes, open_ = _players(12), np.zeros(4096, bool), np.ones(4096, bool)
+    coalitions, votes, open_ = all_coalitions(12), np.zeros(4096, bool), np.ones(4096, bool)
     for player in rng.permutation(12)[: rng.integers(2, 12)]:
         acts = coalitions[:, player] & open_
         if rng.random() < 0.4:
@@ -158,11 +159,7 @@ def noisy_threshold(rng):
     """Weights against a quota, with noise of its own in every coalition."""
     weights = rng.random(12) ** 3 * (rng.random(12) < 0.6)
     noise = rng.normal(size=4096) * rng.uniform(0, 0.2)
-    return _players(12) @ weights + noise >= rng.uniform(0.2, 0.7) * weights.sum()
-
-
-def _players(n):
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+    return all_coalitions(12) @ weights + noise >= rng.uniform(0.2, 0.7) * weights.sum()
 
 
 @pytest.mark.parametrize("kind", [stand_in, first_present, noisy_threshold])
@@ -199,9 +196,9 @@ class SplitVotes:
 
     def __init__(self, rng):
         players, n_answers = rng.permutation(12), int(rng.integers(4, 9))
-        deciders = _players(12)[:, players[: rng.integers(1, 4)]]
+        deciders = all_coalitions(12)[:, players[: rng.integers(1, 4)]]
         weights = rng.random((12, n_answers)) ** 2 * (rng.random((12, n_answers)) < rng.uniform(0.15, 0.5))
-        support = _players(12) @ weights
+        support = all_coalitions(12) @ weights
         others = np.where(support.max(axis=1) < rng.uniform(0.05, 0.6), n_answers, support.argmax(axis=1))
         decided = deciders.all(axis=1) if rng.random() < 0.5 else deciders.any(axis=1)
         self.votes = np.eye(n_answers + 2)[np.where(decided, 0, others + 1)]
