@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from attribution.normalize import normalize_answer
+from attribution.normalize import answer_key
 
 Coalitions = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ class VotesGame:
     def __init__(
         self,
         generate: Callable[[Coalitions], Sequence[str]],
-        normalize: Callable[[str], str] = normalize_answer,
+        normalize: Callable[[str], str] = answer_key,
     ) -> None:
         """Start with no answer seen."""
         self._generate = generate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution import normalize_answer
+from attribution.normalize import answer_key
 from rag.readers.base import Coalitions
 from rag.settings_base import SettingsError
 
@@ -26,7 +26,7 @@ _NUMBERS = re.compile(r"\d+")
 class Matching:
     """Assigns every answer to the first answer like it, its representative, which all are counted as.
 
-    Two answers that `normalize_answer` makes equal are always the same. Beyond these, an answer belongs to the
+    Two answers of which `answer_key` is equal are always the same. Beyond these, an answer belongs to the
     representative that it is most like, the earliest among equals, if they are alike enough:
 
     - "exact": no others;
@@ -58,7 +58,7 @@ class Matching:
         """The answer that an answer counts as, as it was worded when it first came; the answer itself if "exact"."""
         if self._alike is None:
             return answer
-        normal = normalize_answer(answer)
+        normal = answer_key(answer)
         if normal not in self._of:
             self._of[normal] = self._found(normal)
             self._wordings[normal] = answer
@@ -66,7 +66,7 @@ class Matching:
 
     def key(self, answer: str) -> str:
         """A form that is the same for all answers that count as the same."""
-        return normalize_answer(self.representative(answer))
+        return answer_key(self.representative(answer))
 
     @property
     def merged(self) -> dict[str, tuple[str, ...]]:
