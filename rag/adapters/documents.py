@@ -6,8 +6,11 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
+from math import isfinite
+from threading import RLock
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from rag.pipeline import Pipeline
 from rag.rerank import Reranker
@@ -22,8 +25,10 @@ METADATA_KEY = "ragshap"
 DEFAULT_PASSAGES = RetrieverSettings().passages
 """How many documents our retrievers return in a framework that does not say."""
 
-ONE_AT_A_TIME = Lock()
-"""Held while searching and reading: tokenizers are not made for several threads, and frameworks call from many."""
+ONE_AT_A_TIME = RLock()
+"""Held while searching and reading: tokenizers are not made for several threads, and frameworks call from many.
+
+A thread may hold it twice, because a framework's retriever may hold one of ours."""
 
 
 class Text(NamedTuple):
@@ -175,7 +180,7 @@ class ForeignSearcher(ABC):
 
     The framework's retriever decides how many passages it finds; `search` keeps the first k. Repeated passages and
     those without text are left out. A passage without an id is named by a hash of its title and text. If a score is
-    missing, all passages are scored 1 / rank. Metadata that JSON cannot hold become strings.
+    missing or not finite, all passages are scored 1 / rank. Metadata that JSON cannot hold become strings.
     """
 
     @abstractmethod
@@ -196,7 +201,7 @@ class ForeignSearcher(ABC):
             unavailable = isinstance(error, ConnectionError | TimeoutError)
             kind = EngineUnavailableError if unavailable else EngineError
             raise kind(f"{type(self).__name__} cannot search: {type(error).__name__}: {error}") from error
-        scored = all(text.score is not None for text in found)
+        scored = all(text.score is not None and isfinite(text.score) for text in found)
         hits: dict[str, Hit] = {}
         for text in found:
             digest = hashlib.sha256(json.dumps([text.title, text.text]).encode()).hexdigest()[:16]
@@ -213,6 +218,11 @@ class ForeignSearcher(ABC):
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    named = {str(key): value for key, value in metadata.items() if key != "title"}
+    named = {str(key): value for key, value in metadata.items() if key != "title" or not isinstance(value, str)}
     # Python writes and reads NaN and infinities, which JSON has not; `parse_constant` gets their names.
-    return dict(json.loads(json.dumps(named, default=str, skipkeys=True), parse_constant=str))
+    return dict(json.loads(json.dumps(named, default=_value, skipkeys=True), parse_constant=str))
+
+
+def _value(value: Any) -> Any:
+    """A number of numpy as one of Python; anything else as a string."""
+    return value.item() if isinstance(value, np.number) else str(value)

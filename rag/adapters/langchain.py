@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -110,6 +111,7 @@ def cited_message(pipeline: Pipeline, question: str, answer: str, documents: Seq
             document=place,
         )
         for span in spans
+        if span.supported is not False
         for place in span.documents
     ]
     unsupported = [[span.start, span.end] for span in spans if span.supported is False]
@@ -133,4 +135,4 @@ class LangChainSearcher(ForeignSearcher):
 
 def _score(metadata: dict[str, Any]) -> float | None:
     score = metadata.get(SCORE_KEY)
-    return float(score) if isinstance(score, (int, float)) else None
+    return float(score) if isinstance(score, Real) else None

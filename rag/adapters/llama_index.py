@@ -112,7 +112,15 @@ def cited_response(pipeline: Pipeline, question: str, answer: str, nodes: Sequen
     for place, number in numbers.items():
         node = nodes[place].node
         text = f"Source {number}:\n{node.get_content(metadata_mode=MetadataMode.NONE)}\n"
-        sources.append(NodeWithScore(node=TextNode(text=text, metadata=node.metadata), score=nodes[place].score))
+        copied = TextNode(
+            id_=node.node_id,
+            text=text,
+            metadata=node.metadata,
+            excluded_embed_metadata_keys=node.excluded_embed_metadata_keys,
+            excluded_llm_metadata_keys=node.excluded_llm_metadata_keys,
+            relationships=node.relationships,
+        )
+        sources.append(NodeWithScore(node=copied, score=nodes[place].score))
     found = {"answer": answer, "sentences": sentences(spans, numbers)}
     return Response(marked(answer, spans, numbers), sources, {METADATA_KEY: found})
 

@@ -180,9 +180,9 @@ def _game(session: Session, answer: str, spans: Sequence[tuple[int, int]]) -> tu
     logit = asked == "logit"
     used = ("logit" if logit else "likelihood") if able else asked if asked in SIMILARITIES else "similarity"
     if not session.given and asked == "votes":
-        warnings.append(
-            f"the answer has more than {MOST_VOTED_WORDS} words, so values are of its sentences' {used}, not of votes"
-        )
+        of = "the spans'" if session.spans is not None else "its sentences'"
+        why = "spans were chosen" if session.spans is not None else f"the answer has more than {MOST_VOTED_WORDS} words"
+        warnings.append(f"{why}, so values are of {of} {used}, not of votes")
     if not able and asked not in SIMILARITIES:
         warnings.append(
             f"the reader {reader.name!r} gives no log-probabilities of given answers, so values are of the similarity "

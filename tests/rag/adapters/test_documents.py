@@ -149,6 +149,13 @@ def test_metadata_that_are_no_numbers_become_strings_at_any_depth(reader):
 def test_scores_that_are_missing_are_reciprocal_ranks():
     hits = Fixed(Text("a", {}, None, 0.3), Text("b", {}), Text("c", {})).search("what?", 2)
     assert [hit.score for hit in hits] == [1, 1 / 2]
+    hits = Fixed(Text("a", {}, None, 0.3), Text("b", {}, None, float("nan"))).search("what?", 2)
+    assert [hit.score for hit in hits] == [1, 1 / 2]
+
+
+def test_a_title_that_is_no_string_stays_in_the_metadata():
+    [hit] = Fixed(Text("a", {"title": 1984, "x": 1})).search("what?", 2)
+    assert (hit.passage.title, hit.passage.metadata) == ("", {"title": 1984, "x": 1})
 
 
 @pytest.mark.parametrize(("query", "k", "message"), [(" ", 3, "query is empty"), ("what?", 0, "at least 1")])

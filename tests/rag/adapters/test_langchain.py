@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 
+import numpy as np
 import pytest
 
 pytest.importorskip("langchain_core", reason="needs langchain-core: pip install 'ragshap[langchain]'")
@@ -12,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 
@@ -43,6 +45,7 @@ def test_a_message_cites_the_documents_that_carry_each_sentence():
     found = {}
     for one in block["annotations"]:
         assert one["type"] == "citation"
+        assert answer[one["start_index"] : one["end_index"]] != "Jones dug tunnels."
         found.setdefault(answer[one["start_index"] : one["end_index"]], (one["title"], one["cited_text"]))
     assert found == {
         "Smith made a bridge.": ("Bridges", "Smith made a bridge."),
@@ -150,3 +153,15 @@ def test_ours_in_theirs_in_ours_finds_the_same(retriever, question):
     searcher = LangChainSearcher(RagshapRetriever(searcher=retriever, k=5))
     there = [(h.passage.id, h.passage.title, h.passage.text, h.score) for h in searcher.search(question, 5)]
     assert there == [(h.passage.id, h.passage.title, h.passage.text, h.score) for h in retriever.search(question, 5)]
+    around = RagshapRetriever(searcher=searcher, k=5)  # ours again, which holds the lock while theirs asks ours
+    assert [document.id for document in around.invoke(question)] == [name for name, *_ in there]
+
+
+def test_scores_of_numpy_are_numbers():
+    class Scored(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager) -> list[Document]:
+            pairs = (("Oslo", 0.75), ("Rome", 0.5))
+            return [Document(page_content=text, metadata={"relevance_score": np.float32(s)}) for text, s in pairs]
+
+    hits = LangChainSearcher(Scored()).search("where?")
+    assert [(hit.score, hit.passage.metadata["relevance_score"]) for hit in hits] == [(0.75, 0.75), (0.5, 0.5)]

@@ -142,14 +142,20 @@ def test_ours_in_theirs_in_ours_finds_the_same(retriever, question):
 
 def test_a_response_cites_sources_as_the_citation_query_engine_does():
     texts = ["Sheep graze here.", "Rowe built a tower.", "Smith made a bridge."]
-    nodes = [NodeWithScore(node=TextNode(text=text, metadata={"page": i}), score=0.5) for i, text in enumerate(texts)]
+    hidden = {"excluded_llm_metadata_keys": ["page"]}
+    nodes = [
+        NodeWithScore(node=TextNode(text=text, metadata={"page": i}, **hidden), score=0.5)
+        for i, text in enumerate(texts)
+    ]
     answer = "Smith made a bridge. Jones dug tunnels. Rowe built a tower."
     response = cited_response(Pipeline(None, WordReader()), "who?", f" {answer}\n", nodes)
     assert str(response).startswith("Smith made a bridge. [1]")
     assert "Jones dug tunnels. Rowe" in str(response)
     sources = [source.node.get_content(metadata_mode=MetadataMode.NONE) for source in response.source_nodes]
     assert sources[0] == "Source 1:\nSmith made a bridge.\n"
-    assert [source.node.metadata["page"] for source in response.source_nodes][:1] == [2]
+    first = response.source_nodes[0].node
+    assert (first.node_id, first.metadata) == (nodes[2].node.node_id, {"page": 2})
+    assert first.get_content(metadata_mode=MetadataMode.LLM) == sources[0]
     found = response.metadata["ragshap"]
     assert [answer[one["start"] : one["end"]] for one in found["sentences"] if not one["supported"]] == [
         "Jones dug tunnels."

@@ -173,6 +173,8 @@ def test_a_long_answer_of_the_readers_own_is_explained_by_sentences_and_says_so(
     assert len(answer.citations.sentences) >= 3
     assert answer.attribution.utility == "likelihood"
     assert any("more than 12 words" in warning for warning in answer.warnings)
+    chosen = Pipeline(None, Wordy()).explain("who?", PASSAGES, spans=["4"])
+    assert any("spans were chosen, so values are of the spans' likelihood" in warning for warning in chosen.warnings)
     short = Pipeline(None, WordReader()).explain("who?", PASSAGES)
     assert (short.citations, short.attribution.utility) == (None, "votes")
 
