@@ -27,6 +27,8 @@ def notices(session: Session) -> Iterator[Notice]:
         )
     yield from of_cuts(encoded.cut_tokens, encoded.question_cut_tokens)
     yield from _of_repeats(encoded.passages)
+    if session.spans is not None and not session.answer:
+        yield Notice("the reader gave no answer, so there is none in which to look for the spans")
 
 
 def _of_language(reader: EnglishReader, encoded: EncodedQuestion, given: str | None) -> Iterator[Notice]:

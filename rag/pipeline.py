@@ -15,7 +15,7 @@ from attribution import Attribution
 from rag.answer import Answer, Evidence, OtherAnswer, TwoReaders
 from rag.estimation import budget_of
 from rag.explanation.citations import by_sentences, cite
-from rag.explanation.findings import ABOUT_ZERO, conflicts, pair_interactions
+from rag.explanation.findings import conflicts, is_about_zero, pair_interactions
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.minimal import minimal_sets
 from rag.explanation.spans import Span
@@ -316,7 +316,11 @@ def _other_answers(session: Session, attribution: Attribution) -> tuple[OtherAns
         OtherAnswer(
             text,
             session.share(text),
-            tuple(item.player for item in attribution.top(3, index) if item.value >= max(ABOUT_ZERO, 2 * item.error)),
+            tuple(
+                item.player
+                for item in attribution.top(3, index)
+                if item.value > 0 and not is_about_zero(item.value, item.error)
+            ),
         )
         for index, text in enumerate(attribution.outputs)
         if index != attribution.output

@@ -25,6 +25,16 @@ SCORES: tuple[str, ...] = get_args(ScoreName)
 DEFAULT_SCORE: ScoreName = "positive"
 
 
+_MOST_LOG_PROB = -1e-7  # float32 does not tell larger ones from 0
+
+
+def logit(log_prob: Scores) -> Scores:
+    """log(p / (1 - p)) of probabilities given as logarithms; one that was rounded to 1 is taken for 1 - 1e-7."""
+    kept = np.minimum(log_prob, _MOST_LOG_PROB)
+    odds: Scores = kept - np.log(-np.expm1(kept))
+    return odds
+
+
 def value(values: Scores, outputs: Sequence[str], output: int) -> Scores:
     """The value for the explained answer; where that is "no answer", what a passage takes from it."""
     return -values[output] if outputs[output] == "" else values[output]

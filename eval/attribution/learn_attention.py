@@ -21,14 +21,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eval.attribution.methods import logit, random_coalitions
+from eval.attribution.methods import random_coalitions
 from eval.records import save_json
 from eval.retrieval.learned_attention import FORMAT
 from eval.selection import Example, Selection, select_questions
 from rag.provenance import made_with
 from rag.readers.base import AttentiveReader
 from rag.readers.loading import load_reader
-from rag.scores import Scores
+from rag.scores import Scores, logit
 from rag.settings import ReaderSettings
 from rag.settings_base import SettingsError
 from retrievers import CorpusError

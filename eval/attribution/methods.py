@@ -23,7 +23,7 @@ from attribution import Game, interactions
 from eval.retrieval.scoring import Scored, ScoredSession, Scoring, parse_scoring, score_passages
 from rag.estimation import budget_of
 from rag.readers.base import Coalitions
-from rag.scores import Scores
+from rag.scores import Scores, logit
 
 PAIR_METHODS = ("interactions", "interactions:likelihood")
 OTHER_METHODS = ("lasso", "retriever", "random", *PAIR_METHODS)
@@ -158,10 +158,3 @@ def random_coalitions(n_players: int, count: int, rng: np.random.Generator) -> C
     drawn = rng.random((2 * count, n_players)) < 0.5
     _, first = np.unique(drawn, axis=0, return_index=True)
     return drawn[np.sort(first)[:count]]
-
-
-def logit(log_probability: Scores) -> Scores:
-    """log(p / (1 - p)) of log p, bounded where p is 1 to single precision."""
-    bounded = np.minimum(log_probability, -1e-7)
-    odds: Scores = bounded - np.log(-np.expm1(bounded))
-    return odds

@@ -66,7 +66,7 @@ class ComparedMethods(Section):
         """Names of all methods, in the order of the table."""
         if self.methods is not None:
             return self.methods
-        return [name for name in self.DEFAULT if name != "relevance" or self.reader.is_embedded]
+        return [name for name in self.DEFAULT if name != "relevance" or self.reader.embedded_folder]
 
     def baseline(self) -> str:
         """The method that all others are tested against; one of single passages, if there is one."""

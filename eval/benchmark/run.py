@@ -14,7 +14,6 @@ from eval.benchmark.timing import machine
 from eval.runner import Progress
 from eval.selection import Example, Selection, select_questions
 from rag.provenance import made_with
-from rag.readers import Reader
 from rag.readers.loading import load_reader
 from rag.settings_base import SettingsError
 
@@ -33,7 +32,6 @@ def benchmark_attribution(
     root: Path | None = None,
     only: Sequence[str] | None = None,
     quick: bool = False,
-    reader: Reader | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkResult:
     """Measure some sections in one run.
@@ -43,7 +41,6 @@ def benchmark_attribution(
         root: folder of data with `openqa` in it, or a BEIR folder with answers; by default the example corpus.
         only: names out of `SECTIONS`; by default all that are installed.
         quick: whether the settings are too small for the numbers to mean anything; the result says so.
-        reader: used instead of the one that the settings name.
         progress: called as progress(section, done, total).
 
     Raises:
@@ -57,7 +54,7 @@ def benchmark_attribution(
     modules = {name: _module(name) for name in SECTIONS if name in wanted}
     folder = data_folder(root)
     examples = questions(settings, folder)
-    own, reader = reader, reader or load_reader(settings.reader)
+    reader = load_reader(settings.reader)
 
     def report(name: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(name, done, total) if progress is not None else None
@@ -67,7 +64,7 @@ def benchmark_attribution(
         report(name)(0, 1)
         sections.append(getattr(module, name)(settings, reader, examples, report(name)))
         report(name)(1, 1)
-    made = made_with(settings.model_dump(mode="json"), own or settings.reader, [(folder.name, folder)])
+    made = made_with(settings.model_dump(mode="json"), settings.reader, [(folder.name, folder)])
     return BenchmarkResult(sections, settings, machine(), made, folder.name, quick)
 
 

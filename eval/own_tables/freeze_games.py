@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from attribution import VotesGame
-from eval.own_tables.games import Coalitions, FrozenGames, all_coalitions
+from attribution.games import all_coalitions
+from eval.own_tables.games import Coalitions, FrozenGames
 from eval.selection import Example, Selection, select_questions
 from rag.readers import Reader
 from rag.readers.base import CostlyReader

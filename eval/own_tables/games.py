@@ -14,11 +14,6 @@ Coalitions = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 
-def all_coalitions(n_players: int) -> Coalitions:
-    """Every coalition, bool (2^n_players, n_players); bit i of the row's number says whether player i is in."""
-    return (np.arange(2**n_players)[:, None] >> np.arange(n_players) & 1).astype(np.bool_)
-
-
 class CountedGame:
     """A game that looks worth up in a table and counts its evaluations.
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from attribution import normalize_answer
 from attribution.attribution import descending
+from rag.explanation.findings import is_about_zero
 from rag.readers.base import Reader, Screener
 from rag.session import Session
 from rag.settings import AttributionSettings, Settings
 from retrievers import Passage
-
-_ABOUT_ZERO = 0.005
 
 
 class Agreement(NamedTuple):
@@ -57,8 +56,8 @@ def screening_agreement(
         chosen = Session(reader, question, passages, Settings(attribution=screened), screener=screener)
         same.append(normalize_answer(full.answer) == normalize_answer(chosen.answer))
         attribution = full.attribute()
-        values = attribution.of(attribution.output)
-        if first := [index for index in descending(values)[:k] if values[index] > _ABOUT_ZERO]:
+        values = np.maximum(attribution.of(attribution.output), 0.0)
+        if first := [index for index in descending(values)[:k] if not is_about_zero(values[index], 0)]:
             found.append(np.mean([index in chosen.read for index in first]))
     if not same:
         raise ValueError("no question was given")

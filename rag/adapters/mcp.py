@@ -13,8 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rag.adapters.documents import ONE_AT_A_TIME
 from rag.answer import Answer, Evidence
+from rag.explanation.findings import is_about_zero
 from rag.pipeline import Pipeline
-from rag.report.wording import is_about_zero, method
+from rag.report.parts import text_of
+from rag.report.wording import method
 from rag.service.errors import UNFORESEEN, failure_of
 from rag.service.operations import Engine
 from rag.service.texts import SearchResults, SentPassage, Spans, Text, numbered, spans_of, text_alone
@@ -236,7 +238,7 @@ def _sentences(answer: Answer) -> list[CitedSentence] | None:
 
 def _passage(answer: Answer, evidence: Evidence) -> PassageValue:
     passage = evidence.passage
-    shown = evidence.kept or not is_about_zero(evidence)
+    shown = evidence.kept or not is_about_zero(evidence.value, evidence.error)
     return PassageValue(
         id=passage.id,
         title=passage.title,
@@ -254,12 +256,4 @@ def _parts(answer: Answer, passage: Passage) -> list[PartValue] | None:
     whole = None if answer.hierarchy is None else answer.hierarchy.of(passage.id)
     if whole is None or not whole.parts:
         return None
-    finest = [part for part in whole.walk() if not part.parts]
-    return [
-        PartValue(
-            text=(passage.title if part.kind == "title" else passage.text)[part.start : part.end],
-            value=part.value,
-            error=part.error,
-        )
-        for part in finest
-    ]
+    return [PartValue(text=text_of(part, passage), value=part.value, error=part.error) for part in whole.finest()]

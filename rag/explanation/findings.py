@@ -15,11 +15,14 @@ from rag.readers.base import Coalitions
 if TYPE_CHECKING:
     from rag.session import Session
 
-ABOUT_ZERO = 0.005
-"""A passage whose value is nearer to 0 than this does not matter."""
-
+_ABOUT_ZERO = 0.005
 _LEAST_SUPPORT = 0.05  # of a value that counts as support for an answer
 _LEAST_INTERACTION = 0.1
+
+
+def is_about_zero(value: float, error: float) -> bool:
+    """Whether a value is too small to matter, or within two standard errors of 0."""
+    return abs(value) < max(_ABOUT_ZERO, 2 * error)
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def pair_interactions(attribution: Attribution, session: Session, budget: int) -
     """
     values, errors = (part[attribution.output] for part in (attribution.values, attribution.errors))
     largest = np.argsort(-np.abs(values), kind="stable").tolist()
-    matter = [i for i in largest if abs(values[i]) >= max(ABOUT_ZERO, 2 * errors[i])]
+    matter = [i for i in largest if not is_about_zero(values[i], errors[i])]
     chosen = sorted(matter[: budget.bit_length() - 1])
     names = tuple(attribution.players[i] for i in chosen)
     if len(chosen) < 2:

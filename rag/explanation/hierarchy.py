@@ -159,14 +159,14 @@ def _estimate(
 ) -> tuple[OwenValues, PartsGame | QuestionGame]:
     reader, encoded, settings = session.reader, session.encoded, session.settings.hierarchy
     assert isinstance(reader, PartsReader), "the session has checked it"
-    players, worth = [_players(part) for part in tree], _worth(session, utility)
+    players, worth = [part.finest() for part in tree], _worth(session, utility)
     report = None if progress is None else lambda done, total: progress(f"{level}s", done, total)
     game: PartsGame | QuestionGame
     if question is None:
         game = PartsGame(reader, encoded, players, worth, settings.masking, report)
     else:
         tree = [*tree, question]
-        game = QuestionGame(reader, encoded, players, _players(question), worth, settings.masking, report)
+        game = QuestionGame(reader, encoded, players, question.finest(), worth, settings.masking, report)
     # A passage has few sentences, so that their states repeat from order to order; of words hardly any state does.
     divided = level == "word" or (question is not None and question.parts)
     shared, seed = settings.shared if divided else 1, session.settings.attribution.seed
@@ -215,10 +215,6 @@ def _with_words(part: Part, settings: HierarchySettings, passage: Passage) -> Pa
 
 def _group(parts: Sequence[Part], name: str = "all") -> Group:
     return Group(name, tuple(_group(part.parts, part.kind) for part in parts))
-
-
-def _players(part: Part) -> list[Part]:
-    return [node for node in part.walk() if not node.parts]
 
 
 def _valued(part: Part, nodes: Iterator[tuple[float, float]]) -> Part:

@@ -41,6 +41,10 @@ class Part:
         for part in self.parts:
             yield from part.walk()
 
+    def finest(self) -> list[Part]:
+        """The parts that have no parts, in reading order; the part itself if it has none."""
+        return [part for part in self.walk() if not part.parts]
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in lists, strings and numbers."""
         return {**asdict(self), "parts": [part.to_dict() for part in self.parts]}

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from rag.readers.base import Coalitions, EncodedQuestion, TokenReader
 from rag.readers.interruption import checkpoint
-
-MOST_LOG_PROB = -1e-7
-"""What counts as the log-probability of a token that is certain, so that its logit is finite."""
+from rag.scores import logit
 
 LEAST_LOG_PROB = -100.0
 """What a token counts that the reader thinks impossible; float32 knows no smaller probability than e^-104."""
@@ -113,7 +111,7 @@ class LikelihoodOfSentences:
             if len(rows):
                 self._of_all[all_of_them] = found[rows[0]].tolist()
         worth: NDArray[np.float64] = found @ owned
-        return worth if self.utility == "likelihood" else _logit(worth / self.tokens)
+        return worth if self.utility == "likelihood" else logit(worth / self.tokens)
 
     def whole(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
         """The log-probability of all tokens in spans; as "logit", the logit of their mean probability."""
@@ -121,7 +119,7 @@ class LikelihoodOfSentences:
         if self.utility == "likelihood":
             total: NDArray[np.float64] = worth.sum(axis=1)
             return total
-        return _logit(self.per_token(worth) @ counts / counts.sum())
+        return logit(self.per_token(worth) @ counts / counts.sum())
 
     def per_token(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
         """The mean log-probability of a token of each sentence, from worth `(…, n_sentences)`."""
@@ -169,10 +167,3 @@ class LikelihoodOfSentences:
         if after == len(self._spans):
             return -1 if self._answer[last:].strip() else after - 1  # white space at the end counts with the last
         return after if self._spans[after][0] < max(end, first + 1) else -1
-
-
-def _logit(log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logits of probabilities whose logarithms are given."""
-    kept = np.minimum(log_probs, MOST_LOG_PROB)
-    logits: NDArray[np.float64] = kept - np.log(-np.expm1(kept))
-    return logits

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from rag.answer import Answer
 from rag.explanation.citations import Sentence
+from rag.explanation.findings import is_about_zero
 from rag.report import wording
 from rag.report.text import harmless, one_line
 
@@ -192,7 +193,7 @@ def markdown(answer: Answer) -> str:
         mark = f" *[{UNSUPPORTED}]*" if one.unsupported else marks(one.sentence.passages)
         pieces.append(f"{shown(one.before + one.text)}{' ' * (mark[:1] == '[')}{mark}")
     if not pieces:
-        carrying = [e.passage.id for e in answer.evidence if e.value > 0 and not wording.is_about_zero(e)]
+        carrying = [e.passage.id for e in answer.evidence if e.value > 0 and not is_about_zero(e.value, e.error)]
         pieces = [f"{shown(answer.full_text or wording.NO_ANSWER)} {marks(carrying)}".rstrip()]
     passages = {e.passage.id: e.passage for e in answer.evidence}
     labels = wording.labels(answer, _QUOTE)

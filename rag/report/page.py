@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rag.answer import Answer, Evidence
+from rag.explanation.findings import is_about_zero
 from rag.report import wording
 from rag.report.citations import UNSUPPORTED, Cited, cited_sentences, pair, remainder, support, token_pieces, value_of
 from rag.report.findings import findings
@@ -63,7 +64,7 @@ def render_report(answer: Answer) -> str:
 def _render(template: str, answer: Answer) -> str:
     labels = wording.labels(answer, _LABEL)
     rows = _rows(answer, labels)
-    about_zero = [row for row in rows if wording.is_about_zero(row.evidence)]
+    about_zero = [row for row in rows if is_about_zero(row.evidence.value, row.evidence.error)]
     attribution, cited = answer.attribution, cited_sentences(answer)
     return (
         _environment()
@@ -85,7 +86,7 @@ def _render(template: str, answer: Answer) -> str:
             token_pieces=token_pieces,
             value_of=value_of,
             unsupported=UNSUPPORTED,
-            shown=[row for row in rows if not wording.is_about_zero(row.evidence)],
+            shown=[row for row in rows if not is_about_zero(row.evidence.value, row.evidence.error)],
             about_zero=about_zero,
             about_zero_text=wording.about_zero([row.evidence for row in about_zero], len(rows)) if about_zero else "",
             places={row.evidence.passage.id: row.place for row in rows},

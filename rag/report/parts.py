@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from rag.answer import Answer
+from rag.explanation.findings import is_about_zero
 from rag.explanation.parts import Part
 from rag.report import wording
 from rag.report.text import one_line
@@ -37,9 +38,8 @@ def text_of(part: Part, passage: Passage) -> str:
     return (passage.title if part.kind == "title" else passage.text)[part.start : part.end]
 
 
-def stands_out(part: Part) -> bool:
-    """Whether a value is neither about zero nor within two standard errors of it."""
-    return abs(part.value) >= max(wording.ABOUT_ZERO, 2 * part.error)
+def _stands_out(part: Part) -> bool:
+    return not is_about_zero(part.value, part.error)
 
 
 def worth(part: Part) -> str:
@@ -68,8 +68,7 @@ def question_shades(answer: Answer) -> list[Shade]:
 
 def _scale(parts: Iterable[Part]) -> float:
     """The largest absolute value of a part that has no parts."""
-    ends = [node for part in parts for node in part.walk() if not node.parts]
-    return max((abs(node.value) for node in ends), default=0.0) or 1.0
+    return max((abs(node.value) for part in parts for node in part.finest()), default=0.0) or 1.0
 
 
 def _cut(parts: Sequence[Part], passage: Passage, start: int, end: int, scale: float) -> list[Shade]:
@@ -82,7 +81,7 @@ def _cut(parts: Sequence[Part], passage: Passage, start: int, end: int, scale: f
             done = part.end
             inner = _cut(part.parts, passage, part.start, part.end, scale) if part.parts else []
         strength = 0.0 if part.parts else min(1.0, abs(part.value) / scale)
-        shown = part.kind != "word" or stands_out(part)
+        shown = part.kind != "word" or _stands_out(part)
         found.append(Shade(text_of(part, passage), part, round(strength, 3), shown, inner))
     return [*found, Shade(passage.text[done:end], None, 0.0, False, [])]
 
@@ -103,7 +102,7 @@ def part_lines(answer: Answer, names: Mapping[str, str], width: int) -> Group | 
         largest = sorted(passage.parts, key=lambda part: -abs(part.value))[:_MOST_PARTS]
         for part in [part for part in passage.parts if part in largest]:
             lines.append(_line(part, f"{one_line(text_of(part, e.passage))}", width))
-            words = sorted((word for word in part.parts if stands_out(word)), key=lambda word: -abs(word.value))
+            words = sorted((word for word in part.parts if _stands_out(word)), key=lambda word: -abs(word.value))
             shown = [f"{one_line(text_of(word, e.passage))} {_signed(word)}" for word in words[:_MOST_WORDS]]
             if shown:
                 lines.append(Text(" " * 18 + "  ".join(shown), "dim"))
@@ -119,7 +118,7 @@ def _question_lines(answer: Answer, question: Part | None, width: int) -> list[T
     if question is None:
         return []
     lines = [Text.assemble(("words of ", "dim"), ("the question", "bold"), f"  {worth(question)}")]
-    largest = sorted((word for word in question.parts if stands_out(word)), key=lambda word: -abs(word.value))
+    largest = sorted((word for word in question.parts if _stands_out(word)), key=lambda word: -abs(word.value))
     for word in largest[:_MOST_WORDS]:
         lines.append(_line(word, one_line(answer.question[word.start : word.end]), width))
     left = len(question.parts) - len(lines) + 1
@@ -130,7 +129,7 @@ def _question_lines(answer: Answer, question: Part | None, width: int) -> list[T
 
 def _line(part: Part, text: str, width: int) -> Text:
     line = Text.assemble("  ", (worth(part).ljust(16), _POSITIVE if part.value >= 0 else _NEGATIVE))
-    line.append(f"title: {text}" if part.kind == "title" else text, "" if stands_out(part) else "dim")
+    line.append(f"title: {text}" if part.kind == "title" else text, "" if _stands_out(part) else "dim")
     line.truncate(width, overflow="ellipsis")
     return line
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rag.answer import Answer, Evidence
+from rag.explanation.findings import is_about_zero
 from rag.report import wording
 from rag.report.citations import citation_lines
 from rag.report.findings import Finding, findings
@@ -71,8 +72,8 @@ def _own_values(explanation: Answer, width: int) -> Group:
 
 
 def _evidence(answer: Answer, width: int) -> Group:
-    shown = [(place, e) for place, e in enumerate(answer.evidence, 1) if not wording.is_about_zero(e)]
-    rest = [e for e in answer.evidence if wording.is_about_zero(e)]
+    shown = [(place, e) for place, e in enumerate(answer.evidence, 1) if not is_about_zero(e.value, e.error)]
+    rest = [e for e in answer.evidence if is_about_zero(e.value, e.error)]
     lines = _evidence_lines(answer, shown, width) if shown else []
     if not answer.evidence:
         lines.append(Text("no passages", "dim"))

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from attribution import Attribution
-from rag.explanation.findings import ABOUT_ZERO
+from rag.explanation.findings import is_about_zero
 from rag.report.text import one_line
 
 if TYPE_CHECKING:
@@ -72,11 +72,6 @@ def labels(answer: Answer, width: int) -> dict[str, str]:
     return names
 
 
-def is_about_zero(evidence: Evidence) -> bool:
-    """Whether the value is too small to list, or within two standard errors of zero."""
-    return abs(evidence.value) < max(ABOUT_ZERO, 2 * evidence.error)
-
-
 def about_zero(rest: list[Evidence], of_all: int) -> str:
     """For instance "14 more passages (2 of them kept): value about 0"."""
     kept = sum(e.kept for e in rest)
@@ -84,7 +79,7 @@ def about_zero(rest: list[Evidence], of_all: int) -> str:
     more = " more" if len(rest) < of_all else ""
     note = f" ({which}kept)" if kept else ""
     error = max(e.error for e in rest)
-    errors = f", standard errors up to {number(error)}" if error >= ABOUT_ZERO else ""
+    errors = f", standard errors up to {number(error)}" if not is_about_zero(error, 0.0) else ""
     return f"{len(rest)}{more} passage{'s' * (len(rest) != 1)}{note}: value about 0{errors}"
 
 
@@ -122,7 +117,7 @@ def summary(answer: Answer) -> list[str]:
         return ["There are no passages to attribute the answer to: it comes from the question alone."]
     votes = attribution.utility == "votes"
     sentences = [_carriers(answer, subject(answer))]
-    away = sum(-e.value >= max(ABOUT_ZERO, 2 * e.error) for e in answer.evidence)
+    away = sum(e.value < 0 and not is_about_zero(e.value, e.error) for e in answer.evidence)
     if away:
         sentences.append(f"{count(away, 'passage')} {'pulls' if away == 1 else 'pull'} away from it.")
     if votes:
@@ -140,7 +135,7 @@ def summary(answer: Answer) -> list[str]:
 
 def _carriers(answer: Answer, subject: str) -> str:
     n = len(answer.evidence)
-    values = [e.value for e in answer.evidence if e.value >= max(ABOUT_ZERO, 2 * e.error)]
+    values = [e.value for e in answer.evidence if e.value > 0 and not is_about_zero(e.value, e.error)]
     total = number(sum(e.value for e in answer.evidence), 2)
     if not values:
         return f"No passage has a value for {subject} that stands out from 0."

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from rag.readers.prompt.errors import CallLimitError, EndpointError, EndpointUnavailableError
+from ragshap import PACKAGES
 from retrievers.errors import BusyError, DiskFullError, EngineError, EngineUnavailableError, IndexFormatError
 
 KINDS = {
@@ -33,7 +34,6 @@ KINDS = {
 }
 
 _LONGEST = 2000  # characters of a message
-_OURS = ("rag", "attribution", "retrievers")
 _SECRETS = re.compile(r"(?<=://)[^/\s'\"]*@|(?<=[\w/])\?[^\s'\")]*=[^\s'\")]*")  # an address's user and query
 
 
@@ -79,7 +79,7 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(503, "there is not enough memory for this; send fewer or shorter passages, or a smaller budget")
     if isinstance(error, IndexFormatError):
         return Failure(500, str(error))
-    if isinstance(error, ValueError) and _raised_in(error).split(".")[0] in _OURS:
+    if isinstance(error, ValueError) and _raised_in(error).split(".")[0] in PACKAGES:
         return Failure(422, str(error))
     return None
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from rag.questions import QuestionSet
 from rag.readers.embedded.model import CopyReaderConfig
-from rag.readers.embedded.no_answer import NoAnswerCalibration, logit
+from rag.readers.embedded.no_answer import NoAnswerCalibration
 from rag.readers.embedded.reader import EmbeddedReader
+from rag.scores import logit
 from rag.training.sampling import Example
 
 FALSE_DECLINES = 0.04  # most of the coalitions that hold the answer may be declined

@@ -87,7 +87,7 @@ class Seq2SeqLearner:
         logits = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=states.view(len(examples), -1, states.shape[-1])),
             attention_mask=_visible(examples, mask)[:, None, None, :],
-            decoder_input_ids=inputs.masked_fill(inputs == _IGNORED, self.tokenizer.pad_token_id),
+            decoder_input_ids=inputs.masked_fill(inputs == _IGNORED, self._start),
             use_cache=False,
         ).logits
         answer_loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=_IGNORED)

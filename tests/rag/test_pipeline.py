@@ -270,6 +270,12 @@ def test_ask_without_a_match_answers_from_the_question_alone(reader, passages):
     assert "no answer" in answer.to_html()
 
 
+def test_spans_of_no_answer_are_named_in_a_warning(reader):
+    answer = Pipeline(None, reader).explain("where?", [Passage("only", "nothing here.")], spans=["Oslo"])
+    assert answer.text == ""
+    assert any("none in which to look for the spans" in warning for warning in answer.warnings)
+
+
 def test_one_passage(reader):
     answer = Pipeline(None, reader).explain("where?", [Passage("only", "Oslo, they say.")])
     assert answer.text == "Oslo"

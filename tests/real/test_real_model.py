@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zipfile import ZipFile
 
-import numpy as np
 import pytest
 
+from attribution.games import all_coalitions
 from rag import Pipeline
 from rag.readers.loading import load_reader
 from rag.settings import load_settings
@@ -22,7 +22,7 @@ PASSAGES = [
     Passage("hoy", "The Old Man of Hoy is a sea stack of red sandstone. It is 137 metres tall.", "Old Man of Hoy"),
     Passage("birds", "Puffins nest on the cliffs in early summer.", "Birds"),
 ]
-SUBSETS = (np.arange(8)[:, None] >> np.arange(3) & 1).astype(bool)
+SUBSETS = all_coalitions(3)
 
 
 @pytest.fixture(scope="module")

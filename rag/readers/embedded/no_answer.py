@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_LEAST_LOSS = 1e-7  # of -log p: float32 does not tell smaller ones from 0
+from rag.scores import logit
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,7 @@ class NoAnswerCalibration:
         if threshold == 1:
             return np.full(np.shape(n_passages), np.inf)
         reached = (np.log(threshold) - np.log1p(-threshold) - self._shift(n_passages)) / self.slope
-        return np.where(reached > logit(np.array(-_LEAST_LOSS)), np.inf, 0.5 + 0.5 * np.tanh(reached / 2))
+        return np.where(reached > logit(np.array(0.0)), np.inf, 0.5 + 0.5 * np.tanh(reached / 2))
 
     def _shift(self, n_passages: ArrayLike) -> NDArray[np.float64]:
         return self.intercept + self.log_passages * np.log(np.maximum(n_passages, 1))
-
-
-def logit(log_p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(p / (1 - p)) of probabilities given as logarithms; one that was rounded to 1 is taken for 1 - 1e-7."""
-    log_p = np.minimum(log_p, -_LEAST_LOSS)
-    return log_p - np.log(-np.expm1(log_p))

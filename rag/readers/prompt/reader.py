@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.games import all_coalitions
 from rag.readers.base import (
     Closable,
     Coalitions,
@@ -224,10 +225,7 @@ class PromptReader(Closable):
         """
         state: _State = encoded.state
         tokens, n = np.array(state.tokens, dtype=float), len(state.tokens)
-        if calls >= 2**n:
-            rows = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
-        else:
-            rows = np.random.default_rng(0).random((calls, n)) < 0.5
+        rows = all_coalitions(n) if calls >= 2**n else np.random.default_rng(0).random((calls, n)) < 0.5
         limit = self.max_answer_tokens
         written = None if limit is None else calls * max(limit, _TOKENS_PER_WORD * words)
         read = calls * (state.frame_tokens + len(self.model.places(scored))) + tokens.sum() / 2 * calls

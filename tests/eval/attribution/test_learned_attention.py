@@ -10,13 +10,13 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from eval.attribution.learn_attention import PENALTIES, Lesson, learn, lesson, main
-from eval.attribution.methods import logit
 from eval.retrieval.scoring import ScoredSession, parse_scoring, score_passages
 from eval.retrieval.settings import RerankedBy
 from eval.runner import provenance
 from eval.selection import Example
 from rag.questions import Question
 from rag.readers.base import EncodedQuestion
+from rag.scores import logit
 from rag.settings import AttributionSettings
 from rag.settings_base import SettingsError
 from retrievers import Passage

@@ -11,11 +11,11 @@ from eval.attribution.methods import (
     QuestionMethods,
     is_sampled,
     lasso,
-    logit,
     parse_method,
     random_coalitions,
 )
 from eval.retrieval.scoring import ScoredSession
+from rag.scores import logit
 from rag.settings import AttributionSettings
 from rag.settings_base import SettingsError
 

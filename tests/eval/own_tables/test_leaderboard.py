@@ -9,9 +9,10 @@ import pytest
 
 import eval as package
 from attribution import exact
+from attribution.games import all_coalitions
 from eval.own_tables.freeze_games import freeze
 from eval.own_tables.freeze_games import main as freeze_main
-from eval.own_tables.games import CountedGame, FrozenGames, all_coalitions
+from eval.own_tables.games import CountedGame, FrozenGames
 from eval.own_tables.leaderboard import leaderboard, main, right_order, score, tables_of
 from eval.own_tables.peers import Peer
 from eval.selection import Example

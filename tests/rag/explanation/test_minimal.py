@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from attribution.games import all_coalitions
 from rag.explanation.minimal import minimal_sets
 from rag.readers.base import EncodedQuestion
 from rag.session import Session
@@ -138,10 +139,6 @@ def test_answers_are_compared_after_normalisation():
     enough, needed, _ = find(rule, 3)
     assert len(enough.passages) == 1
     assert len(needed.passages) == 3
-
-
-def all_coalitions(n):
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
 
 
 def test_what_is_known_already_is_free():

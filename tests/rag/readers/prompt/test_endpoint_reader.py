@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attribution.games import all_coalitions
 from rag import Pipeline, Reranker, load_settings
 from rag.cli import run
 from rag.readers.loading import load_reader
@@ -206,7 +207,7 @@ def test_prompts_that_begin_alike_are_sent_one_after_another(server):
 
 def test_shared_tokens_are_those_of_the_trie_less_its_nodes():
     tokens = np.array([3.0, 5.0, 7.0, 11.0])
-    for rows in (random_coalitions(9, 4, seed=1), (np.arange(16)[:, None] >> np.arange(4) & 1).astype(bool)):
+    for rows in (random_coalitions(9, 4, seed=1), all_coalitions(4)):
         rows = np.unique(rows, axis=0)
         paths = [tuple(np.flatnonzero(row)) for row in rows]
         nodes = {path[:end] for path in paths for end in range(1, len(path) + 1)}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Lfm2Config, MambaConfig
 
+from attribution.games import all_coalitions
 from rag.readers.interruption import interruptible
 from rag.readers.prompt.causal import CausalModel
 from rag.readers.prompt.prefixes import PrefixWalk, common_length
@@ -21,10 +22,6 @@ from ..conftest import random_coalitions, random_passages
 QUESTION = "where is the old tower ?"
 
 
-def subsets(n: int) -> np.ndarray:
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
-
-
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def model(request) -> CausalModel:
     return CausalModel(request.getfixturevalue(request.param), max_answer_tokens=6, memory_mb=4)
@@ -33,7 +30,7 @@ def model(request) -> CausalModel:
 @pytest.fixture(scope="module")
 def prompts(model) -> list[str]:
     reader = PromptReader(model)
-    return reader.prompts(reader.encode(QUESTION, random_passages(5, seed=3)), subsets(5))
+    return reader.prompts(reader.encode(QUESTION, random_passages(5, seed=3)), all_coalitions(5))
 
 
 def replies_alone(model: CausalModel, prompts: list[str]) -> list[list[int]]:
@@ -58,7 +55,7 @@ def test_all_passages_of_a_game_are_read_as_often_as_the_trie_has_nodes(gpt2):
     reader = PromptReader(model)
     words = np.random.default_rng(0).choice(WORDS, (4, 30))
     encoded = reader.encode(QUESTION, [Passage(str(number), " ".join(text)) for number, text in enumerate(words)])
-    model.score(reader.prompts(encoded, subsets(4)), ["tower"])
+    model.score(reader.prompts(encoded, all_coalitions(4)), ["tower"])
     passage = np.mean(encoded.state.tokens) + 6  # with its delimiters
     frame = encoded.state.frame_tokens
     assert 15 * passage < model._shared.walk.fed < 15 * passage + 16 * frame
@@ -83,7 +80,7 @@ def test_replies_are_those_of_one_generate_for_each_prompt(model, prompts):
 def test_end_tokens_and_forbidden_ones_count_as_in_generate(gpt2):
     model = CausalModel(gpt2, max_answer_tokens=6, memory_mb=1)
     reader = PromptReader(model)
-    prompts = reader.prompts(reader.encode(QUESTION, random_passages(4, seed=3)), subsets(4))
+    prompts = reader.prompts(reader.encode(QUESTION, random_passages(4, seed=3)), all_coalitions(4))
     plain = replies_alone(model, prompts)
     model.model.generation_config.eos_token_id = [plain[0][2], plain[-1][3]]
     expected = replies_alone(model, prompts)
