@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.readers.checkpoint_files import adapted_model
-from rag.readers.embedded_files import WEIGHTS
 from rag.settings import ReaderSettings, Settings
 from retrievers.storage.atomic import sha256_of
 
@@ -76,8 +75,8 @@ def reader_checksum(reader: ReaderSettings) -> str:
     """
     if reader.is_endpoint:
         return reader.checkpoint
-    if reader.checkpoint == "embedded":
-        return checksum(WEIGHTS)
+    if folder := reader.embedded_folder:
+        return checksum(folder)
     own, base = _weights(reader.checkpoint), adapted_model(Path(reader.checkpoint))
     return hashlib.sha256(f"{own} {_weights(base)}".encode()).hexdigest() if base else own
 

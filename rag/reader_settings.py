@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from rag.bfloat16 import computes_bfloat16
+from rag.readers.embedded_files import embedded_folder
 from rag.readers.prompt.address import completions_address
 from rag.readers.prompt.template import check_template
 from rag.settings_base import Section
@@ -43,14 +43,14 @@ class EndpointSettings(Section):
 class ReaderSettings(Section):
     """The reader, named by `checkpoint`.
 
-    "embedded", a folder of `ragshap train`, the name or folder of a `transformers` encoder-decoder or causal language
-    model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model". A passage that exceeds
-    `max_block_tokens` is read in several blocks, up to `max_passage_tokens`; causal models and endpoints get it in one
-    piece. The embedded reader declines where its calibrated probability of "no answer" reaches `no_answer_threshold`: 1
-    never declines, null is the checkpoint's own threshold, and other readers have none. `prompt` is a template for
-    causal models and endpoints, null the built-in one; `chat_template_kwargs` are variables of a causal model's own
-    chat template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is bfloat16 on a device
-    that computes in it, or else float32.
+    "embedded" or "base", which ship, a folder of `ragshap train`, the name or folder of a `transformers`
+    encoder-decoder or causal language model, or an endpoint as URL#MODEL, such as "http://localhost:8000/v1#my-model".
+    A passage that exceeds `max_block_tokens` is read in several blocks, up to `max_passage_tokens`; causal models and
+    endpoints get it in one piece. The embedded reader declines where its calibrated probability of "no answer" reaches
+    `no_answer_threshold`: 1 never declines, null is the checkpoint's own threshold, and other readers have none.
+    `prompt` is a template for causal models and endpoints, null the built-in one; `chat_template_kwargs` are variables
+    of a causal model's own chat template. `device` "auto" is the first CUDA GPU, or else the CPU; `dtype` "auto" is
+    bfloat16 on a device that computes in it, or else float32.
     """
 
     checkpoint: str = "embedded"
@@ -88,22 +88,22 @@ class ReaderSettings(Section):
         return self.model_copy(update={"device": device, "dtype": dtype})
 
     @property
-    def is_embedded(self) -> bool:
-        """Whether the checkpoint is of the embedded architecture: the package's, or a folder of `ragshap train`."""
-        return self.checkpoint == "embedded" or os.path.isfile(Path(self.checkpoint) / "checksums.json")
+    def embedded_folder(self) -> Path | None:
+        """The folder of the checkpoint if that is of the embedded architecture, or None."""
+        return embedded_folder(self.checkpoint)
 
     @model_validator(mode="after")
     def _honoured(self) -> ReaderSettings:
-        if not self.is_embedded and self.no_answer_threshold is not None:
+        if self.embedded_folder is None and self.no_answer_threshold is not None:
             raise ValueError(
                 f"no_answer_threshold {self.no_answer_threshold:g} is for the embedded reader's architecture, and "
                 f"{self.checkpoint!r} has no such probability; leave it out"
             )
-        if self.is_embedded and self.prompt is not None:
+        if self.embedded_folder and self.prompt is not None:
             raise ValueError("prompt is for causal models and endpoints; leave it out")
         if self.prompt is not None:
             check_template(self.prompt)
-        if self.chat_template_kwargs and (self.is_embedded or self.is_endpoint):
+        if self.chat_template_kwargs and (self.embedded_folder or self.is_endpoint):
             raise ValueError(
                 "chat_template_kwargs is for causal models run here; an endpoint takes it in "
                 "reader.endpoint.request={chat_template_kwargs: {…}}"

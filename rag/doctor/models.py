@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rag.bfloat16 import SLOW, computes_bfloat16
 from rag.doctor.check import Check
+from retrievers.storage.json_text import parse_json
 
 if TYPE_CHECKING:
     from rag.settings import ReaderSettings, RetrieverSettings
@@ -23,7 +24,7 @@ _ENGINE_SECONDS = 3.0
 def check_reader(settings: ReaderSettings, key: str) -> Iterator[Check]:
     """Whether a reader can be loaded and answers; `key` is where its settings stand. An endpoint is not asked."""
     from rag.provenance import reader_checksum
-    from rag.readers.embedded_files import WEIGHTS, check_files
+    from rag.readers.embedded_files import check_files
 
     name = settings.checkpoint
     if settings.is_endpoint:
@@ -35,10 +36,12 @@ def check_reader(settings: ReaderSettings, key: str) -> Iterator[Check]:
     torch.empty(0, device=resolved.device)
     if resolved.dtype == "bfloat16" and computes_bfloat16(resolved.device) is False:
         yield Check("models", f"{key}.dtype", "warning", f"this processor {SLOW}", f"leave {key}.dtype out")
-    if settings.is_embedded:
-        check_files(WEIGHTS if name == "embedded" else Path(name))
+    if folder := settings.embedded_folder:
+        check_files(folder)
         finding = f"{name}: all files as their checksums say, {reader_checksum(settings)[:12]}"
         yield Check("models", key, "ok", finding)
+        if parse_json((folder / "config.json").read_text(encoding="utf-8")).get("adapter_rank"):
+            yield _base_encoder(f"{key}.encoder")
         return
     check = _checkpoint(key, name)
     if check.state == "ok":
@@ -65,7 +68,7 @@ def check_encoder(settings: RetrieverSettings) -> Iterator[Check]:
 
     name = settings.dense.encoder
     if name == BASE:
-        yield _base_encoder()
+        yield _base_encoder("encoder")
         return
     locate(name)
     if name != DEFAULT:
@@ -79,16 +82,17 @@ def check_encoder(settings: RetrieverSettings) -> Iterator[Check]:
     yield Check("models", "encoder", "ok", f"{_ENCODER} {version(_ENCODER)}: all files as they were installed")
 
 
-def _base_encoder() -> Check:
-    """Check the larger encoder, without unpacking or downloading it."""
+def _base_encoder(what: str) -> Check:
+    """Check all-mpnet-base-v2, without unpacking or downloading it."""
     from retrievers.dense.base_encoder import INSTALL, PACKAGES, find_base, find_pieces
 
     if folder := find_base():
-        return Check("models", "encoder", "ok", f"base: all files as their checksums say, {folder}")
+        return Check("models", what, "ok", f"all-mpnet-base-v2: all files as their checksums say, {folder}")
     if find_pieces():
         packages = f"{PACKAGES[0]} to {PACKAGES[-1][-3:]}"
-        return Check("models", "encoder", "ok", f"base: {packages} are installed; the first use unpacks them")
-    return Check("models", "encoder", "warning", "base: not on this machine; the first use asks the hub", INSTALL)
+        return Check("models", what, "ok", f"{packages} are installed; the first use unpacks them")
+    finding = "all-mpnet-base-v2 is not on this machine; the first use asks the hub"
+    return Check("models", what, "warning", finding, INSTALL)
 
 
 def _as_recorded(path: Path, algorithm: str, value: str) -> bool:

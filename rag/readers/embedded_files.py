@@ -1,18 +1,27 @@
-"""The files of an embedded reader's folder, and whether they are intact; needs no torch."""
+"""The folders of embedded readers, and whether their files are intact; needs no torch."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from retrievers.storage.atomic import sha256_of
 from retrievers.storage.json_text import parse_json
 
-WEIGHTS = Path(__file__).parent / "embedded" / "weights"
+_PACKAGE = Path(__file__).parent / "embedded"
+WEIGHTS = _PACKAGE / "weights"
+SHIPPED = {"embedded": WEIGHTS, "base": _PACKAGE / "base_weights"}
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 class WeightsError(ValueError):
     """A folder does not hold usable weights; the message says why."""
+
+
+def embedded_folder(checkpoint: str) -> Path | None:
+    """The folder of an embedded reader, which ships under this name or was made by `ragshap train`; None of others."""
+    folder = SHIPPED.get(checkpoint, Path(checkpoint))
+    return folder if checkpoint in SHIPPED or os.path.isfile(folder / "checksums.json") else None
 
 
 def check_files(folder: Path) -> None:

@@ -42,12 +42,10 @@ def load_reader(settings: ReaderSettings | str | None = None, key: str = "reader
     options = settings.model_dump(
         include={"max_block_tokens", "max_passage_tokens", "max_answer_tokens", "memory_mb", "device", "dtype"}
     )
-    if settings.is_embedded:
+    if folder := settings.embedded_folder:
         from rag.readers.embedded import EmbeddedReader
-        from rag.readers.embedded.weights import WEIGHTS
 
-        options["no_answer_threshold"] = settings.no_answer_threshold
-        return EmbeddedReader(WEIGHTS if settings.checkpoint == "embedded" else settings.checkpoint, **options)
+        return EmbeddedReader(folder, no_answer_threshold=settings.no_answer_threshold, **options)
     return _checkpoint(settings, options, key)
 
 

@@ -17,6 +17,7 @@ from rag.readers.embedded.reader import EmbeddedReader
 from rag.readers.embedded.weights import own_state, save_model
 from rag.training.blocks import holding, within
 from rag.training.calibration import calibrate
+from rag.training.distillation import distances, looks
 from rag.training.learner import ParameterGroup
 from rag.training.sampling import Example
 
@@ -47,18 +48,26 @@ class EmbeddedLearner:
         max_block_tokens: limit of question and passage together; of a longer passage, a step reads the block with the
             answer, or some block where the passage does not hold it.
         dropout: probability of dropping a hidden value.
+        teacher: a reader with the same word pieces; where it looks is learnt beside the labels.
 
     Raises:
         ValueError: `max_block_tokens` is more than the network reads.
     """
 
     def __init__(
-        self, model: CopyReaderModel, tokenizer: Path, data: QuestionSet, max_block_tokens: int, dropout: float
+        self,
+        model: CopyReaderModel,
+        tokenizer: Path,
+        data: QuestionSet,
+        max_block_tokens: int,
+        dropout: float,
+        teacher: CopyReaderModel | None = None,
     ):
         if max_block_tokens > model.config.max_block_tokens:
             most = model.config.max_block_tokens
             raise ValueError(f"max_block_tokens is {max_block_tokens}; this reader reads at most {most} tokens")
         self.model = model
+        self.teacher = teacher and teacher.eval()
         self.data = data
         self.max_block_tokens = max_block_tokens
         self._tokenizer = tokenizer
@@ -97,7 +106,7 @@ class EmbeddedLearner:
     def losses(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Losses of one step; the encoder runs once per block, the decoder once per coalition."""
         batch = self.batch(examples)
-        source = self._encode(batch)
+        source = _encode(self.model, batch)
         block = source.with_rows(len(batch.targets)).block
         visible = batch.coalitions.gather(1, block.clamp(min=0)) & (block >= 0)
         start = torch.full_like(batch.targets[:, :1], self.model.config.start_id)
@@ -109,6 +118,14 @@ class EmbeddedLearner:
             "relevance": _relevance_loss(source, batch),
         }
         total = parts["answer"] + SPAN_WEIGHT * parts["span"] + RELEVANCE_WEIGHT * parts["relevance"]
+        if self.teacher is not None:
+            length = batch.blocks.ids.shape[1]
+            with torch.no_grad():
+                theirs = _encode(self.teacher, batch)
+                told = looks(self.teacher, theirs, visible, length, self.teacher.decode(start, theirs, visible))
+            far = distances(looks(self.model, source, visible, length, hidden), told)
+            parts["taught"] = far.first + SPAN_WEIGHT * (far.start + far.end) / 2 + RELEVANCE_WEIGHT * far.relevance
+            total = total + parts["taught"]
         return {"total": total, **parts}
 
     def state(self) -> dict[str, Tensor]:
@@ -169,22 +186,23 @@ class EmbeddedLearner:
         tokens, (start, end) = self._blocks.encode([block.passage.full_text])[0], within(block, passage, place)
         return tokens, token_span(tokens, start, end) if end <= len(block.passage.full_text) else None
 
-    def _encode(self, batch: Batch) -> Source:
-        """All blocks of each question side by side: tensors `(n_questions, per_question * length, ...)`."""
-        blocks, per_question = batch.blocks, batch.per_question
-        states = self.model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
-        n_blocks, length, hidden = states.shape
-        questions = n_blocks // per_question
-        index = torch.arange(per_question, device=states.device).repeat_interleave(length).expand(questions, -1)
-        flat = (questions, per_question * length)
-        return self.model.source(
-            states.reshape(*flat, hidden),
-            blocks.ids.reshape(flat),
-            index.masked_fill(blocks.mask.reshape(flat) == 0, -1),
-            blocks.copyable.reshape(flat),
-            blocks.afresh.reshape(flat),
-            states[:, 0].reshape(questions, per_question, hidden),
-        )
+
+def _encode(model: CopyReaderModel, batch: Batch) -> Source:
+    """All blocks of each question side by side: tensors `(n_questions, per_question * length, ...)`."""
+    blocks, per_question = batch.blocks, batch.per_question
+    states = model.encode_blocks(blocks.ids, blocks.types, blocks.mask)
+    n_blocks, length, hidden = states.shape
+    questions = n_blocks // per_question
+    index = torch.arange(per_question, device=states.device).repeat_interleave(length).expand(questions, -1)
+    flat = (questions, per_question * length)
+    return model.source(
+        states.reshape(*flat, hidden),
+        blocks.ids.reshape(flat),
+        index.masked_fill(blocks.mask.reshape(flat) == 0, -1),
+        blocks.copyable.reshape(flat),
+        blocks.afresh.reshape(flat),
+        states[:, 0].reshape(questions, per_question, hidden),
+    )
 
 
 def token_span(passage: Tokens, start: int, end: int) -> tuple[int, int] | None:

@@ -7,10 +7,12 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from rag.questions import QuestionSet, score_answer
+from rag.readers.embedded_files import embedded_folder
 from rag.readers.loading import load_reader
 from rag.settings import ReaderSettings
 from rag.training.bridges import add_bridges
@@ -22,6 +24,9 @@ from rag.training.settings import TrainSettings
 from rag.training.trainer import CHECKPOINT, Row, Trainer
 from retrievers import Passage
 from retrievers.storage.locks import writing
+
+if TYPE_CHECKING:
+    from rag.readers.embedded.model import CopyReaderModel
 
 _CALIBRATION_COALITIONS = 5
 _FITTED_QUESTIONS = 150  # some 40,000 tokens for the 769 × 384 numbers that are fitted
@@ -104,12 +109,28 @@ def make_learner(settings: TrainSettings, data: QuestionSet, train: Sequence[int
         model, folder = from_minilm(Path(locate(DEFAULT))), WEIGHTS
     elif settings.start == "mpnet":
         model, folder = from_mpnet(WEIGHTS, _pairs(data, train, settings.seed), limit), WEIGHTS
-    elif ReaderSettings(checkpoint=settings.start).is_embedded:
-        folder = WEIGHTS if settings.start == "embedded" else Path(settings.start)
-        model = load_model(folder)
+    elif found := embedded_folder(settings.start):
+        model, folder = load_model(found), found
+    elif settings.teacher is not None:
+        raise ValueError(
+            f"teacher: {settings.start!r} is no embedded reader, so it cannot learn from another; leave it out"
+        )
     else:
         return Seq2SeqLearner(settings.start, data, limit, dropout, settings.device)
-    return EmbeddedLearner(model.to(settings.device), folder / "tokenizer.json", data, limit, dropout)
+    tokenizer, device = folder / "tokenizer.json", settings.device
+    teacher = None if settings.teacher is None else _teacher(settings.teacher, tokenizer).to(device)
+    return EmbeddedLearner(model.to(device), tokenizer, data, limit, dropout, teacher)
+
+
+def _teacher(checkpoint: str, tokenizer: Path) -> CopyReaderModel:
+    from rag.readers.embedded.weights import load_model
+
+    folder = embedded_folder(checkpoint)
+    if folder is None:
+        raise ValueError(f"teacher: {checkpoint!r} is no embedded reader; name base, or a folder of `ragshap train`")
+    if (folder / "tokenizer.json").read_bytes() != tokenizer.read_bytes():
+        raise ValueError(f"teacher: {checkpoint!r} has other word pieces than the reader that learns")
+    return load_model(folder)
 
 
 def _pairs(data: QuestionSet, questions: Sequence[int], seed: int) -> list[tuple[str, Passage]]:
@@ -144,7 +165,8 @@ class HeldOut:
     def __call__(self, folder: Path) -> Row:
         """Exact match and F1 in percent, from all passages together."""
         limit, device = self.settings.max_block_tokens, self.settings.device
-        reader = load_reader(ReaderSettings(checkpoint=str(folder), max_block_tokens=limit, device=device))
+        dtype = {None: "auto", True: "bfloat16", False: "float32"}[self.settings.bfloat16]
+        reader = load_reader(ReaderSettings(checkpoint=str(folder), max_block_tokens=limit, device=device, dtype=dtype))
         data, scores = self.sampler.data, []
         for example in self.draw(1):
             question = data.questions[example.question]

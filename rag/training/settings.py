@@ -69,9 +69,10 @@ class DataSettings(Section):
 class TrainSettings(Section):
     """All settings of a run; saved with the checkpoint and, but for `data`, compared on resuming.
 
-    `start` is "embedded" (the weights of the package), "minilm" (the embedded architecture from its pretrained
+    `start` is "embedded" or "base" (weights of the package), "minilm" (the embedded architecture from its pretrained
     encoder), "mpnet" (the package's decoder on all-mpnet-base-v2 with low-rank adapters), or the name or folder of a
-    `transformers` encoder-decoder. `threads` 0 leaves torch's choice.
+    `transformers` encoder-decoder. `teacher` is a reader of the embedded architecture, named like that of `start`, from
+    which one of this architecture learns beside the labels. `threads` 0 leaves torch's choice.
     `bfloat16` null is yes on a device that computes in it.
     """
 
@@ -90,6 +91,7 @@ class TrainSettings(Section):
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float = Field(default=1.0, gt=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    teacher: str | None = None
     seed: int = Field(default=0, ge=0)
     max_block_tokens: int = Field(default=224, ge=16)
     device: str = "cpu"

@@ -194,8 +194,8 @@ def test_the_encoder_is_held_against_the_record_of_its_package(monkeypatch, capf
 
 
 def test_the_larger_encoder_is_looked_for_and_neither_unpacked_nor_downloaded(monkeypatch, tmp_path, capfd):
-    def found() -> dict[str, str]:
-        return diagnose(capfd, "-s", "retriever.dense.encoder=base", code=0)["models encoder"]
+    def found(setting: str = "retriever.dense.encoder=base", what: str = "encoder") -> dict[str, str]:
+        return diagnose(capfd, "-s", setting, code=0)[f"models {what}"]
 
     monkeypatch.setattr(base_encoder, "find_base", lambda: None)
     monkeypatch.setattr(base_encoder, "find_pieces", lambda: None)
@@ -204,7 +204,8 @@ def test_the_larger_encoder_is_looked_for_and_neither_unpacked_nor_downloaded(mo
     monkeypatch.setattr(base_encoder, "find_pieces", lambda: [tmp_path])
     assert found()["finding"].endswith("the first use unpacks them")
     monkeypatch.setattr(base_encoder, "find_base", lambda: tmp_path)
-    assert found()["finding"] == f"base: all files as their checksums say, {tmp_path}"
+    assert found()["finding"] == f"all-mpnet-base-v2: all files as their checksums say, {tmp_path}"
+    assert found("reader.checkpoint=base", "reader.encoder") == found() | {"name": "reader.encoder"}
 
 
 def test_settings_that_are_wrong_or_ask_for_what_is_not_there(quick, tmp_path, capfd):

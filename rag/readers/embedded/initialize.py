@@ -19,7 +19,7 @@ from retrievers import Passage
 _BATCH = 16  # blocks
 
 
-def from_minilm(folder: Path, decoder_layers: int = 2) -> CopyReaderModel:
+def from_minilm(folder: Path) -> CopyReaderModel:
     """A reader whose encoder, and as far as it fits whose decoder, start from a BERT-style encoder folder.
 
     Decoder layers copy encoder layers spread evenly up to the last; cross-attention starts from the same layers'
@@ -27,7 +27,8 @@ def from_minilm(folder: Path, decoder_layers: int = 2) -> CopyReaderModel:
     """
     pretrained = BertModel.from_pretrained(str(folder), add_pooling_layer=False)
     layers = pretrained.config.num_hidden_layers
-    model = CopyReaderModel(CopyReaderConfig(decoder_layers=decoder_layers))
+    model = CopyReaderModel(CopyReaderConfig())
+    decoder_layers = model.config.decoder_layers
     weights = pretrained.state_dict()
     model.encoder.load_state_dict(weights)
     decoder = {key: value for key, value in weights.items() if key.startswith("embeddings.")}

@@ -21,7 +21,8 @@ from rag.readers.embedded.decoder import EmbeddedDecoder, State, decoder_states
 from rag.readers.embedded.english import may_be_english
 from rag.readers.embedded.hidden import HiddenBlocks, hidden_blocks, hidden_head, question_alone, whole_head
 from rag.readers.embedded.model import CopyReaderModel, Source
-from rag.readers.embedded.weights import WEIGHTS, load_model
+from rag.readers.embedded.weights import load_model
+from rag.readers.embedded_files import SHIPPED, WEIGHTS
 from rag.readers.encoding import BlockMap, View, chunks, encode_blocks, flatten
 from rag.readers.hidden_parts import (
     Masking,
@@ -70,7 +71,7 @@ class EmbeddedReader:
         device: str = "cpu",
         dtype: str = "float32",
     ):
-        self.name = "embedded" if Path(folder) == WEIGHTS else str(folder)
+        self.name = next((name for name, shipped in SHIPPED.items() if Path(folder) == shipped), str(folder))
         self.model: CopyReaderModel = load_model(Path(folder)).eval().to(device)
         if max_block_tokens > self.model.config.max_block_tokens:
             raise ValueError(
