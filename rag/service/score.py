@@ -84,7 +84,7 @@ async def score(request: Request, response: Response, body: ScoreRequest) -> Sco
             found.append((yield from service.engine.rerank(query, [pairs[place][1] for place in own])))
         return found
 
-    found = await service.compute(request, work)
+    found = await service.compute_steps(request, work)
     data = [
         Score(index=own[ranked.rank - 1], score=ranked.score)
         for own, reranking in zip(places.values(), found, strict=True)
@@ -170,7 +170,7 @@ async def _ranked(request: Request, response: Response, query: str, documents: l
     """What all bodies ask for: check the limits, then have the documents ranked."""
     service: Service = service_of(request)
     service.take(request, query, len(documents), documents)
-    reranking = await service.compute(request, lambda: service.engine.rerank(query, documents))
+    reranking = await service.compute_steps(request, lambda: service.engine.rerank(query, documents))
     _warn(response, reranking.warnings)
     return reranking
 

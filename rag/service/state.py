@@ -51,14 +51,17 @@ class Service:
         if longest > most:
             raise Failure(413, f"a text of {longest:,} characters was sent; this service takes at most {most:,}")
 
-    async def compute(self, request: Request, work: Callable[[], T | Generator[None, None, T]]) -> T:
+    async def compute(self, request: Request, work: Callable[[], T]) -> T:
         """Have the worker do the work; it is stopped when its time is over or the client is gone.
-
-        Between the steps of a generator, other requests have a turn.
 
         Raises:
             Failure: the work failed or was stopped.
         """
+        outcome: T = await self._outcome(request, self._submit(work))
+        return outcome
+
+    async def compute_steps(self, request: Request, work: Callable[[], Generator[None, None, T]]) -> T:
+        """As `compute`, in the steps of a generator, between which other requests have a turn."""
         outcome: T = await self._outcome(request, self._submit(work))
         return outcome
 

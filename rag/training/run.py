@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -165,7 +165,8 @@ class HeldOut:
     def __call__(self, folder: Path) -> Row:
         """Exact match and F1 in percent, from all passages together."""
         limit, device = self.settings.max_block_tokens, self.settings.device
-        dtype = {None: "auto", True: "bfloat16", False: "float32"}[self.settings.bfloat16]
+        asked = self.settings.bfloat16
+        dtype: Literal["auto", "bfloat16", "float32"] = "auto" if asked is None else "bfloat16" if asked else "float32"
         reader = load_reader(ReaderSettings(checkpoint=str(folder), max_block_tokens=limit, device=device, dtype=dtype))
         data, scores = self.sampler.data, []
         for example in self.draw(1):
