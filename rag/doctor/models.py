@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from rag.bfloat16 import SLOW, computes_bfloat16
 from rag.doctor.check import Check
-from retrievers.storage.json_text import parse_json
 
 if TYPE_CHECKING:
     from rag.settings import ReaderSettings, RetrieverSettings
@@ -25,6 +24,7 @@ def check_reader(settings: ReaderSettings, key: str) -> Iterator[Check]:
     """Whether a reader can be loaded and answers; `key` is where its settings stand. An endpoint is not asked."""
     from rag.provenance import reader_checksum
     from rag.readers.embedded_files import check_files
+    from retrievers.storage.json_text import parse_json
 
     name = settings.checkpoint
     if settings.is_endpoint:

@@ -13,8 +13,8 @@ def test_votes_are_one_hot_and_tell_answers_apart_after_normalisation():
     assert game.outputs == ("The Cat", "dog", "")
 
 
-def test_answers_that_normalise_to_nothing_are_one_answer_without_text():
-    game = VotesGame(lambda coalitions: ["the", "", "A"])
+def test_answers_of_which_nothing_is_left_are_one_answer_without_text():
+    game = VotesGame(lambda coalitions: ["...", "", " "])
     np.testing.assert_array_equal(game(np.zeros((3, 1), dtype=bool)), [[1], [1], [1]])
     assert game.outputs == ("",)
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attribution.games import all_coalitions
 from eval.benchmark.speed import evenly, permutation_coalitions
-from eval.own_tables.games import CountedGame, all_coalitions
+from eval.own_tables.games import CountedGame
 
 
 def test_a_table_gives_what_the_game_gives_and_counts():

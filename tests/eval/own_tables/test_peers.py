@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from attribution import exact
+from attribution.games import all_coalitions
 
 pytest.importorskip("captum", reason="captum is not installed: pip install 'ragshap[bench]'")
 pytest.importorskip("shap", reason="shap is not installed: pip install 'ragshap[bench]'")
 pytest.importorskip("shapiq", reason="shapiq is not installed: pip install 'ragshap[bench]'")
 
 from eval.own_tables import peers as module
-from eval.own_tables.games import CountedGame, all_coalitions
+from eval.own_tables.games import CountedGame
 from eval.own_tables.peers import Peer, fitting_amount, peers
 
 PEERS = peers()
