@@ -23,8 +23,6 @@ ScoreOfValues = Callable[[Scores, Sequence[str], int], Scores]
 ScoreName = Literal["value", "positive", "pivots"]
 SCORES: tuple[str, ...] = get_args(ScoreName)
 DEFAULT_SCORE: ScoreName = "positive"
-
-
 _MOST_LOG_PROB = -1e-7  # float32 does not tell larger ones from 0
 
 
