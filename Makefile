@@ -49,12 +49,9 @@ bench: install ## Measure speed, retrieval, answers and explanations, small, in 
 	$(BIN)/ragshap evaluate report bench --out bench
 
 # Each step is left out once its result is there; a training run goes on from its last checkpoint.
-reader: install ## Train the embedded reader on from the weights that ship, with the data sets in DATA=…, in hours; leaves it in training/reader
+reader: install ## Train the embedded reader on from the weights that ship, with the data sets in DATA=…, in two hours; leaves it in training/reader
 	@test -d "$(DATA)/natural" || { echo "give the folder of data sets: make reader DATA=…"; exit 2; }
-	@mkdir -p training && ln -sfn "$(abspath $(DATA))" training/data
-	test -d training/pool.index || $(BIN)/ragshap index training/data/natural/pool.jsonl --kind bm25 --out training/pool.index
-	test -f training/labels.json || $(BIN)/ragshap label training/data/natural/questions.jsonl --index training/pool.index --out training/labels.json
-	$(BIN)/ragshap train --config reader --root training --out training
+	$(BIN)/ragshap train --config reader --root "$(DATA)" --out training
 
 real-model: install ## Fetch a small language model (1.8 GB) into the user's cache, which tests of a real reader use if it is there
 	$(BIN)/python -m tests.real.fetch

@@ -117,7 +117,7 @@ def run(
         if not isinstance(name, str):
             raise ValueError(f"`players` must be {n_players} strings, got {name!r} of type {type(name).__name__}")
     ends = np.stack([np.ones(n_players, dtype=np.bool_), np.zeros(n_players, dtype=np.bool_)])
-    # First, so that a wrong `output` costs two evaluations and the full answer heads a votes game's outputs.
+    # First, so that a wrong `output` costs two evaluations.
     full = cached(ends)[0]
     if output is not None:
         explained = output_index(output, cached.outputs)

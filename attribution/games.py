@@ -114,8 +114,8 @@ class CachedGame:
     """A game that never evaluates the same coalition twice.
 
     It may wrap another CachedGame; each of the two counts the coalitions that it was given. New coalitions are
-    evaluated in lexicographic order, in which neighbours agree about the first players, because a reader may keep what
-    it read of these.
+    evaluated in falling lexicographic order: the full coalition comes first, so that its answer heads the outputs of a
+    votes game, and neighbours agree about the first players, because a reader may keep what it read of these.
 
     Args:
         game: the game to evaluate.
@@ -207,7 +207,7 @@ class CachedGame:
             raise ValueError(
                 f"{len(new)} new coalitions exceed the budget: {self.evaluations} of {self.budget} are spent"
             )
-        positions = [new[key] for key in sorted(new)]
+        positions = [new[key] for key in sorted(new, reverse=True)]
         for start in range(0, len(positions), self.batch_size):
             self._evaluate(coalitions[positions[start : start + self.batch_size]])
         rows = np.fromiter((self._rows[key] for key in keys), dtype=np.intp, count=len(keys))

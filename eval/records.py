@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.settings_base import SettingsError
-from retrievers.storage.atomic import replace_file
+from retrievers.storage.atomic import replace_text
 from retrievers.storage.disk import reporting_full_disk
 from retrievers.storage.json_text import parse_json
 from retrievers.storage.locks import writing
@@ -127,8 +127,7 @@ def differing(stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str 
 def save_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a result as JSON, whole or not at all; raises `ValueError` for a number that is not finite."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
+    replace_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1))
 
 
 def file_name(title: str) -> str:

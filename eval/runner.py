@@ -11,6 +11,7 @@ from typing import Any
 from eval.named_models import named_models
 from eval.records import Records
 from rag.notices import Tally, of_cuts
+from rag.progress import StageProgress
 from rag.provenance import made_with
 from rag.questions import Question
 from rag.readers import Reader
@@ -18,9 +19,6 @@ from rag.readers.base import EncodedQuestion
 from rag.scale import Executor, LocalExecutor
 from rag.scale.readers import load_same_reader, reader_or_checksum
 from retrievers.dense.encoder import BASE, DEFAULT
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total)."""
 
 QUESTIONS_FILE = "questions.jsonl"
 """In a folder of results, the records of questions."""
@@ -73,7 +71,7 @@ def measure_questions(
     made: dict[str, Any],
     reader: Reader | None,
     executor: Executor | None,
-    progress: Progress | None,
+    progress: StageProgress | None,
     answerer: Reader | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The record of each question, in their order, and warnings: of records that were there before, of cut passages.

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from eval.qa import QARun, evaluate_qa
 from eval.records import file_name
-from eval.runner import Progress
+from rag.progress import StageProgress
 from rag.settings_base import Section, load_section
 
 
@@ -28,7 +28,7 @@ class Suite(Section):
 
 
 def run_suite(
-    config: str | Path, root: Path, out: Path, *, overrides: Sequence[str] = (), progress: Progress | None = None
+    config: str | Path, root: Path, out: Path, *, overrides: Sequence[str] = (), progress: StageProgress | None = None
 ) -> list[dict[str, Any]]:
     """The results of all runs of a suite file, as `QAResult.to_dict` gives them.
 

@@ -11,7 +11,7 @@ INDEX = OUT / "islands.index"
 QUESTIONS = {
     "two-passages-say-so": "In which year did Surtsey emerge from the ocean?",
     "two-passages-together": "Behind which church is the man buried who got relics of Franklin's crew from the Inuit?",
-    "old-and-new": "According to modern measurement, how high is Hvannadalshnjúkur?",
+    "old-and-new": "How high is Hvannadalshnjúkur?",
 }
 
 if __name__ == "__main__":

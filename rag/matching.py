@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from numpy.typing import NDArray
 from attribution.normalize import answer_key
 from rag.readers.base import Coalitions
 from rag.settings_base import SettingsError
-
-if TYPE_CHECKING:
-    from retrievers.dense.encoder import Encoder
 
 LEAST_F1 = 0.8
 LEAST_COSINE = 0.85  # two places of one kind reach 0.80
@@ -138,19 +134,15 @@ def _same_numbers(first: str, second: str) -> bool:
     return Counter(_NUMBERS.findall(first)) == Counter(_NUMBERS.findall(second))
 
 
-@cache
-def _encoder() -> Encoder:
-    from retrievers.dense.encoder import Encoder
-
-    try:
-        return Encoder(device="cpu")
-    except (ImportError, OSError) as error:
-        raise SettingsError(f"attribution.matching: embedding needs the default encoder: {error}") from None
-
-
 @lru_cache(maxsize=10_000)
 def _vector(normal: str) -> NDArray[np.float32]:
-    return _encoder().encode_queries([normal])[0]
+    from retrievers.dense.encoder import default_encoder
+
+    try:
+        encoder = default_encoder()
+    except (ImportError, OSError) as error:
+        raise SettingsError(f"attribution.matching: embedding needs the default encoder: {error}") from None
+    return encoder.encode_queries([normal])[0]
 
 
 _ALIKE: dict[str, Callable[[str, str], float]] = {"contains": _contains, "tokens": _tokens, "embedding": _embedding}

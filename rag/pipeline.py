@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from rag.explanation.minimal import minimal_sets
 from rag.explanation.spans import Span
 from rag.grades import order_of, session_grades
 from rag.notices import notices
+from rag.progress import StageProgress
 from rag.provenance import sources, versions
 from rag.readers.base import Closable, Reader, Screener, close
 from rag.readers.loading import load_reader
@@ -30,9 +31,6 @@ from rag.settings import AnswerSettings, HierarchySettings, Settings, load_setti
 from rag.settings_base import SettingsError
 from rag.threads import set_threads
 from retrievers import Hit, Passage, Searcher
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total)."""
 
 
 class Pipeline(Closable):
@@ -115,7 +113,7 @@ class Pipeline(Closable):
             raise ValueError("this pipeline has no retriever; bring your passages to `explain`")
         return self.retriever.search(question, self.settings.retriever.passages if k is None else k)
 
-    def ask(self, question: str, *, progress: Progress | None = None) -> Answer:
+    def ask(self, question: str, *, progress: StageProgress | None = None) -> Answer:
         """Answer a question from the corpus."""
         started = time.perf_counter()
         hits = self.search(question)
@@ -136,7 +134,7 @@ class Pipeline(Closable):
         *,
         answer: str | None = None,
         spans: Sequence[Span] | None = None,
-        progress: Progress | None = None,
+        progress: StageProgress | None = None,
     ) -> Answer:
         """Attribute an answer to passages or plain strings that you bring, in their given order.
 
@@ -245,7 +243,7 @@ class Pipeline(Closable):
         return session.most_decodes + Session(self.answerer, question, kept, most_decodes=1).most_decodes
 
     def _answered(
-        self, question: str, kept: Mapping[int, Hit], progress: Progress | None
+        self, question: str, kept: Mapping[int, Hit], progress: StageProgress | None
     ) -> tuple[str, TwoReaders, list[str]]:
         """The answer of the other reader from the kept passages, who is who, and what is to be said of the answer.
 

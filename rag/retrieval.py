@@ -57,7 +57,7 @@ def as_hits(passages: Iterable[Passage | Hit | str]) -> list[Hit]:
 
     Raises:
         TypeError: `passages` is a single string, or something in it is neither a passage, a hit nor a string.
-        ValueError: a string is blank.
+        ValueError: a string is blank, or JSON cannot hold a passage's metadata.
     """
     if isinstance(passages, str):
         as_passages(passages)  # says what is wrong with a single string

@@ -16,6 +16,7 @@ from rag.estimation import budget_of, check_scoring, check_settings, decodes_of,
 from rag.explanation.similarity import SIMILARITIES, SimilarityToSentences
 from rag.explanation.spans import Span, explained_spans
 from rag.matching import Matching, Votes
+from rag.progress import Progress
 from rag.readers.base import Coalitions, CostlyReader, DecliningReader, Reader, Screener
 from rag.readers.interruption import checkpoint
 from rag.scores import Scores, influence_order
@@ -23,7 +24,6 @@ from rag.settings import AttributionSettings, Settings
 from rag.settings_base import SettingsError
 from retrievers import Passage
 
-Progress = Callable[[int, int], None]
 S = TypeVar("S", bound="Session")
 
 _SCREENING_BUDGET = 1000

@@ -173,7 +173,7 @@ def _explain(kind: type[Section], item: Any) -> str:
                 section = next(iter(get_args(section)), section)  # of a list, or of what may be null
         known = list(section.model_fields)
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         return f"{key}: unknown setting{hint} Known here: {', '.join(known)}"
     message = item["msg"].removeprefix("Value error, ")
     hidden = item["type"] == "value_error" or _SECRET in item["loc"]

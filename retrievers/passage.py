@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ class Passage:
         id: Names the passage in runs, qrels and indexes.
         text: The text itself, without the title.
         title: Title of the document that the text comes from, or ``""``.
-        metadata: Anything else that the corpus says of it; retrievers take what JSON can hold.
+        metadata: Anything else that the corpus says of it that JSON can hold.
     """
 
     id: str
@@ -47,7 +48,7 @@ def as_passages(items: Iterable[Passage | str], first: int = 1) -> list[Passage]
 
     Raises:
         TypeError: ``items`` is a single string, or something in it is neither a passage nor a string.
-        ValueError: A string is blank.
+        ValueError: A string is blank, or JSON cannot hold a passage's metadata.
     """
     if isinstance(items, str):
         raise TypeError(f"expected several passages, got the string {items[:40]!r}; put it into a list")
@@ -58,6 +59,10 @@ def as_passages(items: Iterable[Passage | str], first: int = 1) -> list[Passage]
     for place, item in enumerate(given, start=1):
         number += 1
         if isinstance(item, Passage):
+            try:
+                json.dumps(dict(item.metadata), allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"metadata of passage {item.id!r} cannot be written as JSON: {error}") from error
             passages.append(item)
             continue
         if not isinstance(item, str):

@@ -115,7 +115,6 @@ class QuestionMethods:
         if name == "random":
             return Scored(np.random.default_rng([seed, self._number]).standard_normal(n), 0)
         game = self.session.game(_utility(name))
-        game(np.ones((1, n), dtype=np.bool_))  # first, so that the answer heads the outputs of votes
         if own := _LASSO.fullmatch(name):
             scored = lasso(game, n, int(own[1] or budget), self._alpha, seed)
             return Scored(self._sign * scored.scores, scored.evaluations)

@@ -9,7 +9,7 @@ from eval.attribution.settings import AttributionRun
 from eval.retrieval.first_stage import FirstStages, Search
 from eval.retrieval.settings import Kind
 from eval.retrieval.task import Task
-from eval.runner import Progress
+from rag.progress import StageProgress
 from rag.questions import Question
 from rag.settings_base import SettingsError
 from retrievers import Passage
@@ -18,7 +18,7 @@ _AT_ONCE = 16  # questions retrieved together
 
 
 def find_candidates(
-    run: AttributionRun, task: Task, questions: Sequence[Question], root: Path, progress: Progress | None
+    run: AttributionRun, task: Task, questions: Sequence[Question], root: Path, progress: StageProgress | None
 ) -> Iterator[tuple[Question, list[Passage], list[int], set[str]]]:
     """Each question, its passages in the reader's order, their ranks by the retriever, and the ids marked as evidence.
 

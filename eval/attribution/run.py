@@ -9,7 +9,8 @@ from eval.attribution.question import measure_question
 from eval.attribution.settings import AttributionRun
 from eval.attribution.summary import AttributionResult, summarise
 from eval.retrieval.task import load_task
-from eval.runner import QUESTIONS_FILE, Progress, measure_questions, provenance
+from eval.runner import QUESTIONS_FILE, measure_questions, provenance
+from rag.progress import StageProgress
 from rag.readers import Reader
 from rag.scale import Executor
 
@@ -20,7 +21,7 @@ def evaluate_attribution(
     *,
     root: Path | None = None,
     reader: Reader | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     executor: Executor | None = None,
 ) -> AttributionResult:
     """Measure the methods of a run on its questions.

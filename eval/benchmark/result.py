@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from eval.benchmark.settings import BenchmarkSettings
 from eval.tables import Table
-
-Progress = Callable[[int, int], None]
-"""Called by a section as progress(done, total)."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from types import ModuleType
 from eval.benchmark.result import BenchmarkResult
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.timing import machine
-from eval.runner import Progress
 from eval.selection import Example, Selection, select_questions
+from rag.progress import StageProgress
 from rag.provenance import made_with
 from rag.readers.loading import load_reader
 from rag.settings_base import SettingsError
@@ -32,7 +32,7 @@ def benchmark_attribution(
     root: Path | None = None,
     only: Sequence[str] | None = None,
     quick: bool = False,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> BenchmarkResult:
     """Measure some sections in one run.
 

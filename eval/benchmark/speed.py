@@ -10,11 +10,12 @@ import numpy as np
 from attribution import VotesGame, explain
 from eval.benchmark.ablations import OURS, VARIANTS, Variant
 from eval.benchmark.plain import PlainReader, plain
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.timing import Seconds, seconds, seconds_after
 from eval.selection import Example
 from eval.tables import Table
+from rag.progress import Progress
 from rag.readers import EncodedQuestion, Reader
 from rag.readers.base import Coalitions
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.benchmark.result import Section
-from eval.runner import Progress
 from eval.tables import Table
+from rag.progress import StageProgress
 from retrievers.dense.recall import broaden
 from retrievers.dense.vector_index import INDEXES, VectorIndex
 from retrievers.dense.vectors import exact_search
@@ -63,7 +63,7 @@ def measure_indexes(
     target: float = 0.95,
     how: str = "",
     folder: Path | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Section:
     """Build, save, open and search an index of each kind.
 

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from eval.citations.cases import Case, compose
 from eval.records import save_json
-from eval.runner import QUESTIONS_FILE, Progress, measure_questions, provenance
+from eval.runner import QUESTIONS_FILE, measure_questions, provenance
 from rag import Pipeline
+from rag.progress import StageProgress
 from rag.questions import load_questions
 from rag.readers import Reader
 from rag.scale import Executor
@@ -101,7 +102,7 @@ def evaluate_citations(
     *,
     root: Path | None = None,
     reader: Reader | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     executor: Executor | None = None,
 ) -> CitationsResult:
     """Explain composed answers; see `eval.citations.cases`.

@@ -41,9 +41,10 @@ def report(
     with opt.progress_bars(quiet) as progress:
         from eval.report import ReportFile, make_report, render_report
         from rag.settings_base import load_section
+        from retrievers.storage.atomic import replace_text
 
         file = load_section(ReportFile, config)
         bar = opt.stage_progress(progress)
         made = make_report(file, root, out, lambda _, done, total: bar("measuring", done, total))
-        opt.write_text(out / "index.html", render_report(made))
+        replace_text(out / "index.html", render_report(made))
     opt.say(f"{out / 'index.html'}: {len(made.parts)} sections")

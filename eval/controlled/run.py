@@ -16,8 +16,9 @@ from eval.controlled.measure import measure_cases
 from eval.controlled.settings import ControlledRun
 from eval.controlled.summary import ControlledResult, summarise
 from eval.records import Records
-from eval.runner import QUESTIONS_FILE, Progress, cut_notes, load_and_measure, provenance
+from eval.runner import QUESTIONS_FILE, cut_notes, load_and_measure, provenance
 from eval.selection import usable_questions
+from rag.progress import StageProgress
 from rag.questions import Question, load_questions
 from rag.readers import Reader
 from rag.scale import Executor, LocalExecutor
@@ -33,7 +34,7 @@ def evaluate_controlled(
     *,
     root: Path | None = None,
     reader: Reader | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     executor: Executor | None = None,
 ) -> ControlledResult:
     """Measure the methods of a run on its games.

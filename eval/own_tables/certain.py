@@ -11,11 +11,12 @@ import numpy as np
 
 from attribution import Attribution, TopKCertain
 from attribution.attribution import descending
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.timing import Seconds, seconds
 from eval.selection import Example
 from eval.tables import Table
+from rag.progress import Progress
 from rag.readers import Reader
 from rag.session import Session
 from rag.settings import AttributionSettings

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from eval.benchmark.ablations import OURS
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.speed import attribute
 from eval.benchmark.timing import seconds_after
@@ -18,6 +18,7 @@ from eval.own_tables.flops import needed
 from eval.selection import Example
 from eval.tables import Table
 from rag.index_cost import peak_memory
+from rag.progress import Progress
 from rag.readers import Reader
 from rag.readers.loading import load_reader
 

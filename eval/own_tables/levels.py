@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.selection import Example
 from eval.tables import Table
 from rag.explanation.hierarchy import explain_parts
 from rag.explanation.parts import Part, words
+from rag.progress import Progress
 from rag.readers import Reader
 from rag.readers.hidden_parts import PartsReader, Variant, shortened
 from rag.session import Session

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.benchmark.timing import seconds_after
 from eval.own_tables.flops import matrix_product_peak, needed, softmax_rate
 from eval.selection import Example
 from eval.tables import Table
+from rag.progress import Progress
 from rag.readers import Reader
 
 

@@ -12,10 +12,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from eval.benchmark.plain import plain
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings, Shape
 from eval.benchmark.speed import compare, evaluated_coalitions, table
 from eval.selection import Example
+from rag.progress import Progress
 from rag.questions import Question
 from rag.readers import Reader
 from rag.readers.fid import FiDReader

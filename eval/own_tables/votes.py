@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from eval.benchmark.plain import plain
-from eval.benchmark.result import Progress, Section
+from eval.benchmark.result import Section
 from eval.benchmark.settings import BenchmarkSettings
 from eval.selection import Example
 from eval.tables import Table
+from rag.progress import Progress
 from rag.readers import Reader
 from rag.readers.base import Coalitions
 

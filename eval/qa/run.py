@@ -11,8 +11,9 @@ from eval.qa.answers import answer_question
 from eval.qa.settings import QARun
 from eval.qa.summary import FORMAT, VERSION, QAResult, summarise
 from eval.records import differing, save_json
-from eval.runner import Progress, cut_notes, measure_questions, provenance
+from eval.runner import cut_notes, measure_questions, provenance
 from eval.selection import Example, SelectedQuestions, select_questions
+from rag.progress import StageProgress
 from rag.provenance import answering
 from rag.questions import Question
 from rag.readers import Reader
@@ -30,7 +31,7 @@ def evaluate_qa(
     root: Path | None = None,
     reader: Reader | None = None,
     answerer: Reader | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     executor: Executor | None = None,
     replace: bool = False,
 ) -> QAResult:

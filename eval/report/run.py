@@ -8,16 +8,13 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from eval.records import file_name
 from eval.report.settings import ReportFile
+from rag.progress import StageProgress
 from rag.provenance import versions
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(section, done, total), in sections."""
 
 _PICTURES = (".svg", ".png")  # of one name, the first kind is shown
 
@@ -52,7 +49,7 @@ class Report:
     made_with: dict[str, str]
 
 
-def make_report(file: ReportFile, data: Path, out: Path, progress: Progress | None = None) -> Report:
+def make_report(file: ReportFile, data: Path, out: Path, progress: StageProgress | None = None) -> Report:
     """Run every section's command; each has a folder of its own in `out`, named after its place and title.
 
     Commands that keep what they have measured go on from there when the report is made again.

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from eval.retrieval.settings import Kind, RetrievalRun, SearchSettings, run_name
 from eval.retrieval.task import Task, first_with_text
-from eval.runner import Progress
 from eval.selection import pooled
 from rag.engine_settings import ENGINES
+from rag.progress import StageProgress
 from rag.questions import Question
 from rag.retrieval import build_retriever, open_engine
 from rag.settings import RetrieverSettings
@@ -53,7 +53,7 @@ class FirstStages:
         root: Path,
         *,
         runs: Sequence[str] = (),
-        progress: Progress | None = None,
+        progress: StageProgress | None = None,
     ):
         self._settings, self._kinds, self._depth = settings, kinds, depth
         self._data, self._excluded = task.data, task.excluded
@@ -83,7 +83,7 @@ class FirstStages:
         source = corpus if corpus.startswith("hf:") else root / corpus
         return list(load_corpus(source, passage_words=self._settings.passage_words))
 
-    def _open(self, kinds: Sequence[str], progress: Progress | None) -> dict[str, Retriever]:
+    def _open(self, kinds: Sequence[str], progress: StageProgress | None) -> dict[str, Retriever]:
         """The retriever of each kind: the members of one hybrid, where there are several."""
         settings, total = self._settings, len(self._passages)
         whole = self._index

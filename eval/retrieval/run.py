@@ -14,7 +14,8 @@ from eval.retrieval.scoring import ScoredSession, parse_scoring, rerank, score_p
 from eval.retrieval.settings import RetrievalRun
 from eval.retrieval.summary import RetrievalResult, summarise
 from eval.retrieval.task import Task, load_task
-from eval.runner import QUESTIONS_FILE, Progress, cut_fields, measure_questions, provenance
+from eval.runner import QUESTIONS_FILE, cut_fields, measure_questions, provenance
+from rag.progress import StageProgress
 from rag.questions import Question
 from rag.readers import Reader
 from rag.scale import Executor
@@ -30,7 +31,7 @@ def evaluate_retrieval(
     *,
     root: Path | None = None,
     reader: Reader | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     executor: Executor | None = None,
 ) -> RetrievalResult:
     """Measure the systems of a run on its questions.
@@ -84,7 +85,7 @@ def _kept_before(path: Path | None) -> int:
 
 
 def _retrieve(
-    run: RetrievalRun, task: Task, questions: Sequence[Question], root: Path, progress: Progress | None
+    run: RetrievalRun, task: Task, questions: Sequence[Question], root: Path, progress: StageProgress | None
 ) -> Iterator[tuple[Question, dict[str, list[Passage]], dict[str, Any]]]:
     """Each question, what every first stage found, and the fields of its record that need no reader."""
     stages = FirstStages(run, run.kinds(), run.kept(), task, root, runs=run.runs, progress=progress)

@@ -150,7 +150,9 @@ def _settings(
 
 def _show(answer: Answer, as_json: bool, html: Path | None, as_markdown: bool = False) -> None:
     if html is not None:
-        opt.write_text(html, answer.to_html())
+        from retrievers.storage.atomic import replace_text
+
+        replace_text(html, answer.to_html())
     if as_json:
         content = answer.to_dict()
         opt.print_json({**content, "warnings": [*content["warnings"], *opt.heard]})

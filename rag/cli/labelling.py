@@ -52,6 +52,7 @@ def label(
         from rag.settings import load_settings
         from rag.threads import set_threads
         from rag.training.labels import as_squad, find_labels
+        from retrievers.storage.atomic import replace_text
 
         settings = load_settings(config, overrides or [])
         set_threads(settings.threads)
@@ -72,7 +73,7 @@ def label(
         )
         labelled = [labels for labels in found if labels]
     labels = [label for labels in labelled for label in labels]
-    opt.write_text(out, json.dumps(as_squad(labels), ensure_ascii=False) + "\n")
+    replace_text(out, json.dumps(as_squad(labels), ensure_ascii=False) + "\n")
     if as_json:
         opt.print_json({"out": str(out), "questions": len(asked), "labelled": len(labelled), "labels": len(labels)})
         return

@@ -218,11 +218,3 @@ def print_json(content: Any) -> None:
     text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
     sys.stdout.flush()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    from retrievers.storage.atomic import replace_file
-
-    with replace_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

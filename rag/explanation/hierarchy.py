@@ -16,6 +16,7 @@ from rag.explanation.parts_game import PartsGame, Values
 from rag.explanation.question_game import QuestionGame
 from rag.explanation.sentence_games import LikelihoodOfSentences
 from rag.explanation.spans import explained_spans
+from rag.progress import StageProgress
 from rag.readers import EncodedQuestion
 from rag.readers.base import Coalitions, TokenReader
 from rag.readers.hidden_parts import PartsReader
@@ -25,7 +26,6 @@ from retrievers import Passage
 
 FORMAT = "ragshap-hierarchy"
 VERSION = 2
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Hierarchy:
             raise ValueError(f"damaged hierarchy: {error}") from error
 
 
-def explain_parts(session: Session, attribution: Attribution, progress: Progress | None = None) -> Hierarchy:
+def explain_parts(session: Session, attribution: Attribution, progress: StageProgress | None = None) -> Hierarchy:
     """Attribute an explained answer to sentences, or words, of the passages that matter, and to the question's words.
 
     Passages are opened by their passage-level values, sentences by values that are estimated first; every other
@@ -155,7 +155,7 @@ def _estimate(
     tree: Sequence[Part],
     question: Part | None,
     level: str,
-    progress: Progress | None,
+    progress: StageProgress | None,
 ) -> tuple[OwenValues, PartsGame | QuestionGame]:
     reader, encoded, settings = session.reader, session.encoded, session.settings.hierarchy
     assert isinstance(reader, PartsReader), "the session has checked it"

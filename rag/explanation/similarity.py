@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,8 @@ from numpy.typing import NDArray
 from rag.explanation.sentence_games import TokenLogProb
 from rag.readers.base import Coalitions
 from retrievers.corpora.chunking import sentence_spans
+from retrievers.dense.encoder import Encoder, default_encoder
 from retrievers.text import words
-
-if TYPE_CHECKING:
-    from retrievers.dense.encoder import Encoder
 
 SIMILARITIES = ("similarity", "rouge-l")
 """The utilities of this kind."""
@@ -106,11 +103,3 @@ class _Words:
 
     def tokenize(self, text: str) -> list[str]:
         return words(text)
-
-
-@cache
-def default_encoder() -> Encoder:
-    """The encoder that ships, loaded once."""
-    from retrievers.dense.encoder import Encoder
-
-    return Encoder()

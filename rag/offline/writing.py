@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from rag.notices import Tally
+from rag.progress import Progress
 from rag.readers.base import Notice
 from rag.scale import Executor, LocalExecutor
 from rag.settings_base import SettingsError
 from retrievers import Hit
-from retrievers.storage.atomic import replace_file
+from retrievers.storage.atomic import replace_text
 from retrievers.storage.disk import sync
 from retrievers.storage.json_text import parse_json
 from retrievers.storage.locks import writing
@@ -25,7 +26,6 @@ from retrievers.storage.locks import writing
 if TYPE_CHECKING:
     from rag.rerank import Reranking
 
-Progress = Callable[[int, int], None]
 Rerank = Callable[[str, Sequence[Hit]], "Reranking"]
 """Reorders the passages of a question, as `Reranker.attribute` does."""
 
@@ -120,9 +120,8 @@ def rerank_file(
                 file.write((text + (task.tail if done == task.total else "")).encode())
                 file.flush()
                 os.fsync(file.fileno())  # before the state that counts on it
-                with replace_file(state) as temporary:
-                    content = {"made_with": wanted, "questions": done, "bytes": file.tell(), "told": tally.said}
-                    temporary.write_text(json.dumps(content), encoding="utf-8")
+                content = {"made_with": wanted, "questions": done, "bytes": file.tell(), "told": tally.said}
+                replace_text(state, json.dumps(content))
                 if progress is not None:
                     progress(done, task.total)
         os.replace(partial, out)

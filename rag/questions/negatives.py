@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from rag.progress import Progress
 from rag.questions.matching import whole_words
 from rag.questions.question import Question
 from retrievers import Passage, Retriever
 
-Progress = Callable[[int, int], None]
 _AT_ONCE = 1024  # questions that are searched for together, and between two reports of progress
 
 

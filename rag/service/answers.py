@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from rag.answer import Answer
-from rag.pipeline import Progress
+from rag.progress import StageProgress
 from rag.report import render_page, render_report
 from rag.service.errors import RESPONSES, Failure
 from rag.service.state import Service, service_of
@@ -181,12 +181,12 @@ def saved_report(request: Request, name: str) -> HTMLResponse:
 
 
 async def _attributed(
-    service: Service, request: Request, body: _Attributed, work: Callable[[Progress], Answer]
+    service: Service, request: Request, body: _Attributed, work: Callable[[StageProgress], Answer]
 ) -> Response:
     _check_count("budget", body.budget, service.settings.max_budget)
     request.state.log.update(text=body.question)
 
-    def kept(progress: Progress) -> dict[str, Any]:
+    def kept(progress: StageProgress) -> dict[str, Any]:
         answer = work(progress)
         return {"id": service.saved.add(answer), **answer.to_dict()}
 

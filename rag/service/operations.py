@@ -11,7 +11,8 @@ import numpy as np
 from rag.answer import Answer
 from rag.explanation.spans import Span
 from rag.grades import DIGITS
-from rag.pipeline import Pipeline, Progress
+from rag.pipeline import Pipeline
+from rag.progress import StageProgress
 from rag.rerank import Reranker, Reranking
 from rag.settings import ATTRIBUTED, Settings
 from retrievers import Hit, Passage
@@ -46,7 +47,7 @@ class Engine:
         """The retriever's passages, best first."""
         return self.pipeline.search(question, k)
 
-    def ask(self, question: str, changes: Mapping[str, Any], progress: Progress | None = None) -> Answer:
+    def ask(self, question: str, changes: Mapping[str, Any], progress: StageProgress | None = None) -> Answer:
         """Answer from the index.
 
         Args:
@@ -61,7 +62,7 @@ class Engine:
         question: str,
         passages: Sequence[Passage],
         changes: Mapping[str, Any],
-        progress: Progress | None = None,
+        progress: StageProgress | None = None,
         answer: str | None = None,
         spans: Sequence[Span] | None = None,
     ) -> Answer:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from rag.answer import Answer
-from retrievers.storage.atomic import remove_leftovers, replace_file
+from retrievers.storage.atomic import remove_leftovers, replace_text
 
 _NAME = re.compile(r"[0-9a-f]{24}")
 
@@ -33,8 +33,7 @@ class SavedExplanations:
     def add(self, answer: Answer) -> str:
         """Keep an explanation and return its name."""
         name = secrets.token_hex(12)
-        with replace_file(self.folder / f"{name}.json") as temporary:
-            temporary.write_text(answer.to_json(), encoding="utf-8")
+        replace_text(self.folder / f"{name}.json", answer.to_json())
         files = [file for file in self.folder.glob("*.json") if _NAME.fullmatch(file.stem)]
         files.sort(key=lambda file: file.stat().st_mtime_ns)
         for old in files[: max(0, len(files) - self.keep)]:

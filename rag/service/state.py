@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
-from rag.pipeline import Progress
+from rag.progress import StageProgress
 from rag.service.errors import UNFORESEEN, Failure, body, failures_told
 from rag.service.logs import LOG, log_cause
 from rag.service.metrics import Metrics
@@ -76,7 +76,7 @@ class Service:
             outcome.cancel()
             job.give_up()
 
-    def stream(self, request: Request, work: Callable[[Progress], dict[str, Any]]) -> StreamingResponse:
+    def stream(self, request: Request, work: Callable[[StageProgress], dict[str, Any]]) -> StreamingResponse:
         """As `compute`, by server-sent events: `progress` any number of times, then one `answer` or `error`."""
         loop = asyncio.get_running_loop()
         news: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more

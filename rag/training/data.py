@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
+from rag.progress import StageProgress
 from rag.questions import QuestionSet, draw_questions, load_questions, mine_negatives, split_by_article
 from rag.questions.overlap import near_questions, question_digest, read_digests
 from rag.questions.pool import load_pool, with_pool
 from rag.training.settings import DataSettings, Source
 from retrievers import BM25Retriever, DenseRetriever, HybridRetriever, Retriever
-from retrievers.storage.atomic import replace_file
+from retrievers.storage.atomic import replace_text
 
-Progress = Callable[[str, int, int], None]
 _DEPTH = 30  # passages retrieved for each question, of which those without the answer are negatives
 
 
@@ -40,7 +40,7 @@ class TrainingData:
     held_out: list[int]
 
 
-def load_training_data(settings: DataSettings, root: Path, seed: int, progress: Progress) -> TrainingData:
+def load_training_data(settings: DataSettings, root: Path, seed: int, progress: StageProgress) -> TrainingData:
     """Read all sources, and split their questions.
 
     Args:
@@ -64,7 +64,7 @@ def load_training_data(settings: DataSettings, root: Path, seed: int, progress: 
     return TrainingData(parts, together, train, times, held_out)
 
 
-def find_negatives(data: TrainingData, kind: str, out: Path, progress: Progress) -> list[list[int]]:
+def find_negatives(data: TrainingData, kind: str, out: Path, progress: StageProgress) -> list[list[int]]:
     """Indices of hard negatives per question, best match first; those mined are kept in `out`, and found again.
 
     They come from the question's own source. Those of others would be told apart by their kind alone: by length, or by
@@ -96,7 +96,7 @@ def _split(data: QuestionSet, held_out: int | str) -> tuple[list[int], list[int]
     return train, listed
 
 
-def cached_negatives(data: QuestionSet, kind: str, path: Path, progress: Progress) -> list[list[int]]:
+def cached_negatives(data: QuestionSet, kind: str, path: Path, progress: StageProgress) -> list[list[int]]:
     """Hard negatives per question, from the file if it holds those of these data, else mined and kept there."""
     texts = [[p.full_text for p in data.passages], [[q.text, *q.answers, *map(str, q.gold)] for q in data.questions]]
     key = hashlib.sha256(json.dumps([kind, _DEPTH, texts]).encode()).hexdigest()
@@ -121,8 +121,7 @@ def cached_negatives(data: QuestionSet, kind: str, path: Path, progress: Progres
             _DEPTH,
             lambda done, total: progress("mining negatives", done, total),
         )
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps({"key": key, "negatives": negatives}), encoding="utf-8")
+    replace_text(path, json.dumps({"key": key, "negatives": negatives}))
     return negatives
 
 

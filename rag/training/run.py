@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from rag.progress import StageProgress
+from rag.provenance import checksum
 from rag.questions import QuestionSet, score_answer
 from rag.readers.embedded_files import embedded_folder
 from rag.readers.loading import load_reader
 from rag.settings import ReaderSettings
 from rag.training.bridges import add_bridges
-from rag.training.data import Progress, drawn_questions, find_negatives, load_training_data
+from rag.training.data import drawn_questions, find_negatives, load_training_data
 from rag.training.learner import Learner
 from rag.training.outdated import add_outdated
 from rag.training.sampling import Example, ExampleSampler
@@ -37,7 +39,7 @@ def train(
     settings: TrainSettings,
     *,
     root: Path = Path(),
-    progress: Progress = lambda stage, done, total: None,
+    progress: StageProgress = lambda stage, done, total: None,
     on_step: Callable[[int, Row], None] = lambda step, row: None,
 ) -> int:
     """Train a reader, or go on with a run that was stopped; the reader is left in `out / "reader"`.
@@ -75,7 +77,7 @@ def train(
         if not usable:
             raise ValueError("no question has a short answer that stands in a gold passage; nothing can be learned")
         questions = drawn_questions(found, usable)
-        fingerprint = _fingerprint(data, negatives, questions)
+        fingerprint = _fingerprint(data, negatives, questions, settings.teacher)
         sampler = ExampleSampler(data, negatives, settings.seed, doubles, learner.usable(bridges))
         held_out = learner.usable(found.held_out)
         evaluate = HeldOut(sampler, held_out, settings) if settings.evaluation.questions else None
@@ -88,11 +90,14 @@ def train(
     return len(usable)
 
 
-def _fingerprint(data: QuestionSet, negatives: Sequence[Sequence[int]], questions: Sequence[int]) -> str:
-    """A checksum of what is trained on: the questions, their answers, and all passages that are read with them."""
+def _fingerprint(
+    data: QuestionSet, negatives: Sequence[Sequence[int]], questions: Sequence[int], teacher: str | None
+) -> str:
+    """A checksum of what is learnt from: questions, answers, all passages that are read with them, the teacher."""
     asked = [(q.text, q.answers, q.gold, q.place, negatives[i]) for i in questions for q in [data.questions[i]]]
     texts = [passage.full_text for passage in data.passages]
-    return hashlib.sha256(json.dumps([asked, texts]).encode()).hexdigest()
+    folder = None if teacher is None else embedded_folder(teacher)
+    return hashlib.sha256(json.dumps([asked, texts, folder and checksum(folder)]).encode()).hexdigest()
 
 
 def make_learner(settings: TrainSettings, data: QuestionSet, train: Sequence[int]) -> Learner:

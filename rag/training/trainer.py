@@ -21,7 +21,7 @@ from rag.bfloat16 import computes_bfloat16
 from rag.training.learner import Learner
 from rag.training.sampling import ExampleSampler
 from rag.training.settings import TrainSettings
-from retrievers.storage.atomic import replace_file
+from retrievers.storage.atomic import replace_file, replace_text
 
 Row = dict[str, float]
 CHECKPOINT = "checkpoint.safetensors"
@@ -205,8 +205,7 @@ class Trainer:
         if path.exists():
             lines = path.read_text(encoding="utf-8").split("\n")
             kept = [line for line in lines if line.endswith("}") and _is_before(json.loads(line), step)]
-            with replace_file(path) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            replace_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def _is_before(row: Row, step: int) -> bool:

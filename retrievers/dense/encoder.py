@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,12 @@ class Encoder:
         if len(texts) > 1 and isinstance(tokenizer, PreTrainedTokenizerBase):
             texts = tokenizer(texts, truncation=True, max_length=self._model.max_seq_length)["input_ids"]
         return list(map(len, texts))
+
+
+@cache
+def default_encoder() -> Encoder:
+    """The encoder that ships, loaded once, on the CPU: for a few short texts, which are not worth another device."""
+    return Encoder(device="cpu")
 
 
 class TokenizerRuler:

@@ -45,6 +45,12 @@ def replace_file(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def replace_text(target: Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all; see `replace_file` for what is raised."""
+    with replace_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder beside `target` to write into; it takes the place of `target` at the end.

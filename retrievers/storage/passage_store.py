@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -271,10 +270,6 @@ def check_new(
         if passage.id in ids or passage.id in known:
             raise ValueError(f"a passage with the id {passage.id!r} is there already")
         ids.add(passage.id)
-        try:
-            json.dumps(dict(passage.metadata), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"metadata of passage {passage.id!r} cannot be written as JSON: {error}") from error
     return passages
 
 

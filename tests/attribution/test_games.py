@@ -120,7 +120,7 @@ def test_cache_pads_within_one_call_cut_into_batches():
     assert [game.outputs[column] for column in votes.argmax(axis=1)] == [str(row) for row in ALL_THREE]
 
 
-def test_new_coalitions_are_evaluated_in_lexicographic_order_whatever_the_order_given():
+def test_new_coalitions_are_evaluated_in_falling_lexicographic_order_whatever_the_order_given():
     seen = []
 
     def size(coalitions):
@@ -129,7 +129,7 @@ def test_new_coalitions_are_evaluated_in_lexicographic_order_whatever_the_order_
 
     given = np.random.default_rng(0).permutation(ALL_THREE)
     np.testing.assert_array_equal(CachedGame(size, 3, batch_size=3)(given)[:, 0], given.sum(axis=1))
-    assert seen == sorted(ALL_THREE.tolist())
+    assert seen == sorted(ALL_THREE.tolist(), reverse=True)
 
 
 def test_cache_keeps_what_it_evaluated_before_a_failure(counting):

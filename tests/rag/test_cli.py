@@ -25,7 +25,7 @@ def index(tmp_path_factory) -> Path:
 
 def test_ask_answers_with_evidence_as_json_and_page(index, tmp_path, capfd):
     page = tmp_path / "why.html"
-    question = "According to modern measurement, how high is Hvannadalshnjúkur?"
+    question = "How high is Hvannadalshnjúkur?"
     code = run(["ask", question, "-i", str(index), "-k", "6", "--json", "--html", str(page)])
     out, _ = capfd.readouterr()
     assert code == 0
@@ -39,9 +39,9 @@ def test_ask_answers_with_evidence_as_json_and_page(index, tmp_path, capfd):
 
 
 def test_ask_of_a_folder_of_text_files(tmp_path, capfd):
-    (tmp_path / "boat.txt").write_text("The ferry Smyril carries cars between Tórshavn and Suduroy.", encoding="utf-8")
+    (tmp_path / "boat.txt").write_text("The ferry Smyril sails between Tórshavn and Suduroy.", encoding="utf-8")
     (tmp_path / "notes.md").write_text("# Sheep\n\nSheep graze on the steep slopes all year.", encoding="utf-8")
-    code = run(["ask", "Which ferry carries cars to Suduroy?", "--corpus", str(tmp_path), "--json"])
+    code = run(["ask", "Which ferry sails to Suduroy?", "--corpus", str(tmp_path), "--json"])
     content = json.loads(capfd.readouterr().out)
     assert code == 0
     assert content["answer"].endswith("Smyril")
@@ -118,7 +118,7 @@ def test_explain_the_words_of_the_question(tmp_path, capfd):
 
 def test_sampling_stops_when_the_first_are_certain_and_says_so(index, capfd):
     rule = ["-s", "attribution.until=top-k certain", "-s", "attribution.margin=0.1", "-s", "rerank.keep=2"]
-    question = "According to modern measurement, how high is Hvannadalshnjúkur?"
+    question = "How high is Hvannadalshnjúkur?"
     assert run(["ask", question, "-i", str(index), "-k", "12", *rule]) == 0
     out = " ".join(capfd.readouterr().out.split())
     said = re.search(r"stopped after (\d+) of at most 640 evaluations: the first 2 are certain at 95%", out)

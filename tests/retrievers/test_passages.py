@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def test_strings_are_called_by_their_places() -> None:
         ("one text", TypeError, r"expected several passages, got the string 'one text'; put it into a list"),
         ([Passage("a", "x"), 3], TypeError, r"expected retrievers\.Passage objects or strings, got int"),
         (["text", " \n"], ValueError, "passage 2 of 2 is blank"),
+        (
+            [Passage("a", "x", metadata={"at": date(2024, 5, 1)})],
+            ValueError,
+            "metadata of passage 'a' cannot be written",
+        ),
     ],
 )
 def test_wrong_items_are_refused(items: Any, error: type[Exception], message: str) -> None:

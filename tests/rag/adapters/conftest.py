@@ -15,7 +15,7 @@ OVERRIDES = ["attribution.budget=64", "attribution.minimal_sets=0", "rerank.scor
 
 @pytest.fixture(scope="session")
 def question() -> str:
-    return "According to modern measurement, how high is Hvannadalshnjúkur?"
+    return "How high is Hvannadalshnjúkur?"
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ def test_infinity(live):
 
 
 def test_plain_http_with_events(live):
-    sent = {"question": "According to modern measurement, how high is Hvannadalshnjúkur?", "stream": True}
+    sent = {"question": "How high is Hvannadalshnjúkur?", "stream": True}
     with httpx2.stream("POST", f"{live.url}/ask", json=sent, timeout=60) as answer:
         lines = [line for line in answer.iter_lines() if line.startswith("event: ")]
     assert lines[-1] == "event: answer"

@@ -14,7 +14,7 @@ from .conftest import Live
 
 pytestmark = pytest.mark.slow
 
-QUESTION = "According to modern measurement, how high is Hvannadalshnjúkur?"
+QUESTION = "How high is Hvannadalshnjúkur?"
 SHOTS = os.environ.get("RAGSHAP_SHOTS")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from shutil import copytree
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_a_run_does_not_go_on_with_another_answer_or_passage(towers, tmp_path):
     own.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match=r"other settings \(data\)"):
         run(own, tmp_path / "out")
+
+
+def test_a_run_does_not_go_on_with_another_teacher(towers, tmp_path):
+    teacher = tmp_path / "teacher"
+    for seed in (0, 1):
+        run(towers, tmp_path / str(seed), seed=seed)
+    copytree(tmp_path / "0" / "reader", teacher)
+    run(towers, tmp_path / "out", teacher=str(teacher))
+    run(towers, tmp_path / "out", teacher=str(teacher))
+    copytree(tmp_path / "1" / "reader", teacher, dirs_exist_ok=True)
+    with pytest.raises(ValueError, match=r"other settings \(data\)"):
+        run(towers, tmp_path / "out", teacher=str(teacher))
 
 
 def test_what_cannot_end_well_is_refused_before_the_first_step(towers, tmp_path):
