@@ -16,7 +16,7 @@ class Passage:
         id: Names the passage in runs, qrels and indexes.
         text: The text itself, without the title.
         title: Title of the document that the text comes from, or ``""``.
-        metadata: Anything else that the corpus says of it that JSON can hold.
+        metadata: What else the corpus says of it, as far as JSON can hold it.
     """
 
     id: str
